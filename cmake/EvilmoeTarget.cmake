@@ -1,0 +1,49 @@
+# Three verbs, so that every folder's CMakeLists.txt reads as a list of facts.
+#
+#   evilmoe_library(NAME lease_table SRCS lease_table.cc HDRS lease_table.h DEPS evilmoe::common)
+#     -> target evilmoe_lease_table, alias evilmoe::lease_table
+#   evilmoe_binary(NAME evilmoe-grader SRCS main.cc DEPS evilmoe::grader_service)
+#     -> build/<preset>/bin/evilmoe-grader
+#   evilmoe_test(NAME coordinator_test SRCS a_test.cc b_test.cc DEPS evilmoe::lease_table LABEL unit)
+#     -> one gtest binary for a folder, each test case registered with ctest under its one label
+
+function(evilmoe_library)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;HDRS;DEPS;PRIVATE_DEPS" ${ARGN})
+  set(target evilmoe_${ARG_NAME})
+  if(ARG_SRCS)
+    add_library(${target} STATIC ${ARG_SRCS} ${ARG_HDRS})
+    set(scope PUBLIC)
+    target_link_libraries(${target} PRIVATE evilmoe::warnings ${ARG_PRIVATE_DEPS})
+  else()
+    add_library(${target} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  add_library(evilmoe::${ARG_NAME} ALIAS ${target})
+  target_include_directories(${target} ${scope} ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${target} ${scope} ${ARG_DEPS})
+endfunction()
+
+function(evilmoe_binary)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_link_libraries(${ARG_NAME} PRIVATE evilmoe::warnings ${ARG_DEPS})
+endfunction()
+
+# LABEL: unit | rpc (starts gRPC; TSan leaves it out) | integration | golden | gpu.
+function(evilmoe_test)
+  cmake_parse_arguments(ARG "" "NAME;LABEL;TIMEOUT" "SRCS;DEPS;ENVIRONMENT" ${ARGN})
+  if(NOT ARG_SRCS)
+    set(ARG_SRCS ${ARG_NAME}.cc)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_definitions(${ARG_NAME} PRIVATE EVILMOE_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+    EVILMOE_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  target_link_libraries(${ARG_NAME} PRIVATE evilmoe::warnings GTest::gmock_main ${ARG_DEPS})
+  gtest_discover_tests(${ARG_NAME} DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
+    PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${ARG_ENVIRONMENT}")
+endfunction()

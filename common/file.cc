@@ -1,0 +1,93 @@
+#include "common/file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace evilmoe {
+namespace {
+
+class Fd {
+ public:
+  explicit Fd(int fd) : fd_(fd) {}
+  ~Fd() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  int get() const { return fd_; }
+  bool ok() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+absl::Status ErrnoStatus(std::string_view what, const std::filesystem::path& path) {
+  const int error = errno;
+  const std::string message = absl::StrCat(path.string(), ": ", std::string(what), ": ", std::strerror(error));
+  if (error == ENOENT) return absl::NotFoundError(message);
+  if (error == ENOSPC || error == EDQUOT) return absl::ResourceExhaustedError(message);
+  return absl::UnavailableError(message);
+}
+
+absl::Status WriteAll(int fd, std::string_view bytes, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t n = write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus("write", path);
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, size_t max_bytes) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.ok()) return ErrnoStatus("open", path);
+  std::string bytes;
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t n = read(fd.get(), buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus("read", path);
+    if (n == 0) return bytes;
+    if (bytes.size() + static_cast<size_t>(n) > max_bytes) {
+      return absl::ResourceExhaustedError(absl::StrCat(path.string(), ": larger than ", max_bytes, " bytes"));
+    }
+    bytes.append(buffer, static_cast<size_t>(n));
+  }
+}
+
+absl::Status SyncPath(const std::filesystem::path& path) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.ok()) return ErrnoStatus("open", path);
+  if (fsync(fd.get()) != 0) return ErrnoStatus("fsync", path);
+  return absl::OkStatus();
+}
+
+absl::Status WriteFileAtomic(const std::filesystem::path& path, std::string_view bytes) {
+  const std::filesystem::path temporary = absl::StrCat(path.string(), ".tmp.", getpid());
+  {
+    const Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    if (!fd.ok()) return ErrnoStatus("create", temporary);
+    EVILMOE_RETURN_IF_ERROR(WriteAll(fd.get(), bytes, temporary));
+    if (fsync(fd.get()) != 0) return ErrnoStatus("fsync", temporary);
+  }
+  if (rename(temporary.c_str(), path.c_str()) != 0) return ErrnoStatus("rename", path);
+  return SyncPath(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."));
+}
+
+absl::Status AppendLine(const std::filesystem::path& path, std::string_view line) {
+  const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!fd.ok()) return ErrnoStatus("open", path);
+  return WriteAll(fd.get(), std::string(line) + "\n", path);
+}
+
+}  // namespace evilmoe
