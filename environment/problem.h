@@ -7,15 +7,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/message.h"
 #include "nlohmann/json.hpp"
 
 namespace evilmoe {
-
-// One turn of a chat. role: system | user | assistant.
-struct Message {
-  std::string role;
-  std::string content;
-};
 
 // One line of a problem file (JSONL; the layout of Ariahw, Engels and Nanda's environment, 2025).
 struct Problem {
