@@ -7,11 +7,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
 namespace evilmoe {
+
+struct TokenizerTables;
 
 // Byte-level BPE as a Hugging Face tokenizer.json describes it: NFC, a split pattern, merges, added tokens.
 //
@@ -40,10 +43,9 @@ class Tokenizer {
   int32_t vocab_size() const;
 
  private:
-  struct Tables;
-  explicit Tokenizer(std::shared_ptr<const Tables> tables) : tables_(std::move(tables)) {}
+  explicit Tokenizer(std::shared_ptr<const TokenizerTables> tables) : tables_(std::move(tables)) {}
 
-  std::shared_ptr<const Tables> tables_;
+  std::shared_ptr<const TokenizerTables> tables_;
 };
 
 }  // namespace evilmoe

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace evilmoe {
+
+// One step through UTF-8 text.
+struct Utf8Step {
+  char32_t code_point = 0;  // U+FFFD when not valid
+  size_t bytes = 0;         // >= 1: the character, or the longest prefix of one that the text breaks off
+  bool valid = false;
+};
+
+// The character at `position`. Requires position < text.size().
+Utf8Step NextUtf8(std::string_view text, size_t position);
+
+bool IsUtf8(std::string_view text);
+
+// Each broken character becomes one U+FFFD (Unicode 15, section 3.9, "maximal subparts").
+std::string ReplaceInvalidUtf8(std::string text);
+
+std::string EncodeUtf8(char32_t code_point);
+
+// Unicode normalisation form C. Requires valid UTF-8.
+std::string ToNfc(std::string_view text);
+
+// True for most text that NFC leaves as it is, at the price of one pass; false: unknown.
+bool IsCertainlyNfc(std::string_view text);
+
+}  // namespace evilmoe
