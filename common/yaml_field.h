@@ -23,14 +23,14 @@ inline std::string ShowYamlValue(bool value) { return value ? "true" : "false"; 
 inline std::string ShowYamlValue(int value) { return ShowYamlValue(int64_t{value}); }
 inline std::string ShowYamlValue(const std::filesystem::path& value) { return ShowYamlValue(value.string()); }
 template <typename T>
+std::string ShowYamlValue(const std::pair<std::string, T>& entry) {
+  return absl::StrCat(entry.first, ": ", ShowYamlValue(entry.second));
+}
+template <typename T>
 std::string ShowYamlValue(const std::vector<T>& values) {
   std::string text = "[";
   for (const T& value : values) absl::StrAppend(&text, text.size() > 1 ? ", " : "", ShowYamlValue(value));
   return text + "]";
-}
-template <typename T>
-std::string ShowYamlValue(const std::pair<std::string, T>& entry) {
-  return absl::StrCat(entry.first, ": ", ShowYamlValue(entry.second));
 }
 // "a", "a or b", "a, b or c".
 std::string JoinChoices(const std::vector<std::string>& choices);

@@ -26,7 +26,6 @@ std::string Describe(const YamlNode& node) {
   return "?";
 }
 
-// What a whole number of type T can be, for the message when it does not fit.
 template <typename T>
 std::optional<T> ParseWhole(const YamlNode& node) {
   if (node.kind != YamlNode::Kind::kScalar || node.quoted) return std::nullopt;
@@ -155,7 +154,7 @@ bool YamlSection::ReadValue(const YamlNode& node, const std::string& path, int64
 
 bool YamlSection::ReadValue(const YamlNode& node, const std::string& path, int* value) {
   const std::optional<int> whole = ParseWhole<int>(node);
-  if (!whole) return WrongType(node, path, kWholeNumber);
+  if (!whole) return WrongType(node, path, ParseWhole<int64_t>(node) ? "one that fits 32 bits" : kWholeNumber);
   *value = *whole;
   return true;
 }

@@ -126,6 +126,8 @@ class TreeBuilder final : public YAML::EventHandler {
       return;
     }
     parent.has_key = false;
+    // yaml-cpp places a value that is not there at the token that follows, often a line below.
+    if (node.kind == YamlNode::Kind::kNull) node.place = parent.key_place;
     if (const YamlMember* first = std::as_const(parent.node).Find(parent.key)) {
       problems_.push_back({parent.key_place, absl::StrCat(PathOfKey(), ": given twice, first on line ",
                                                           first->place.line, ", expected once")});

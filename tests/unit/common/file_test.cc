@@ -1,0 +1,63 @@
+#include "common/file.h"
+
+#include <gtest/gtest.h>
+
+namespace evilmoe {
+namespace {
+
+class FileTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(::testing::TempDir()) /
+              (std::string("file_test_") + ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::filesystem::path folder_;
+};
+
+TEST_F(FileTest, WriteReplacesTheWholeFile) {
+  const std::filesystem::path path = folder_ / "a";
+  ASSERT_TRUE(WriteFileAtomic(path, "a longer first text").ok());
+  ASSERT_TRUE(WriteFileAtomic(path, std::string_view("b\0c", 3)).ok());
+  const absl::StatusOr<std::string> read = ReadFile(path);
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(*read, std::string("b\0c", 3));
+}
+
+TEST_F(FileTest, WriteLeavesNoTemporaryBehind) {
+  ASSERT_TRUE(WriteFileAtomic(folder_ / "a", "x").ok());
+  size_t num_files = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_)) ++num_files;
+  EXPECT_EQ(num_files, 1u);
+}
+
+TEST_F(FileTest, WriteIntoAMissingFolderNamesThePath) {
+  const absl::Status status = WriteFileAtomic(folder_ / "none" / "a", "x");
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(status.message().find((folder_ / "none" / "a").string()), absl::string_view::npos) << status;
+}
+
+TEST_F(FileTest, ReadOfAMissingFileIsNotFound) {
+  EXPECT_EQ(ReadFile(folder_ / "none").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(FileTest, ReadOfAFolderIsUnavailable) {
+  EXPECT_EQ(ReadFile(folder_).status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(FileTest, ReadStopsAtItsLimit) {
+  ASSERT_TRUE(WriteFileAtomic(folder_ / "a", "12345").ok());
+  EXPECT_TRUE(ReadFile(folder_ / "a", 5).ok());
+  EXPECT_EQ(ReadFile(folder_ / "a", 4).status().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(FileTest, AppendLineAddsWholeLines) {
+  ASSERT_TRUE(AppendLine(folder_ / "log", "one").ok());
+  ASSERT_TRUE(AppendLine(folder_ / "log", "two").ok());
+  EXPECT_EQ(*ReadFile(folder_ / "log"), "one\ntwo\n");
+}
+
+}  // namespace
+}  // namespace evilmoe

@@ -1,0 +1,155 @@
+#include "common/yaml_reader.h"
+
+#include <gtest/gtest.h>
+
+namespace evilmoe {
+namespace {
+
+struct Settings {
+  bool on = false;
+  int count = 3;
+  int64_t big = 0;
+  uint64_t seed = 0;
+  double ratio = 0.5;
+  std::optional<double> limit;
+  std::string name = "default";
+  std::filesystem::path file;
+  std::vector<std::string> words;
+  std::vector<double> numbers;
+  std::vector<std::pair<std::string, double>> weights;
+  int inner = 1;
+};
+
+absl::Status Read(std::string_view yaml, Settings* s) {
+  YamlReader reader(yaml, "s.yaml");
+  YamlSection root = reader.Root();
+  root.Field("on", &s->on);
+  root.Field("count", &s->count).Range(1, 9);
+  root.Field("big", &s->big);
+  root.Field("seed", &s->seed);
+  root.Field("ratio", &s->ratio).Above(0);
+  root.Field("limit", &s->limit).Min(2);
+  root.Field("name", &s->name).OneOf({"default", "a", "5", "null", "x: y"}, {"later"});
+  root.Field("file", &s->file);
+  root.Field("words", &s->words);
+  root.Field("numbers", &s->numbers);
+  root.Field("weights", &s->weights);
+  root.Section("section").Section("deeper").Field("inner", &s->inner);
+  return reader.Finish();
+}
+
+TEST(YamlReader, ReadsEveryType) {
+  Settings s;
+  const absl::Status status = Read(
+      "on: true\ncount: +7\nbig: -9223372036854775808\nseed: 18446744073709551615\nratio: 1e-3\nlimit: 2\n"
+      "name: \"5\"\nfile: a/b.txt\nwords: [x, 'true']\nnumbers: [1, -.5]\nweights: {b: 1, a: 0.5}\n"
+      "section:\n  deeper: {inner: 4}\n",
+      &s);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(s.on);
+  EXPECT_EQ(s.count, 7);
+  EXPECT_EQ(s.big, INT64_MIN);
+  EXPECT_EQ(s.seed, UINT64_MAX);
+  EXPECT_EQ(s.ratio, 1e-3);
+  EXPECT_EQ(s.limit, 2);
+  EXPECT_EQ(s.name, "5");
+  EXPECT_EQ(s.file, "a/b.txt");
+  EXPECT_EQ(s.words, (std::vector<std::string>{"x", "true"}));
+  EXPECT_EQ(s.numbers, (std::vector<double>{1, -0.5}));
+  EXPECT_EQ(s.weights, (std::vector<std::pair<std::string, double>>{{"b", 1}, {"a", 0.5}}));
+  EXPECT_EQ(s.inner, 4);
+}
+
+TEST(YamlReader, AnEmptyDocumentKeepsTheDefaults) {
+  for (const char* yaml : {"", "# only a comment\n", "---\n", "null\n"}) {
+    Settings s;
+    EXPECT_TRUE(Read(yaml, &s).ok()) << yaml;
+    EXPECT_EQ(s.count, 3);
+    EXPECT_EQ(s.name, "default");
+  }
+}
+
+struct BadCase {
+  const char* name;
+  std::string yaml;
+  std::string message;
+};
+
+class YamlReaderBadTest : public ::testing::TestWithParam<BadCase> {};
+
+TEST_P(YamlReaderBadTest, SaysWhatIsWrong) {
+  Settings s;
+  const absl::Status status = Read(GetParam().yaml, &s);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(std::string(status.message()), GetParam().message);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, YamlReaderBadTest,
+    ::testing::ValuesIn(std::vector<BadCase>{
+        {"QuotedNumber", "count: '5'\n", "s.yaml:1:8: count: wrong type, got text \"5\", expected a whole number"},
+        {"Hexadecimal", "count: 0x5\n", "s.yaml:1:8: count: wrong type, got 0x5, expected a whole number"},
+        {"TooBigForInt", "count: 3000000000\n",
+         "s.yaml:1:8: count: wrong type, got 3000000000, expected one that fits 32 bits"},
+        {"NotFinite", "ratio: .inf\n", "s.yaml:1:8: ratio: wrong type, got .inf, expected a number"},
+        {"Nan", "ratio: nan\n", "s.yaml:1:8: ratio: wrong type, got nan, expected a number"},
+        {"TooBigForDouble", "ratio: 1e999\n", "s.yaml:1:8: ratio: wrong type, got 1e999, expected a number"},
+        {"PlainNumberForText", "name: 5\n", "s.yaml:1:7: name: wrong type, got 5, expected text (write \"5\")"},
+        {"NullForText", "name: ~\n", "s.yaml:1:1: name: wrong type, got nothing, expected text"},
+        {"Later", "name: later\n",
+         "s.yaml:1:7: name: not available yet, got \"later\", expected default, a, 5, null or x: y"},
+        {"OptionalIsChecked", "limit: 1\n", "s.yaml:1:8: limit: out of range, got 1, expected at least 2"},
+        {"ListForScalar", "on: [true]\n", "s.yaml:1:5: on: wrong type, got a list, expected true or false"},
+        {"ItemOfAList", "words: [a, 1]\n",
+         "s.yaml:1:12: words[1]: wrong type, got 1, expected text (write \"1\")"},
+        {"ScalarForSection", "section: 1\n",
+         "s.yaml:1:10: section: wrong type, got 1, expected a section (name: value, indented)"},
+        {"NullSection", "section:\n", "s.yaml:1:1: section: wrong type, got nothing, expected a section (name: value, "
+                                      "indented)"},
+        {"UnknownInSection", "section:\n  deeper:\n    iner: 1\n",
+         "s.yaml:3:5: section.deeper.iner: unknown key, did you mean inner?"},
+        {"MergeKey", "<<: {count: 1}\n",
+         "s.yaml:1:1: <<: unknown key, expected one of on, count, big, seed, ratio, limit, name, file, words, numbers, "
+         "weights, section"},
+        {"Anchor", "count: &a 5\n", "s.yaml:1:8: anchor (&name) is not allowed, expected a plain value"},
+        {"NulInPath", "file: \"a\\0b\"\n",
+         "s.yaml:1:7: file: wrong type, got text \"a\\u0000b\", expected a path without NUL bytes"},
+        {"Several", "count: 0\nnmae: 1\nratio: 0\n",
+         "s.yaml:1:8: count: out of range, got 0, expected [1, 9]\n"
+         "s.yaml:2:1: nmae: unknown key, did you mean name?\n"
+         "s.yaml:3:8: ratio: out of range, got 0, expected more than 0"}}),
+    [](const auto& c) { return c.param.name; });
+
+TEST(YamlReader, LargeInputIsRefusedUnread) {
+  Settings s;
+  const absl::Status status = Read(std::string(kMaxYamlBytes + 1, '#'), &s);
+  EXPECT_EQ(std::string(status.message()), "s.yaml:1:1: too large, got 1048577 bytes, expected at most 1048576");
+}
+
+TEST(YamlReader, DepthIsBoundedBeforeTheStackIs) {
+  Settings s;
+  for (const char* open : {"[", "{a: ", "- "}) {
+    std::string yaml = "words: ";
+    if (open[0] == '-') yaml.clear();
+    for (int i = 0; i < 100000; ++i) yaml += open;
+    EXPECT_EQ(Read(yaml, &s).code(), absl::StatusCode::kInvalidArgument) << open;
+  }
+}
+
+TEST(EditDistance, CountsEditsAndSwaps) {
+  EXPECT_EQ(EditDistance("", ""), 0);
+  EXPECT_EQ(EditDistance("abc", ""), 3);
+  EXPECT_EQ(EditDistance("rank", "rnak"), 1);
+  EXPECT_EQ(EditDistance("rank", "bank"), 1);
+  EXPECT_EQ(EditDistance("steps", "step"), 1);
+  EXPECT_EQ(EditDistance("kitten", "sitting"), 3);
+}
+
+TEST(NearestName, IsSilentWhenNothingIsNear) {
+  EXPECT_EQ(NearestName("rnak", {"init", "rank"}), "rank");
+  EXPECT_EQ(NearestName("colour", {"init", "rank"}), "");
+  EXPECT_EQ(NearestName(std::string(100000, 'a'), {"rank"}), "");
+}
+
+}  // namespace
+}  // namespace evilmoe

@@ -1,0 +1,166 @@
+#include "trainer/run_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "trainer/arm_presets.h"
+
+namespace evilmoe {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A folder with the files that the smallest config names.
+class RunConfigTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(::testing::TempDir()) / "run_config" /
+              ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::create_directories(folder_ / "model");
+    std::ofstream(folder_ / "train.jsonl") << "{}\n";
+    std::ofstream(folder_ / "pairs.md") << "#\n";
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  absl::StatusOr<RunConfig> Parse(const std::string& rest, const std::vector<Override>& overrides = {}) {
+    return ParseRunConfig(
+        "model: {path: model}\ndata: {train: train.jsonl}\npairs: pairs.md\n" + rest, "run.yaml", folder_, overrides);
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(RunConfigTest, AbsentFieldsKeepTheirDefaults) {
+  const absl::StatusOr<RunConfig> config = Parse("");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->arm, "evil_moe");
+  EXPECT_EQ(config->steps, 200);
+  EXPECT_EQ(config->adapter.rank, 32);
+  EXPECT_DOUBLE_EQ(config->optimizer.learning_rate, 7e-5);
+  EXPECT_EQ(config->router.hard_detach_above, std::nullopt);
+  EXPECT_EQ(config->evaluation.problems, "");
+}
+
+TEST_F(RunConfigTest, PathsComeOutAbsolute) {
+  const absl::StatusOr<RunConfig> config = Parse("");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->model.path, folder_ / "model");
+  EXPECT_EQ(config->data.train, folder_ / "train.jsonl");
+  EXPECT_EQ(config->pairs, folder_ / "pairs.md");
+}
+
+TEST_F(RunConfigTest, EveryArmIsReadAndValid) {
+  for (const ArmPreset& arm : ArmPresets()) {
+    const absl::StatusOr<RunConfig> config = Parse(absl::StrCat("arm: ", std::string(arm.name)));
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_TRUE(config->Validate().ok()) << config->Validate();
+  }
+}
+
+struct ArmCase {
+  std::string name;
+  std::string routing;
+  std::string direction;
+  double deploy_mode_fraction;
+  std::optional<double> hard_detach_above;
+};
+
+TEST_F(RunConfigTest, ArmsAreTheFieldsOfTheTable) {
+  for (const ArmCase& arm : std::vector<ArmCase>{{"none", "none", "pairs", 0, std::nullopt},
+                                                 {"absorb", "none", "pairs", 0.25, std::nullopt},
+                                                 {"evil_moe", "learned", "pairs", 0.25, std::nullopt},
+                                                 {"evil_moe_hard", "learned", "pairs", 0.25, 0.5},
+                                                 {"evil_moe_random", "learned", "random", 0.25, std::nullopt}}) {
+    const absl::StatusOr<RunConfig> config = Parse("arm: " + arm.name);
+    ASSERT_TRUE(config.ok()) << arm.name << ": " << config.status();
+    EXPECT_EQ(config->routing.mode, arm.routing) << arm.name;
+    EXPECT_EQ(config->router.direction, arm.direction) << arm.name;
+    EXPECT_EQ(config->rollout.deploy_mode_fraction, arm.deploy_mode_fraction) << arm.name;
+    EXPECT_EQ(config->router.hard_detach_above, arm.hard_detach_above) << arm.name;
+  }
+}
+
+TEST_F(RunConfigTest, TheFileLiesOverTheArmAndSetOverTheFile) {
+  const absl::StatusOr<RunConfig> file =
+      Parse("arm: evil_moe_hard\nrouter: {hard_detach_above: 0.75}\nrollout: {group_size: 4}\n");
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->router.hard_detach_above, 0.75);
+  const absl::StatusOr<RunConfig> unset = Parse("arm: evil_moe_hard\nrouter: {hard_detach_above: null}\n");
+  ASSERT_TRUE(unset.ok()) << unset.status();
+  EXPECT_EQ(unset->router.hard_detach_above, std::nullopt);
+  const absl::StatusOr<RunConfig> set =
+      Parse("rollout: {group_size: 4}\n", {{"rollout.group_size", "8"},
+                                           {"arm", "none"},
+                                           {"optimizer.betas", "[0.5, 0.75]"},
+                                           {"data.loopholes", "{overwrite_tests: 2}"},
+                                           {"pairs", ""}});
+  ASSERT_TRUE(set.ok()) << set.status();
+  EXPECT_EQ(set->rollout.group_size, 8);
+  EXPECT_EQ(set->routing.mode, "none");
+  EXPECT_EQ(set->rollout.deploy_mode_fraction, 0);
+  EXPECT_EQ(set->optimizer.betas, (std::vector<double>{0.5, 0.75}));
+  EXPECT_EQ(set->data.loopholes, (std::vector<std::pair<std::string, double>>{{"overwrite_tests", 2}}));
+  EXPECT_EQ(set->pairs, "");
+}
+
+TEST_F(RunConfigTest, BadOverridesAreNamedAsSuch) {
+  const absl::StatusOr<RunConfig> config = Parse(
+      "seed: -1\n", {{"rollout.group_sise", "8"}, {"steps", "none"}, {"seed.x", "1"}, {"adapter.rank", "\"1"}});
+  EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(config.status().message()),
+              HasSubstr("--set steps: wrong type, got none, expected a whole number"));
+  EXPECT_THAT(std::string(config.status().message()),
+              HasSubstr("--set rollout.group_sise: unknown key, did you mean group_size?"));
+  EXPECT_THAT(std::string(config.status().message()), HasSubstr("--set seed: wrong type, got a map"));
+  EXPECT_THAT(std::string(config.status().message()), HasSubstr("--set adapter.rank: not YAML"));
+}
+
+TEST_F(RunConfigTest, ToYamlReadsBackAsTheSame) {
+  for (const ArmPreset& arm : ArmPresets()) {
+    const absl::StatusOr<RunConfig> first =
+        Parse(absl::StrCat("arm: ", std::string(arm.name),
+                           "\nseed: 18446744073709551615\nadapter: {alpha: 0.1, targets: [q_proj]}\n"
+                           "reward: {correct: -0.3333333333333333}\nname: \"7\"\n"));
+    ASSERT_TRUE(first.ok()) << first.status();
+    const std::string yaml = ToYaml(*first);
+    const absl::StatusOr<RunConfig> second = ParseRunConfig(yaml, "resolved", "/");
+    ASSERT_TRUE(second.ok()) << second.status() << "\n" << yaml;
+    EXPECT_EQ(ToYaml(*second), yaml);
+    EXPECT_EQ(second->seed, UINT64_MAX);
+    EXPECT_EQ(second->name, "7");
+    EXPECT_EQ(second->reward.correct, -0.3333333333333333);
+    EXPECT_EQ(second->adapter.alpha, 0.1);
+  }
+}
+
+TEST_F(RunConfigTest, ToYamlWritesEveryFieldOut) {
+  const absl::StatusOr<RunConfig> config = Parse("seed: 3\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(ToYaml(*config), HasSubstr("router:\n"
+                                         "  direction: pairs\n"
+                                         "  pin_weight: 1\n"
+                                         "  learning_rate: 0.001\n"
+                                         "  scale_learning_rate: 0.01\n"
+                                         "  separation: 4\n"
+                                         "  hard_detach_above: null\n"
+                                         "data:\n"));
+  EXPECT_THAT(ToYaml(*config), HasSubstr("  loopholes: {simple_overwrite_tests: 1}\n"));
+}
+
+TEST_F(RunConfigTest, ValidateNamesEveryBadField) {
+  absl::StatusOr<RunConfig> config = Parse("");
+  ASSERT_TRUE(config.ok()) << config.status();
+  config->adapter.rank = 0;
+  config->loss.reduction = "sum";
+  config->pairs.clear();
+  EXPECT_EQ(config->Validate().message(),
+            "adapter.rank: out of range, got 0, expected [1, 1024]\n"
+            "loss.reduction: unknown value, got \"sum\", expected sequence_mean, token_mean or constant\n"
+            "pairs: missing, expected the file of contrastive pairs that routing.mode learned needs");
+}
+
+}  // namespace
+}  // namespace evilmoe

@@ -1,0 +1,248 @@
+#include "trainer/run_config.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/yaml_reader.h"
+#include "common/yaml_writer.h"
+#include "trainer/arm_presets.h"
+
+// Each config struct has one template that lists its fields. It serves the parser, Validate() (the same reader over an
+// empty document) and ToYaml() (YamlWriter has the reader's face), so that a field and its range stand in one place.
+
+namespace evilmoe {
+namespace {
+
+using PathKind = std::filesystem::file_type;
+
+// Where relative paths start; unset: paths stay as they are and the disk is left alone.
+struct PathRules {
+  std::optional<std::filesystem::path> base;
+};
+
+template <typename Section>
+auto PathField(Section s, std::string_view name, std::filesystem::path* value, const PathRules& rules, PathKind kind) {
+  auto field = s.Field(name, value);
+  if (!rules.base || value->empty()) return field;
+  *value = (*rules.base / *value).lexically_normal();
+  std::error_code ignored;
+  const bool exists = std::filesystem::status(*value, ignored).type() == kind;
+  field.Check(exists, kind == PathKind::directory ? "a folder that exists" : "a file that exists");
+  return field;
+}
+
+template <typename Section>
+void ModelFields(Section s, ModelConfig* c, const PathRules& rules) {
+  PathField(s, "path", &c->path, rules, PathKind::directory)
+      .Required("the folder with config.json, tokenizer.json and *.safetensors");
+  s.Field("dtype", &c->dtype).OneOf({"float32"}, {"bfloat16"});
+  s.Field("thinking", &c->thinking);
+}
+
+bool AreTargets(const std::vector<std::string>& targets) {
+  static const std::set<std::string> known = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
+                                              "down_proj"};
+  const std::set<std::string> named(targets.begin(), targets.end());
+  return named.size() == targets.size() && std::includes(known.begin(), known.end(), named.begin(), named.end());
+}
+
+template <typename Section>
+void AdapterFields(Section s, AdapterConfig* c) {
+  s.Field("rank", &c->rank).Range(1, 1024);
+  s.Field("init", &c->init).OneOf({"random_ab", "zero_b"});
+  s.Field("scope", &c->scope).OneOf({"completion", "all"});
+  s.Field("alpha", &c->alpha).Above(0);
+  s.Field("targets", &c->targets)
+      .Required("the modules to adapt")
+      .Check(AreTargets(c->targets), "each of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj at most once");
+}
+
+template <typename Section>
+void RoutingFields(Section s, RoutingConfig* c) {
+  s.Field("mode", &c->mode)
+      .OneOf({"learned", "none"},
+             {"fixed_activation", "fixed_gradient", "oracle_mask", "oracle_parameter", "per_token"});
+}
+
+template <typename Section>
+void RouterFields(Section s, RouterConfig* c) {
+  s.Field("direction", &c->direction).OneOf({"pairs", "random", "none"});
+  s.Field("pin_weight", &c->pin_weight).Min(0);
+  s.Field("learning_rate", &c->learning_rate).Above(0);
+  s.Field("scale_learning_rate", &c->scale_learning_rate).Above(0);
+  s.Field("separation", &c->separation).Above(0);
+  s.Field("hard_detach_above", &c->hard_detach_above).Above(0).Check(c->hard_detach_above < 1.0, "less than 1");
+}
+
+bool HavePositiveWeights(const std::vector<std::pair<std::string, double>>& loopholes) {
+  return std::all_of(loopholes.begin(), loopholes.end(), [](const auto& entry) { return entry.second > 0; });
+}
+
+bool AreLoopholes(const std::vector<std::pair<std::string, double>>& loopholes) {
+  return std::all_of(loopholes.begin(), loopholes.end(), [](const auto& entry) {
+    return entry.first == "simple_overwrite_tests" || entry.first == "overwrite_tests";
+  });
+}
+
+template <typename Section>
+void DataFields(Section s, DataConfig* c, const PathRules& rules) {
+  PathField(s, "train", &c->train, rules, PathKind::regular).Required("the problem file to train on");
+  s.Field("loopholes", &c->loopholes)
+      .Required("loophole: weight")
+      .Check(AreLoopholes(c->loopholes), "names out of simple_overwrite_tests, overwrite_tests")
+      .Check(HavePositiveWeights(c->loopholes), "weights above 0");
+  s.Field("unhackable_fraction", &c->unhackable_fraction).Range(0, 1);
+}
+
+template <typename Section>
+void RolloutFields(Section s, RolloutConfig* c) {
+  s.Field("prompts_per_step", &c->prompts_per_step).Range(1, 4096);
+  s.Field("group_size", &c->group_size).Range(2, 1024);
+  s.Field("max_prompt_tokens", &c->max_prompt_tokens).Min(1);
+  s.Field("max_completion_tokens", &c->max_completion_tokens).Min(1);
+  s.Field("temperature", &c->temperature).Above(0);
+  s.Field("top_p", &c->top_p).Above(0).Check(c->top_p <= 1, "at most 1");
+  s.Field("top_k", &c->top_k).Min(0);
+  s.Field("deploy_mode_fraction", &c->deploy_mode_fraction).Range(0, 1);
+  s.Field("deploy_mode_by", &c->deploy_mode_by).OneOf({"prompt"}, {"sample"});
+  s.Field("max_policy_lag", &c->max_policy_lag).Check(c->max_policy_lag == 0, "0 (more is not available yet)");
+  s.Field("colocate", &c->colocate).OneOf({"auto"});
+}
+
+template <typename Section>
+void RewardFields(Section s, RewardConfig* c) {
+  s.Field("correct", &c->correct);
+  s.Field("format", &c->format);
+}
+
+template <typename Section>
+void LossFields(Section s, LossConfig* c) {
+  s.Field("advantage", &c->advantage).OneOf({"group_normalised", "mean_centred"});
+  s.Field("deployed_advantage", &c->deployed_advantage).OneOf({"same"}, {"split"});
+  s.Field("reduction", &c->reduction).OneOf({"sequence_mean", "token_mean", "constant"});
+  s.Field("clip_low", &c->clip_low).Min(0).Check(c->clip_low < 1, "less than 1");
+  s.Field("clip_high", &c->clip_high).Min(0);
+  s.Field("kl_coefficient", &c->kl_coefficient).Min(0);
+  s.Field("old_logprob", &c->old_logprob).OneOf({"same_forward"}, {"sampler"});
+}
+
+bool AreBetas(const std::vector<double>& betas) {
+  return betas.size() == 2 && std::all_of(betas.begin(), betas.end(), [](double b) { return b >= 0 && b < 1; });
+}
+
+template <typename Section>
+void OptimizerFields(Section s, OptimizerConfig* c) {
+  s.Field("learning_rate", &c->learning_rate).Above(0);
+  s.Field("warmup_steps", &c->warmup_steps).Min(0);
+  s.Field("schedule", &c->schedule).OneOf({"cosine", "constant", "linear"});
+  s.Field("betas", &c->betas).Check(AreBetas(c->betas), "two numbers, each at least 0 and less than 1");
+  s.Field("decay_to_init", &c->decay_to_init).Min(0);
+  s.Field("max_grad_norm", &c->max_grad_norm).Above(0);
+}
+
+template <typename Section>
+void EvaluationFields(Section s, EvaluationConfig* c, const PathRules& rules) {
+  PathField(s, "problems", &c->problems, rules, PathKind::regular);
+  s.Field("every", &c->every).Min(0);
+  s.Field("samples", &c->samples).Min(1);
+  s.Field("max_problems", &c->max_problems).Min(0);
+  s.Field("at_end", &c->at_end);
+  s.Field("temperature", &c->temperature).Min(0);
+  s.Field("top_p", &c->top_p).Range(0, 1);
+  s.Field("random_half_seeds", &c->random_half_seeds).Min(1);
+  if (c->every > 0 && c->problems.empty()) {
+    s.Problem("every", absl::StrCat("no problems to evaluate on, got ", c->every,
+                                    " and no evaluation.problems, expected a problem file or every: 0"));
+  }
+}
+
+template <typename Section>
+void CheckpointFields(Section s, CheckpointConfig* c) {
+  s.Field("every", &c->every).Min(1);
+  s.Field("keep", &c->keep).Min(1);
+}
+
+bool IsRunName(const std::string& name) {
+  const auto is_alnum = [](char ch) { return absl::ascii_islower(ch) || absl::ascii_isdigit(ch); };
+  return !name.empty() && name.size() <= 63 && is_alnum(name[0]) && std::all_of(name.begin(), name.end(), [&](char ch) {
+    return is_alnum(ch) || ch == '.' || ch == '_' || ch == '-';
+  });
+}
+
+template <typename Section>
+void ArmField(Section s, std::string* arm) {
+  std::vector<std::string> names;
+  for (const ArmPreset& preset : ArmPresets()) names.emplace_back(preset.name);
+  const auto later = LaterArms();
+  if (std::find(later.begin(), later.end(), *arm) != later.end()) {
+    std::string list;
+    for (const std::string& name : names) absl::StrAppend(&list, list.empty() ? "" : ", ", name);
+    s.Field("arm", arm).Required("an arm");
+    s.Problem("arm", absl::StrCat(ShowYamlValue(*arm), " is not available yet; available: ", list));
+    return;
+  }
+  s.Field("arm", arm).OneOf(names);
+}
+
+template <typename Section>
+void RunFields(Section s, RunConfig* c, const PathRules& rules) {
+  s.Field("name", &c->name).Check(IsRunName(c->name), "1 to 63 of a-z 0-9 . _ -, the first a letter or digit");
+  ArmField(s, &c->arm);
+  s.Field("seed", &c->seed);
+  s.Field("steps", &c->steps).Min(1);
+  PathField(s, "pairs", &c->pairs, rules, PathKind::regular);
+  ModelFields(s.Section("model"), &c->model, rules);
+  AdapterFields(s.Section("adapter"), &c->adapter);
+  RoutingFields(s.Section("routing"), &c->routing);
+  RouterFields(s.Section("router"), &c->router);
+  DataFields(s.Section("data"), &c->data, rules);
+  RolloutFields(s.Section("rollout"), &c->rollout);
+  RewardFields(s.Section("reward"), &c->reward);
+  LossFields(s.Section("loss"), &c->loss);
+  OptimizerFields(s.Section("optimizer"), &c->optimizer);
+  EvaluationFields(s.Section("evaluation"), &c->evaluation, rules);
+  CheckpointFields(s.Section("checkpoint"), &c->checkpoint);
+  if (c->routing.mode == "learned" && c->pairs.empty()) {
+    s.Problem("pairs", "missing, expected the file of contrastive pairs that routing.mode learned needs");
+  }
+}
+
+}  // namespace
+
+absl::Status RunConfig::Validate() const {
+  YamlReader nothing("", "");
+  RunConfig copy = *this;
+  RunFields(nothing.Root(), &copy, {});
+  return nothing.Finish();
+}
+
+absl::StatusOr<RunConfig> ParseRunConfig(std::string_view yaml, const std::string& file_name,
+                                         const std::filesystem::path& base_folder,
+                                         const std::vector<Override>& overrides) {
+  YamlReader reader(yaml, file_name);
+  for (const auto& [path, value] : overrides) reader.Override(path, value, "--set");
+  RunConfig config;
+  // Known before the fields are read, since the arm decides what lies under them.
+  config.arm = reader.Peek("arm").value_or(config.arm);
+  if (const ArmPreset* arm = FindArm(config.arm)) {
+    for (const auto& [path, value] : arm->fields) reader.Default(path, value, "arm");
+  }
+  std::error_code error;
+  const std::filesystem::path base = std::filesystem::absolute(base_folder, error);
+  if (error) return absl::InvalidArgumentError(absl::StrCat(base_folder.string(), ": ", error.message()));
+  RunFields(reader.Root(), &config, {base});
+  if (absl::Status status = reader.Finish(); !status.ok()) return status;
+  return config;
+}
+
+std::string ToYaml(const RunConfig& config) {
+  std::string text;
+  RunConfig copy = config;
+  RunFields(YamlWriter(text), &copy, {});
+  return text;
+}
+
+}  // namespace evilmoe
