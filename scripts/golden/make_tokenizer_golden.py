@@ -3,10 +3,11 @@
 
 The tokenizer is Qwen3's, from the folder of reference data (EVILMOE_SHARED, default ../shared); it is not copied.
 
-    pip install tokenizers
+    pip install tokenizers jinja2
     scripts/golden/make_tokenizer_golden.py
 
 Each case: {text, ids, decoded, decoded_plain}: `decoded` with special tokens, `decoded_plain` without them.
+`chats`: conversations with what the chat template of tokenizer_config.json makes of them.
 `cuts`: ids whose bytes break off inside a character, with the text that they decode to.
 """
 
@@ -16,6 +17,7 @@ import os
 import pathlib
 import random
 
+import jinja2
 from tokenizers import Tokenizer
 
 SEED = 20260103
@@ -62,6 +64,40 @@ CODE = [
 FRAGMENTS = PLAIN[1:] + WHITESPACE + UNICODE + SPECIAL + CODE[:12]
 
 
+ANSWERS = [
+    "plain", "", "\n\nnewlines first", "<think>\n\n</think>\n\nanswer", "<think>\nbecause\n</think>\n\nanswer", "<think>a</think>b",
+    "no opening</think>\n\n\nanswer", "<think>never closed", "<think>a</think>b</think>\nc", "x<think>y<think>z\n\n</think>\n", "</think>",
+]
+QUERIES = ["hi", "", "two\nlines\n", "<tool_response>\n5\n</tool_response>", "<tool_response> open", "<think>mine</think>", "caf\u00e9 <|im_end|>"]
+
+
+def conversations(generator, count):
+    system = {"role": "system", "content": "Be brief."}
+    for answer in ANSWERS:
+        yield [{"role": "user", "content": "q"}, {"role": "assistant", "content": answer}]
+        yield [system, {"role": "user", "content": "q"}, {"role": "assistant", "content": answer}, {"role": "user", "content": "r"}]
+    for _ in range(count):
+        turns = [system] if generator.random() < 0.5 else []
+        for _ in range(generator.randint(1, 6)):
+            kind = generator.random()
+            if kind < 0.45:
+                turns.append({"role": "user", "content": generator.choice(QUERIES)})
+            elif kind < 0.9:
+                turns.append({"role": "assistant", "content": generator.choice(ANSWERS)})
+            else:
+                turns.append(system)
+        yield turns
+
+
+def chats(folder, generator):
+    source = json.loads((folder / "tokenizer_config.json").read_text())["chat_template"]
+    template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(source)
+    for messages in conversations(generator, 80):
+        thinking, prompt = generator.random() < 0.5, generator.random() < 0.7
+        text = template.render(messages=messages, add_generation_prompt=prompt, enable_thinking=thinking)
+        yield {"messages": messages, "thinking": thinking, "add_generation_prompt": prompt, "text": text}
+
+
 def mixed(generator, count):
     return ["".join(generator.choice(FRAGMENTS)[:40] for _ in range(generator.randint(2, 6))) for _ in range(count)]
 
@@ -99,6 +135,8 @@ def main():
         file.write(",\n".join(json.dumps(case) for case in cases))
         file.write('\n],\n"cuts": [\n')
         file.write(",\n".join(json.dumps(cut) for cut in cuts))
+        file.write('\n],\n"chats": [\n')
+        file.write(",\n".join(json.dumps(chat) for chat in chats(arguments.tokenizer, generator)))
         file.write("\n]}\n")
     print(f"{arguments.out}: {len(cases)} cases, {len(cuts)} cuts")
 

@@ -91,6 +91,19 @@ TEST_F(Qwen3TokenizerTest, KnowsItsSpecialTokens) {
   EXPECT_FALSE(tokenizer_->HasId(151669));
 }
 
+TEST(ChatTemplateGolden, RendersLikeTheJinjaTemplate) {
+  const Json golden = Golden();
+  ASSERT_GE(golden.at("chats").size(), 100u);
+  for (const Json& chat : golden.at("chats")) {
+    std::vector<Message> messages;
+    for (const Json& message : chat.at("messages")) messages.push_back({message.at("role"), message.at("content")});
+    const auto text = RenderChat(
+        messages, {.thinking = chat.at("thinking"), .add_generation_prompt = chat.at("add_generation_prompt")});
+    ASSERT_TRUE(text.ok()) << text.status();
+    EXPECT_EQ(*text, chat.at("text").get<std::string>()) << chat.at("messages");
+  }
+}
+
 class RolloutsTest : public Qwen3TokenizerTest {
  protected:
   // The recorded rollouts, one JSON object each.

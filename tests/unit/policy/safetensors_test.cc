@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "common/file.h"
+#include "common/seed.h"
 
 namespace evilmoe {
 namespace {
@@ -160,6 +161,30 @@ TEST_P(HostileHeaderTest, IsRefusedInOneLine) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, HostileHeaderTest, ::testing::ValuesIn(HostileCases()),
                          [](const auto& hostile) { return std::string(hostile.param.name); });
+
+// Bytes changed at random: an error or views that stay inside, never a crash (run under ASan in the asan preset).
+TEST(Safetensors, SurvivesDamage) {
+  const std::string good = *WriteSafetensors(Samples(), {{"format", "pt"}});
+  int num_refused = 0;
+  for (uint64_t round = 0; round < 3000; ++round) {
+    RandomStream random(StreamSeed(1, "damage", round));
+    std::string bytes = good;
+    for (int64_t change = random.Int(1, 4); change > 0; --change) {
+      bytes[static_cast<size_t>(random.Int(0, static_cast<int64_t>(bytes.size()) - 1))] =
+          static_cast<char>(random.Int(0, 255));
+    }
+    if (random.Bernoulli(0.3)) bytes.resize(static_cast<size_t>(random.Int(0, static_cast<int64_t>(bytes.size()))));
+    const auto read = Safetensors::Parse(bytes);
+    if (!read.ok()) {
+      ++num_refused;
+      continue;
+    }
+    size_t payload_bytes = 0;
+    for (const auto& [name, view] : read->tensors()) payload_bytes += view.data.size();
+    EXPECT_LT(payload_bytes, bytes.size());
+  }
+  EXPECT_GT(num_refused, 1000);
+}
 
 TEST(Safetensors, WriterRefusesWhatDoesNotFit) {
   EXPECT_THAT(std::string(WriteSafetensors({{"w", {"F32", {2}, BytesOf(kFloats)}}}).status().message()),

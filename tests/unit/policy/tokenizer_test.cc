@@ -7,6 +7,7 @@
 #include <functional>
 #include <thread>
 
+#include "common/seed.h"
 #include "policy/bpe.h"
 #include "policy/utf8.h"
 #include "tests/unit/policy/tiny_tokenizer.h"
@@ -180,6 +181,28 @@ INSTANTIATE_TEST_SUITE_P(Cases, RefusedTokenizerTest, ::testing::ValuesIn(std::v
     {"Decoder", [](Json& j) { j["decoder"] = nullptr; }, "decoder: null"},
     {"Truncation", [](Json& j) { j["truncation"] = {{"max_length", 8}}; }, "truncation"}}),
     [](const auto& refused) { return std::string(refused.param.name); });
+
+// tokenizer.json with bytes changed at random: an error, or a tokenizer that works.
+TEST(Tokenizer, SurvivesDamage) {
+  const std::string good = TinyTokenizerJson().dump();
+  int num_refused = 0;
+  for (uint64_t round = 0; round < 500; ++round) {
+    RandomStream random(StreamSeed(1, "damage", round));
+    std::string bytes = good;
+    for (int64_t change = random.Int(1, 3); change > 0; --change) {
+      bytes[static_cast<size_t>(random.Int(0, static_cast<int64_t>(bytes.size()) - 1))] =
+          static_cast<char>(random.Int(0x20, 0x7E));
+    }
+    const auto tokenizer = Tokenizer::Parse(bytes);
+    if (!tokenizer.ok()) {
+      ++num_refused;
+      continue;
+    }
+    const auto ids = tokenizer->Encode("hello caf\u00e9 <|im_end|> 12");
+    EXPECT_TRUE(ids.ok()) << ids.status();
+  }
+  EXPECT_GT(num_refused, 100);
+}
 
 struct ReplaceCase {
   std::string bytes;
