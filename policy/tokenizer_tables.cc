@@ -40,11 +40,12 @@ const Json& At(const Json& json, const char* key) {
 bool Is(const Json& json, const char* key, const char* wanted) { return At(json, key) == wanted; }
 bool IsTrue(const Json& json, const char* key) { return At(json, key) == true; }
 
-absl::StatusOr<int32_t> IdFrom(const std::string& field, const Json& value) {
-  if (!value.is_number_unsigned() || value.get<uint64_t>() >= static_cast<uint64_t>(kMaxId)) {
-    return Refused(field, value, absl::StrCat("an id in [0, ", kMaxId, ")"));
-  }
-  return value.get<int32_t>();
+bool IsId(const Json& value) {
+  return value.is_number_unsigned() && value.get<uint64_t>() < static_cast<uint64_t>(kMaxId);
+}
+
+absl::Status NoId(const std::string& field, const Json& value) {
+  return Refused(field, value, absl::StrCat("an id in [0, ", kMaxId, ")"));
 }
 
 // The 256 printable characters that byte-level BPE writes bytes with (GPT-2's table).
@@ -97,8 +98,8 @@ absl::Status ReadVocabulary(const Json& model, TokenizerTables& tables) {
   const Json& vocab = At(model, "vocab");
   if (!vocab.is_object()) return Refused("model.vocab", vocab, "an object {token: id}");
   for (auto entry = vocab.begin(); entry != vocab.end(); ++entry) {
-    EVILMOE_ASSIGN_OR_RETURN(const int32_t id, IdFrom("model.vocab." + Shown(entry.key()), *entry));
-    EVILMOE_RETURN_IF_ERROR(SetToken(tables, entry.key(), id, TokenKind::kVocabulary));
+    if (!IsId(*entry)) return NoId("model.vocab." + Shown(entry.key()), *entry);
+    EVILMOE_RETURN_IF_ERROR(SetToken(tables, entry.key(), entry->get<int32_t>(), TokenKind::kVocabulary));
   }
   const ByteAlphabet alphabet;
   for (int byte = 0; byte < 256; ++byte) {
@@ -112,7 +113,7 @@ absl::Status ReadVocabulary(const Json& model, TokenizerTables& tables) {
 }
 
 // A merge is ["a", "b"] or, in older files, "a b".
-absl::StatusOr<std::pair<std::string, std::string>> MergePair(const std::string& field, const Json& merge) {
+std::optional<std::pair<std::string, std::string>> MergePair(const Json& merge) {
   if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
     return std::pair(merge[0].get<std::string>(), merge[1].get<std::string>());
   }
@@ -123,23 +124,23 @@ absl::StatusOr<std::pair<std::string, std::string>> MergePair(const std::string&
       return std::pair(text.substr(0, space), text.substr(space + 1));
     }
   }
-  return Refused(field, merge, "[\"a\", \"b\"] or \"a b\"");
+  return std::nullopt;
 }
 
 absl::Status ReadMerges(const Json& model, TokenizerTables& tables) {
   const Json& merges = At(model, "merges");
   if (!merges.is_array()) return Refused("model.merges", merges, "an array of pairs");
   for (size_t rank = 0; rank < merges.size(); ++rank) {
-    const std::string field = absl::StrCat("model.merges[", rank, "]");
-    EVILMOE_ASSIGN_OR_RETURN(const auto pair, MergePair(field, merges[rank]));
-    const auto left = tables.spellings.find(pair.first);
-    const auto right = tables.spellings.find(pair.second);
-    const auto merged = tables.spellings.find(pair.first + pair.second);
-    for (const auto& found : {left, right, merged}) {
-      if (found == tables.spellings.end()) {
-        return Refused(field, merges[rank], "both parts and their join in model.vocab");
-      }
-    }
+    const auto refuse = [&](const char* expected) {
+      return Refused(absl::StrCat("model.merges[", rank, "]"), merges[rank], expected);
+    };
+    const auto pair = MergePair(merges[rank]);
+    if (!pair.has_value()) return refuse("[\"a\", \"b\"] or \"a b\"");
+    const auto left = tables.spellings.find(pair->first);
+    const auto right = tables.spellings.find(pair->second);
+    const auto merged = tables.spellings.find(pair->first + pair->second);
+    const auto none = tables.spellings.end();
+    if (left == none || right == none || merged == none) return refuse("both parts and their join in model.vocab");
     tables.merges.Add(left->second, right->second, merged->second, static_cast<int32_t>(rank));
   }
   return absl::OkStatus();
@@ -170,7 +171,8 @@ absl::Status ReadAddedTokens(const Json& added, TokenizerTables& tables) {
     const std::string field = absl::StrCat("added_tokens[", i, "]");
     const Json& content = At(token, "content");
     if (!content.is_string() || content == "") return Refused(field + ".content", content, "a text");
-    EVILMOE_ASSIGN_OR_RETURN(const int32_t id, IdFrom(field + ".id", At(token, "id")));
+    if (!IsId(At(token, "id"))) return NoId(field + ".id", At(token, "id"));
+    const int32_t id = At(token, "id").get<int32_t>();
     for (const char* key : {"single_word", "lstrip", "rstrip"}) {
       if (IsTrue(token, key)) return Refused(absl::StrCat(field, ".", key), true, "false (true is not implemented)");
     }
@@ -211,7 +213,8 @@ absl::Status ReadSplit(const Json& step, TokenizerTables& tables) {
 }
 
 absl::Status ReadPreTokenizer(const Json& pre_tokenizer, TokenizerTables& tables) {
-  Json steps = Is(pre_tokenizer, "type", "Sequence") ? At(pre_tokenizer, "pretokenizers") : Json::array({pre_tokenizer});
+  const bool sequence = Is(pre_tokenizer, "type", "Sequence");
+  Json steps = sequence ? At(pre_tokenizer, "pretokenizers") : Json::array({pre_tokenizer});
   if (!steps.is_array() || steps.empty() || !Is(steps.back(), "type", "ByteLevel")) {
     return Refused("pre_tokenizer", pre_tokenizer, "ByteLevel, or a Sequence that ends with it");
   }
