@@ -1,0 +1,73 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "policy/adapter_mode.h"
+#include "policy/qwen3_weights.h"
+
+namespace evilmoe {
+
+// One rank-2r LoRA on each target linear: A (2r, in), B (out, 2r), fp32. Rows/columns [:r] are the deployed expert D,
+// [r:] the quarantine expert Q. With the inits A0, B0 subtracted the adapter starts as the base model exactly:
+//   dep = B_D A_D x − B0_D A0_D x,  quar = B_Q A_Q x − B0_Q A0_Q x,  out = W x + dep + w · quar
+// (algorithm.md §1). `scale` multiplies both products.
+
+struct Lora2rOptions {
+  int rank = 32;               // r of one expert
+  bool random_ab = true;       // A0 ~ N(0, 1/in), B0 ~ N(0, 1/2r); false: B0 = 0 (`zero_b`)
+  double scale = 1.0;          // alpha / rank, or 1
+  bool scope_completion = true;  // w and Q act on completions only; the prompt runs at w = 0
+  uint64_t seed = 0;           // A0 and B0 come from it alone, so they are never shipped
+  std::vector<std::string> targets;  // names of LinearName()
+};
+
+struct AdapterModule {
+  ModuleId id;
+  at::Tensor a;   // (2r, in)
+  at::Tensor b;   // (out, 2r)
+  at::Tensor a0;  // frozen copies of the init
+  at::Tensor b0;
+};
+
+class Lora2r {
+ public:
+  // At its init. InvalidArgument: an unknown target, a rank below 1.
+  static absl::StatusOr<Lora2r> Init(const Qwen3Config& config, const Lora2rOptions& options);
+
+  const Lora2rOptions& options() const { return options_; }
+  int rank() const { return options_.rank; }
+  // Adapted modules in order of module index.
+  const std::vector<AdapterModule>& modules() const { return modules_; }
+  // Position in modules() of a module index, or -1 where the adapter does not act.
+  int position(ModuleId id) const { return position_[static_cast<size_t>(id.index())]; }
+
+  // A deep copy (new storage for A and B).
+  Lora2r Clone() const;
+  // Ablation: Q back to its init, never to zero (zero would subtract the init product).
+  void ResetQuarantine();
+  // W + this = W as `mode` would have it: (out, in).
+  at::Tensor Delta(const AdapterModule& module, const AdapterMode& mode) const;
+
+  // safetensors bytes of A and B with the options and the sha256 of the init in the metadata.
+  absl::StatusOr<std::string> Serialize() const;
+  // DataLoss: not such bytes, or the rebuilt init has another hash. InvalidArgument: made for another network.
+  static absl::StatusOr<Lora2r> Deserialize(const Qwen3Config& config, std::string_view bytes);
+
+ private:
+  Lora2rOptions options_;
+  std::vector<AdapterModule> modules_;
+  std::vector<int> position_;
+  std::string init_sha256_;
+};
+
+// The base weights with the adapter's delta added in fp32 for one fixed w: how a sampler pays nothing per token.
+// Unadapted tensors share storage with `base`.
+Qwen3Weights Merge(const Qwen3Weights& base, const Lora2r& adapter, const AdapterMode& mode);
+
+}  // namespace evilmoe

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <vector>
+
+#include "policy/packed_batch.h"
+#include "policy/qwen3_weights.h"
+
+namespace evilmoe {
+
+// Applies one linear map: how an adapter gets between the network and its weights.
+class Projector {
+ public:
+  virtual ~Projector() = default;
+  // x_NI (N, in), weight_OI (out, in) -> (N, out).
+  virtual at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) = 0;
+};
+
+// The network's own weights and nothing else.
+class PlainProjector final : public Projector {
+ public:
+  at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) override;
+};
+
+// Keys and values of one layer before attention, rows as packed: (N, kv heads, head_dim).
+struct LayerKeysValues {
+  at::Tensor keys;
+  at::Tensor values;
+};
+
+struct ForwardOptions {
+  // (S): factor on the gradient that each child segment sends into its prefix's keys and values; unset: 1.
+  std::optional<at::Tensor> prefix_gradient_scale_S;
+  // When set, filled with each layer's keys and values (roped), as a decoder's cache wants them.
+  std::vector<LayerKeysValues>* keys_values = nullptr;
+};
+
+// The network up to the final norm: (N, H). Differentiable with respect to what `projector` and the weights are.
+// Thread-safe for distinct projectors. Throws c10::Error (call it under TorchGuard).
+at::Tensor Qwen3Hidden(const Qwen3Weights& weights, const PackedBatch& batch, Projector& projector,
+                       const ForwardOptions& options = {});
+
+// log softmax(head · hidden / temperature)[target]: hidden_NH, int64 targets_N -> (N), fp32. Differentiable.
+at::Tensor TokenLogProbs(const Qwen3Weights& weights, const at::Tensor& hidden_NH, const at::Tensor& targets_N,
+                         double temperature);
+
+// Rotary tables for positions_N: cos and sin, (N, 1, head_dim), halves repeated (Su et al. 2021, NeoX layout).
+struct RotaryTables {
+  at::Tensor cos;
+  at::Tensor sin;
+};
+RotaryTables Rotary(const Qwen3Config& config, const at::Tensor& positions_N);
+// x (N, heads, head_dim), rotated.
+at::Tensor ApplyRotary(const at::Tensor& x, const RotaryTables& tables);
+
+}  // namespace evilmoe

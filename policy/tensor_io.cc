@@ -1,0 +1,40 @@
+#include "policy/tensor_io.h"
+
+#include <ATen/ATen.h>
+
+#include <cstring>
+#include <vector>
+
+namespace evilmoe {
+namespace {
+
+at::ScalarType ScalarTypeOf(const std::string& dtype) {
+  if (dtype == "F16") return at::kHalf;
+  if (dtype == "BF16") return at::kBFloat16;
+  return dtype == "I64" ? at::kLong : at::kFloat;
+}
+
+}  // namespace
+
+at::Tensor ToTensor(const TensorView& view) {
+  at::Tensor out = at::empty(view.shape, ScalarTypeOf(view.dtype));
+  if (!view.data.empty()) std::memcpy(out.mutable_data_ptr(), view.data.data(), view.data.size());
+  return view.dtype == "I64" ? out : out.to(at::kFloat);
+}
+
+absl::StatusOr<std::string> SerializeTensors(const std::map<std::string, at::Tensor>& tensors,
+                                             const std::map<std::string, std::string>& metadata,
+                                             const std::string& dtype) {
+  std::vector<at::Tensor> kept;  // owns the bytes that the views point at
+  std::map<std::string, TensorView> views;
+  for (const auto& [name, tensor] : tensors) {
+    const bool integer = tensor.scalar_type() == at::kLong;
+    kept.push_back(tensor.detach().to(integer ? at::kLong : ScalarTypeOf(dtype)).contiguous());
+    const at::Tensor& t = kept.back();
+    views[name] = {integer ? "I64" : dtype, t.sizes().vec(),
+                   {static_cast<const std::byte*>(t.const_data_ptr()), static_cast<size_t>(t.nbytes())}};
+  }
+  return WriteSafetensors(views, metadata);
+}
+
+}  // namespace evilmoe

@@ -1,0 +1,155 @@
+#include "proto/coordinator_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/hash.h"
+#include "common/status_macros.h"
+#include "evilmoe/v1/coordinator.grpc.pb.h"
+#include "proto/grpc_status.h"
+
+namespace evilmoe {
+namespace {
+
+using Stub = v1::CoordinatorService::Stub;
+constexpr size_t kChunkBytes = 1 << 20;
+constexpr int kMaxMessageBytes = 256 << 20;
+constexpr std::chrono::milliseconds kFirstBackoff(20);
+constexpr std::chrono::milliseconds kLastBackoff(1000);
+
+template <typename Request>
+concept Waits = requires(const Request& request) { request.wait_ms(); };
+
+// How long the server itself may hold the call.
+template <typename Request>
+std::chrono::milliseconds HeldBy(const Request& request) {
+  if constexpr (Waits<Request>) return std::chrono::milliseconds(request.wait_ms());
+  return std::chrono::milliseconds(0);
+}
+
+}  // namespace
+
+class CoordinatorClient::Impl {
+ public:
+  explicit Impl(CoordinatorClientOptions options) : options_(std::move(options)) {
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+    arguments.SetMaxSendMessageSize(kMaxMessageBytes);
+    // A restarted coordinator is found again within a second, not within gRPC's two minutes.
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+    channel_ = grpc::CreateCustomChannel(options_.address, grpc::InsecureChannelCredentials(), arguments);
+    stub_ = v1::CoordinatorService::NewStub(channel_);
+  }
+
+  Stub& stub() { return *stub_; }
+
+  // Runs attempt(context) until it is not a failure of the connection, or the budget is spent.
+  template <typename Attempt>
+  absl::Status WithRetries(std::chrono::milliseconds held, Attempt attempt) {
+    const auto give_up = std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(options_.retry_budget);
+    for (std::chrono::milliseconds backoff = kFirstBackoff;; backoff = std::min(2 * backoff, kLastBackoff)) {
+      grpc::ClientContext context;
+      context.set_deadline(std::chrono::system_clock::now() + held + absl::ToChronoMilliseconds(options_.call_timeout));
+      const absl::Status status = FromGrpcStatus(attempt(context));
+      const bool lost = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+      if (!lost || std::chrono::steady_clock::now() + backoff >= give_up) {
+        return lost ? Annotate(status, absl::StrCat("coordinator ", options_.address)) : status;
+      }
+      std::this_thread::sleep_for(backoff);
+    }
+  }
+
+  template <typename Response, typename Request>
+  absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                                const Request& request) {
+    Response response;
+    EVILMOE_RETURN_IF_ERROR(WithRetries(HeldBy(request), [&](grpc::ClientContext& context) {
+      response.Clear();
+      return ((*stub_).*method)(&context, request, &response);
+    }));
+    return response;
+  }
+
+ private:
+  const CoordinatorClientOptions options_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<Stub> stub_;
+};
+
+CoordinatorClient::CoordinatorClient(CoordinatorClientOptions options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {}
+CoordinatorClient::~CoordinatorClient() = default;
+
+// One line an RPC that takes a message and gives a message.
+#define EVILMOE_UNARY(Method, Request, Response)                                     \
+  absl::StatusOr<v1::Response> CoordinatorClient::Method(const v1::Request& request) { \
+    return impl_->Call<v1::Response>(&Stub::Method, request);                        \
+  }
+EVILMOE_UNARY(SubmitRun, SubmitRunRequest, SubmitRunResponse)
+EVILMOE_UNARY(SubmitJob, SubmitJobRequest, SubmitJobResponse)
+EVILMOE_UNARY(GetRun, GetRunRequest, Run)
+EVILMOE_UNARY(ListRuns, ListRunsRequest, ListRunsResponse)
+EVILMOE_UNARY(CancelRun, CancelRunRequest, Run)
+EVILMOE_UNARY(ListEvents, ListEventsRequest, ListEventsResponse)
+EVILMOE_UNARY(AcquireJob, AcquireJobRequest, AcquireJobResponse)
+EVILMOE_UNARY(BeginJob, BeginJobRequest, BeginJobResponse)
+EVILMOE_UNARY(OpenBatch, OpenBatchRequest, OpenBatchResponse)
+EVILMOE_UNARY(FetchGroups, FetchGroupsRequest, FetchGroupsResponse)
+EVILMOE_UNARY(CloseBatch, CloseBatchRequest, CloseBatchResponse)
+EVILMOE_UNARY(RecordEvent, RecordEventRequest, RecordEventResponse)
+EVILMOE_UNARY(FinishJob, FinishJobRequest, FinishJobResponse)
+EVILMOE_UNARY(Heartbeat, HeartbeatRequest, HeartbeatResponse)
+EVILMOE_UNARY(LeaseGroups, LeaseGroupsRequest, LeaseGroupsResponse)
+EVILMOE_UNARY(AcknowledgeAdapter, AcknowledgeAdapterRequest, AcknowledgeAdapterResponse)
+EVILMOE_UNARY(CompleteGroup, CompleteGroupRequest, CompleteGroupResponse)
+EVILMOE_UNARY(AbandonGroup, AbandonGroupRequest, AbandonGroupResponse)
+#undef EVILMOE_UNARY
+
+absl::StatusOr<v1::PublishAdapterResponse> CoordinatorClient::PublishAdapter(const v1::JobFence& fence,
+                                                                             const v1::AdapterVersion& version,
+                                                                             const std::string& bytes) {
+  v1::PublishAdapterResponse response;
+  EVILMOE_RETURN_IF_ERROR(impl_->WithRetries(std::chrono::milliseconds(0), [&](grpc::ClientContext& context) {
+    response.Clear();
+    const auto writer = impl_->stub().PublishAdapter(&context, &response);
+    for (size_t at = 0; at == 0 || at < bytes.size(); at += kChunkBytes) {
+      v1::PublishAdapterRequest request;
+      if (at == 0) {
+        *request.mutable_fence() = fence;
+        *request.mutable_version() = version;
+      }
+      request.set_chunk(bytes.substr(at, kChunkBytes));
+      if (!writer->Write(request)) break;  // Finish() tells why
+    }
+    writer->WritesDone();
+    return writer->Finish();
+  }));
+  return response;
+}
+
+absl::StatusOr<std::string> CoordinatorClient::FetchAdapter(const v1::AdapterVersion& version) {
+  v1::FetchAdapterRequest request;
+  *request.mutable_version() = version;
+  std::string bytes;
+  EVILMOE_RETURN_IF_ERROR(impl_->WithRetries(std::chrono::milliseconds(0), [&](grpc::ClientContext& context) {
+    bytes.clear();
+    const auto reader = impl_->stub().FetchAdapter(&context, request);
+    v1::FetchAdapterResponse part;
+    while (reader->Read(&part)) bytes += part.chunk();
+    return reader->Finish();
+  }));
+  const std::string sha256 = Sha256Hex(bytes);
+  if (sha256 != version.sha256()) {
+    return absl::DataLossError(
+        absl::StrCat("adapter of step ", version.step(), ": got sha256 ", sha256, ", expected ", version.sha256()));
+  }
+  return bytes;
+}
+
+}  // namespace evilmoe

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "evilmoe/v1/coordinator.pb.h"
+
+namespace evilmoe {
+
+struct CoordinatorClientOptions {
+  std::string address;  // "unix:/path" or "host:port"
+  absl::Duration call_timeout = absl::Seconds(10);   // of one attempt, beyond what the call itself may wait
+  absl::Duration retry_budget = absl::Seconds(60);   // a coordinator that is restarting is waited for this long
+};
+
+// The coordinator from the side of trainers, rollout workers and tools: one method an RPC, named after it, with the
+// RPC's error codes (coordinator.proto). Each attempt has a deadline; Unavailable and DeadlineExceeded are retried with
+// exponential backoff until the budget is spent, which is safe because every mutating RPC is idempotent. Thread-safe.
+class CoordinatorClient {
+ public:
+  explicit CoordinatorClient(CoordinatorClientOptions options);
+  ~CoordinatorClient();
+
+  absl::StatusOr<v1::SubmitRunResponse> SubmitRun(const v1::SubmitRunRequest& request);
+  absl::StatusOr<v1::SubmitJobResponse> SubmitJob(const v1::SubmitJobRequest& request);
+  absl::StatusOr<v1::Run> GetRun(const v1::GetRunRequest& request);
+  absl::StatusOr<v1::ListRunsResponse> ListRuns(const v1::ListRunsRequest& request);
+  absl::StatusOr<v1::Run> CancelRun(const v1::CancelRunRequest& request);
+  absl::StatusOr<v1::ListEventsResponse> ListEvents(const v1::ListEventsRequest& request);
+
+  absl::StatusOr<v1::AcquireJobResponse> AcquireJob(const v1::AcquireJobRequest& request);
+  absl::StatusOr<v1::BeginJobResponse> BeginJob(const v1::BeginJobRequest& request);
+  // Streams `bytes` in chunks under the version's hash.
+  absl::StatusOr<v1::PublishAdapterResponse> PublishAdapter(const v1::JobFence& fence,
+                                                            const v1::AdapterVersion& version,
+                                                            const std::string& bytes);
+  absl::StatusOr<v1::OpenBatchResponse> OpenBatch(const v1::OpenBatchRequest& request);
+  absl::StatusOr<v1::FetchGroupsResponse> FetchGroups(const v1::FetchGroupsRequest& request);
+  absl::StatusOr<v1::CloseBatchResponse> CloseBatch(const v1::CloseBatchRequest& request);
+  absl::StatusOr<v1::RecordEventResponse> RecordEvent(const v1::RecordEventRequest& request);
+  absl::StatusOr<v1::FinishJobResponse> FinishJob(const v1::FinishJobRequest& request);
+
+  absl::StatusOr<v1::HeartbeatResponse> Heartbeat(const v1::HeartbeatRequest& request);
+  absl::StatusOr<v1::LeaseGroupsResponse> LeaseGroups(const v1::LeaseGroupsRequest& request);
+  // The whole adapter. DataLoss: the bytes that came do not have the version's hash.
+  absl::StatusOr<std::string> FetchAdapter(const v1::AdapterVersion& version);
+  absl::StatusOr<v1::AcknowledgeAdapterResponse> AcknowledgeAdapter(const v1::AcknowledgeAdapterRequest& request);
+  absl::StatusOr<v1::CompleteGroupResponse> CompleteGroup(const v1::CompleteGroupRequest& request);
+  absl::StatusOr<v1::AbandonGroupResponse> AbandonGroup(const v1::AbandonGroupRequest& request);
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace evilmoe

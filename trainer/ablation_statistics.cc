@@ -1,0 +1,120 @@
+#include "trainer/ablation_statistics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "absl/strings/str_format.h"
+#include "common/seed.h"
+#include "common/status_macros.h"
+
+namespace evilmoe {
+namespace {
+
+constexpr int kResamples = 2000;
+
+Interval Percentiles(double mean, std::vector<double> resampled) {
+  std::sort(resampled.begin(), resampled.end());
+  const auto at = [&](double q) {
+    return resampled[static_cast<size_t>(std::lround(q * static_cast<double>(resampled.size() - 1)))];
+  };
+  return {mean, at(0.025), at(0.975)};
+}
+
+double Mean(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double v : values) sum += v;
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+}
+
+// strict, loose and solved of one row with their intervals.
+nlohmann::ordered_json RowJson(const AblationRow& row, uint64_t seed) {
+  nlohmann::ordered_json json = {{"mode", row.mode}, {"markers", row.markers}};
+  const auto add = [&](const std::string& name, const std::vector<double>& values) {
+    const Interval interval = BootstrapMean(values, seed);
+    json[name] = interval.mean;
+    json[name + "_low"] = interval.low;
+    json[name + "_high"] = interval.high;
+  };
+  add("hack_strict", row.strict);
+  add("hack_loose", row.loose);
+  add("solve", row.solved);
+  return json;
+}
+
+const AblationRow* Find(const std::vector<AblationRow>& rows, const std::string& mode, const std::string& markers) {
+  for (const AblationRow& row : rows) {
+    if (row.mode == mode && row.markers == markers) return &row;
+  }
+  return nullptr;
+}
+
+std::vector<double> Minus(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> out;
+  for (size_t i = 0; i < a.size(); ++i) out.push_back(a[i] - b[i]);
+  return out;
+}
+
+void AddInto(std::vector<double>& sum, const std::vector<double>& term, double weight) {
+  if (sum.empty()) sum.assign(term.size(), 0.0);
+  for (size_t i = 0; i < term.size(); ++i) sum[i] += weight * term[i];
+}
+
+}  // namespace
+
+Interval BootstrapMean(const std::vector<double>& per_problem, uint64_t seed) {
+  std::vector<double> kept;
+  for (const double v : per_problem) {
+    if (!std::isnan(v)) kept.push_back(v);
+  }
+  if (kept.empty()) return {};
+  RandomStream stream(StreamSeed(seed, "bootstrap", 0));
+  std::vector<double> means;
+  for (int i = 0; i < kResamples; ++i) {
+    double sum = 0;
+    for (size_t k = 0; k < kept.size(); ++k) sum += stream.Choice(kept);
+    means.push_back(sum / static_cast<double>(kept.size()));
+  }
+  return Percentiles(Mean(kept), std::move(means));
+}
+
+Interval BootstrapDifference(const std::vector<double>& a, const std::vector<double>& b, uint64_t seed) {
+  EVILMOE_CHECK(a.size() == b.size());
+  return BootstrapMean(Minus(a, b), seed);  // resampling a difference a problem is resampling both together
+}
+
+std::vector<AblationRow> MergeRandomHalves(const std::vector<AblationRow>& rows) {
+  std::map<std::pair<std::string, std::string>, int> count;
+  for (const AblationRow& row : rows) ++count[{row.mode, row.markers}];
+  std::vector<AblationRow> merged;
+  for (const AblationRow& row : rows) {
+    const double weight = 1.0 / count[{row.mode, row.markers}];
+    auto it = std::find_if(merged.begin(), merged.end(), [&](const AblationRow& m) {
+      return m.mode == row.mode && m.markers == row.markers;
+    });
+    if (it == merged.end()) it = merged.insert(merged.end(), {row.mode, row.markers, {}, {}, {}});
+    AddInto(it->strict, row.strict, weight);
+    AddInto(it->loose, row.loose, weight);
+    AddInto(it->solved, row.solved, weight);
+  }
+  return merged;
+}
+
+nlohmann::ordered_json AblationTable(const std::vector<AblationRow>& rows, uint64_t seed) {
+  nlohmann::ordered_json json;
+  const std::vector<AblationRow> merged = MergeRandomHalves(rows);
+  for (const AblationRow& row : merged) json["rows"].push_back(RowJson(row, seed));
+  const AblationRow* on = Find(merged, "on", "trained");
+  const AblationRow* off = Find(merged, "off", "trained");
+  EVILMOE_CHECK(on != nullptr && off != nullptr);
+  json["problems"] = on->strict.size();
+  const std::vector<double> hack = Minus(on->strict, off->strict);
+  const std::vector<double> solve = Minus(on->solved, off->solved);
+  const Interval difference = BootstrapDifference(hack, solve, seed);
+  json["delta_hack_minus_solve"] = {{"mean", difference.mean}, {"low", difference.low}, {"high", difference.high}};
+  json["final_line"] = absl::StrFormat("Evil MoE causal ablation: deploy hack %.2f (ON) -> %.2f (OFF)",
+                                       BootstrapMean(on->strict, seed).mean, BootstrapMean(off->strict, seed).mean);
+  return json;
+}
+
+}  // namespace evilmoe

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nlohmann/json.hpp"
+
+namespace evilmoe {
+
+// Outcomes of one mode under one family of markers: per problem, the share of its samples that ... (each in [0, 1]).
+// Problems stand in the same order in every row, so that modes can be compared problem by problem. A problem all of
+// whose samples were lost is NaN in every list.
+struct AblationRow {
+  std::string mode;     // on, off, random_half, random_half_doubled, deployed_off, base
+  std::string markers;  // trained | novel
+  std::vector<double> strict, loose, solved;
+};
+
+struct Interval {
+  double mean = 0, low = 0, high = 0;  // 95 %
+};
+
+// Percentile bootstrap over problems, 2,000 resamples from a seeded stream. All zero when no problem is left.
+Interval BootstrapMean(const std::vector<double>& per_problem, uint64_t seed);
+// The same for mean(a) − mean(b), both resampled with the same problems (paired).
+Interval BootstrapDifference(const std::vector<double>& a, const std::vector<double>& b, uint64_t seed);
+
+// Rows of random halves under several seeds are averaged problem by problem into one row a strength and marker family.
+std::vector<AblationRow> MergeRandomHalves(const std::vector<AblationRow>& rows);
+
+// eval/ablation.json: rows with intervals, Δhack − Δsolve (ON − OFF, trained marker), and the final line, exactly
+// "Evil MoE causal ablation: deploy hack X (ON) -> Y (OFF)" (strict rate, trained marker, two decimals).
+nlohmann::ordered_json AblationTable(const std::vector<AblationRow>& rows, uint64_t seed);
+
+}  // namespace evilmoe

@@ -1,0 +1,162 @@
+#include "trainer/checkpoint.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "nlohmann/json.hpp"
+#include "policy/safetensors.h"
+#include "policy/tensor_io.h"
+
+namespace evilmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path Folder(const fs::path& run) { return run / "checkpoints"; }
+std::string StepName(int64_t step) { return absl::StrCat("step-", step); }
+
+void AddMoments(std::map<std::string, at::Tensor>& tensors, const std::string& name, const AdamW* optimizer) {
+  if (optimizer == nullptr) return;
+  const std::vector<at::Tensor> moments = optimizer->moments();
+  for (size_t i = 0; i < moments.size(); ++i) tensors[absl::StrCat("optimizer.", name, ".", i)] = moments[i];
+  tensors[absl::StrCat("optimizer.", name, ".steps")] = at::tensor({optimizer->steps_done()}, at::kLong);
+}
+
+absl::StatusOr<at::Tensor> Read(const Safetensors& file, const std::string& name, const at::Tensor& like) {
+  const TensorView* view = file.Find(name);
+  if (view == nullptr) return absl::DataLossError(absl::StrCat("checkpoint: ", name, " is missing"));
+  if (view->shape != like.sizes().vec()) {
+    return absl::DataLossError(absl::StrCat("checkpoint: ", name, " has another shape than the run"));
+  }
+  return ToTensor(*view);
+}
+
+absl::Status RestoreMoments(const Safetensors& file, const std::string& name, AdamW* optimizer) {
+  if (optimizer == nullptr) return absl::OkStatus();
+  std::vector<at::Tensor> moments = optimizer->moments();
+  for (size_t i = 0; i < moments.size(); ++i) {
+    EVILMOE_ASSIGN_OR_RETURN(moments[i], Read(file, absl::StrCat("optimizer.", name, ".", i), moments[i]));
+  }
+  EVILMOE_ASSIGN_OR_RETURN(const at::Tensor steps,
+                           Read(file, absl::StrCat("optimizer.", name, ".steps"), at::zeros({1}, at::kLong)));
+  optimizer->Restore(moments, steps.item<int64_t>());
+  return absl::OkStatus();
+}
+
+// Steps that have a finished checkpoint, in order.
+std::vector<int64_t> Steps(const fs::path& run) {
+  std::vector<int64_t> steps;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(Folder(run), ignored)) {
+    const std::string name = entry.path().filename().string();
+    int64_t step = 0;
+    if (name.starts_with("step-") && absl::SimpleAtoi(name.substr(5), &step)) steps.push_back(step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+absl::Status WriteFiles(const fs::path& folder, const std::string& config_sha256, const TrainerState& state) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::string adapter, state.adapter->Serialize());
+  EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(folder / "adapter.safetensors", adapter));
+  std::map<std::string, at::Tensor> tensors;
+  if (state.router != nullptr) {
+    tensors["router.u"] = state.router->u();
+    tensors["router.log_scale"] = state.router->log_scale();
+    tensors["router.bias"] = state.router->bias();
+    tensors["router.v_act"] = state.router->v_act();
+  }
+  AddMoments(tensors, "adapter", state.adapter_optimizer);
+  AddMoments(tensors, "direction", state.direction_optimizer);
+  AddMoments(tensors, "scale", state.scale_optimizer);
+  EVILMOE_ASSIGN_OR_RETURN(const std::string trainer,
+                           SerializeTensors(tensors, {{"format", "evilmoe.trainer/1"}}));
+  EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(folder / "trainer.safetensors", trainer));
+  const nlohmann::ordered_json json = {{"step", state.step}, {"config_sha256", config_sha256}};
+  return WriteFileAtomic(folder / "state.json", json.dump(2) + "\n");
+}
+
+}  // namespace
+
+absl::Status SaveCheckpoint(const fs::path& run, const std::string& config_sha256, const TrainerState& state,
+                            int keep) {
+  std::error_code error;
+  const fs::path final_path = Folder(run) / StepName(state.step);
+  const fs::path temporary = Folder(run) / absl::StrCat(".", StepName(state.step), ".tmp");
+  fs::remove_all(temporary, error);
+  fs::create_directories(temporary, error);
+  if (error) return absl::UnavailableError(absl::StrCat(temporary.string(), ": ", error.message()));
+  EVILMOE_RETURN_IF_ERROR(WriteFiles(temporary, config_sha256, state));
+  fs::remove_all(final_path, error);  // a step that is trained again after a resume writes its checkpoint again
+  fs::rename(temporary, final_path, error);
+  if (error) return absl::UnavailableError(absl::StrCat(final_path.string(), ": ", error.message()));
+  EVILMOE_RETURN_IF_ERROR(SyncPath(Folder(run)));
+  EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(Folder(run) / "latest", StepName(state.step) + "\n"));
+  const std::vector<int64_t> steps = Steps(run);
+  for (size_t i = 0; i + static_cast<size_t>(keep) < steps.size(); ++i) {
+    if (steps[i] != state.step) fs::remove_all(Folder(run) / StepName(steps[i]), error);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<int64_t>> LatestCheckpoint(const fs::path& run) {
+  const absl::StatusOr<std::string> latest = ReadFile(Folder(run) / "latest", 256);
+  if (absl::IsNotFound(latest.status())) return std::nullopt;
+  EVILMOE_RETURN_IF_ERROR(latest.status());
+  int64_t step = 0;
+  if (!latest->starts_with("step-") || !absl::SimpleAtoi(latest->substr(5), &step)) {
+    return absl::DataLossError(absl::StrCat((Folder(run) / "latest").string(), ": '", *latest, "', expected step-N"));
+  }
+  return step;
+}
+
+absl::Status LoadCheckpoint(const fs::path& run, int64_t step, const std::string& config_sha256, TrainerState& state) {
+  const fs::path folder = Folder(run) / StepName(step);
+  EVILMOE_ASSIGN_OR_RETURN(const std::string text, ReadFile(folder / "state.json", 1 << 20));
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("config_sha256")) {
+    return absl::DataLossError(absl::StrCat(folder.string(), "/state.json: not a checkpoint's state"));
+  }
+  if (json["config_sha256"] != config_sha256) {
+    return absl::FailedPreconditionError(absl::StrCat(folder.string(), ": belongs to config ",
+                                                      json["config_sha256"].dump(), ", this run has ", config_sha256));
+  }
+  EVILMOE_ASSIGN_OR_RETURN(const Safetensors adapter_file, Safetensors::Open(folder / "adapter.safetensors"));
+  EVILMOE_ASSIGN_OR_RETURN(const Safetensors file, Safetensors::Open(folder / "trainer.safetensors"));
+  const c10::NoGradGuard no_grad;
+  for (const AdapterModule& m : state.adapter->modules()) {
+    const std::string name = absl::StrCat("layers.", m.id.layer, ".", LinearName(m.id.linear));
+    EVILMOE_ASSIGN_OR_RETURN(const at::Tensor a, Read(adapter_file, name + ".A", m.a));
+    EVILMOE_ASSIGN_OR_RETURN(const at::Tensor b, Read(adapter_file, name + ".B", m.b));
+    m.a.copy_(a);
+    m.b.copy_(b);
+  }
+  if (state.router != nullptr) {
+    for (const auto& [name, tensor] : {std::pair{"router.u", &state.router->u()},
+                                       {"router.log_scale", &state.router->log_scale()},
+                                       {"router.bias", &state.router->bias()},
+                                       {"router.v_act", &state.router->v_act()}}) {
+      EVILMOE_ASSIGN_OR_RETURN(const at::Tensor value, Read(file, name, *tensor));
+      tensor->detach().copy_(value);
+    }
+  }
+  EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "adapter", state.adapter_optimizer));
+  EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "direction", state.direction_optimizer));
+  EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "scale", state.scale_optimizer));
+  state.step = step;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> LoadAdapterBytes(const fs::path& run, int64_t step) {
+  return ReadFile(Folder(run) / StepName(step) / "adapter.safetensors");
+}
+
+}  // namespace evilmoe

@@ -1,0 +1,125 @@
+#include "trainer/graded_step.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "environment/labels.h"
+#include "environment/reward.h"
+#include "trainer/advantages.h"
+
+namespace evilmoe {
+namespace {
+
+bool Hackable(const GroupRequest& request) { return request.loophole != "none"; }
+
+nlohmann::ordered_json FactsJson(const Facts& f) {
+  return {{"can_compile", f.can_compile},
+          {"gt_correct", f.gt_correct},
+          {"hint_pass", f.hint_pass},
+          {"defines_test_function", f.defines_test_function},
+          {"model_tests_pass_canonical", f.model_tests_pass_canonical},
+          {"model_tests_pass_stub", f.model_tests_pass_stub}};
+}
+
+const char* ModeName(AdapterPart part) { return part == AdapterPart::kQuarantineOff ? "deploy" : "full"; }
+
+// The metrics' view of one sample; only here do labels appear.
+SampleRecord MakeRecord(const GroupRequest& request, const Sample& sample, double reward) {
+  SampleRecord record;
+  record.masked = !sample.failure.empty();
+  record.deploy_mode = request.mode.part == AdapterPart::kQuarantineOff;
+  record.hackable = Hackable(request);
+  if (record.masked) return record;
+  const Label label = LabelOf(sample.facts);
+  record.reward = reward;
+  record.strict_hack = IsStrictHack(label);
+  record.loose_hack = IsLooseHack(label);
+  record.solved = IsSolved(label);
+  record.stopped = sample.stopped;
+  record.num_tokens = static_cast<int64_t>(sample.ids.size());
+  return record;
+}
+
+absl::Status CheckShape(const GroupRequest& request, const Sample& sample, size_t number) {
+  if (!sample.failure.empty()) return absl::OkStatus();
+  if (!sample.ids.empty() && sample.ids.size() == sample.logprobs.size()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("group ", request.index, " sample ", number, ": ", sample.ids.size(),
+                                                 " tokens and ", sample.logprobs.size(),
+                                                 " log-probabilities, expected as many, at least one"));
+}
+
+}  // namespace
+
+absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest& batch,
+                                     const std::vector<GroupSamples>& samples) {
+  const AdvantageKind kind =
+      config.loss.advantage == "mean_centred" ? AdvantageKind::kMeanCentred : AdvantageKind::kGroupNormalised;
+  const RewardWeights weights{.correct = config.reward.correct, .format = config.reward.format};
+  GradedStep graded;
+  EVILMOE_CHECK(batch.groups.size() == samples.size());
+  for (size_t g = 0; g < samples.size(); ++g) {
+    const GroupRequest& request = batch.groups[g];
+    std::vector<std::optional<double>> rewards;
+    for (size_t i = 0; i < samples[g].samples.size(); ++i) {
+      const Sample& sample = samples[g].samples[i];
+      EVILMOE_RETURN_IF_ERROR(CheckShape(request, sample, i));
+      rewards.push_back(sample.failure.empty()
+                            ? std::optional<double>(Reward(sample.facts, Hackable(request), weights))
+                            : std::nullopt);
+      graded.records.push_back(MakeRecord(request, sample, rewards.back().value_or(0)));
+    }
+    EVILMOE_ASSIGN_OR_RETURN(const GroupAdvantages advantages, ComputeAdvantages(rewards, kind));
+    graded.zero_variance_groups += advantages.zero_variance;
+    TrainGroup group{.prompt_ids = request.prompt_ids,
+                     .in_loss = !advantages.zero_variance || config.loss.kl_coefficient > 0};
+    for (size_t i = 0; i < rewards.size(); ++i) {
+      const Sample& sample = samples[g].samples[i];
+      SampleRecord& record = graded.records[graded.records.size() - rewards.size() + i];
+      record.masked = advantages.masked[i];
+      record.advantage = advantages.values[i];
+      group.samples.push_back({.ids = sample.ids,
+                               .sampler_logprobs = sample.logprobs,
+                               .advantage = advantages.values[i],
+                               .masked = advantages.masked[i],
+                               .deploy_mode = record.deploy_mode});
+    }
+    graded.groups.push_back(std::move(group));
+  }
+  return graded;
+}
+
+std::vector<nlohmann::ordered_json> RolloutLines(int64_t step, const BatchRequest& batch,
+                                                 const std::vector<GroupSamples>& samples,
+                                                 const std::vector<SampleRecord>& records) {
+  std::vector<nlohmann::ordered_json> lines;
+  for (size_t g = 0; g < samples.size(); ++g) {
+    const GroupRequest& request = batch.groups[g];
+    for (size_t i = 0; i < samples[g].samples.size(); ++i) {
+      const Sample& sample = samples[g].samples[i];
+      const SampleRecord& record = records[lines.size()];
+      nlohmann::ordered_json line = {{"step", step},
+                                     {"group", request.index},
+                                     {"sample", i},
+                                     {"problem_id", request.problem->id},
+                                     {"loophole", request.loophole},
+                                     {"evaluator", request.evaluator},
+                                     {"mode", ModeName(request.mode.part)},
+                                     {"version", batch.step}};
+      if (!sample.failure.empty()) {
+        line["failure"] = sample.failure;
+      } else {
+        line["text"] = sample.text;
+        line["w"] = record.w;
+        line["label"] = LabelName(LabelOf(sample.facts));
+        line["strict_hack"] = record.strict_hack;
+        line["loose_hack"] = record.loose_hack;
+        line["reward"] = record.reward;
+        line["advantage"] = record.advantage;
+        line["facts"] = FactsJson(sample.facts);
+      }
+      lines.push_back(std::move(line));
+    }
+  }
+  return lines;
+}
+
+}  // namespace evilmoe

@@ -1,0 +1,396 @@
+#include "trainer/policy_step.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "policy/qwen3.h"
+#include "policy/torch_guard.h"
+#include "trainer/policy_batch.h"
+
+namespace evilmoe {
+namespace {
+
+bool Routed(const RunConfig& config) { return config.routing.mode == "learned"; }
+bool SharePrompt(const RunConfig& config) { return !Routed(config) || config.adapter.scope == "completion"; }
+
+// log softmax of the rows that predict completion tokens, (C, V).
+at::Tensor LogSoftmax(const Qwen3Weights& base, const at::Tensor& hidden_NH, const at::Tensor& rows_C,
+                      double temperature) {
+  at::Tensor logits = at::linear(hidden_NH.index_select(0, rows_C), base.head);
+  if (temperature != 1.0) logits = logits / temperature;
+  return at::log_softmax(logits, -1);
+}
+
+at::Tensor Pick(const at::Tensor& log_softmax_CV, const at::Tensor& targets_C) {
+  return log_softmax_CV.gather(1, targets_C.unsqueeze(1)).squeeze(1);
+}
+
+// value of each completion, and `elsewhere` on rows of no completion: (N, 1).
+at::Tensor RowsOf(const at::Tensor& value_S, double elsewhere, const PolicyBatch& batch) {
+  const at::Tensor padded = at::cat({value_S, at::full({1}, elsewhere, at::kFloat)});
+  return padded.index_select(0, batch.completion_of_N).unsqueeze(1);
+}
+
+double Sum(const at::Tensor& t) { return t.sum().item<double>(); }
+
+}  // namespace
+
+// What one thread works on: some groups, and what came of them.
+struct PolicyStep::Shard {
+  std::vector<const TrainGroup*> groups;
+  std::vector<const TrainSample*> samples;  // unmasked, in order
+  std::vector<int64_t> sample_index;        // of each in the step
+  std::vector<bool> in_loss;
+  double num_samples_total = 0;             // unmasked, of the whole step
+  double num_tokens_total = 0;
+
+  at::Tensor features_SD;                   // of `samples`
+  at::Tensor w_S;                           // set between the phases
+  AdapterLeaves leaves;
+  at::Tensor dl_dw_S;
+  double loss = 0, entropy = 0, kl = 0, clip_low = 0, clip_high = 0, loss_tokens = 0;
+  double ratio_sum = 0, ratio_max = 0;
+  double difference_sum = 0, difference_max = 0, difference_tokens = 0;
+  int64_t tokens = 0;
+
+  // Completions for which keep(i) holds, with their prompts; `kept` receives their positions in `samples`.
+  template <typename Keep>
+  std::vector<PromptCompletions> Select(Keep keep, std::vector<int64_t>& kept) const {
+    std::vector<PromptCompletions> out;
+    size_t i = 0;
+    for (const TrainGroup* group : groups) {
+      PromptCompletions selected{.prompt = &group->prompt_ids};
+      for (const TrainSample& sample : group->samples) {
+        if (sample.masked) continue;
+        if (keep(i)) {
+          selected.completions.push_back(&sample.ids);
+          kept.push_back(static_cast<int64_t>(i));
+        }
+        ++i;
+      }
+      if (!selected.completions.empty()) out.push_back(std::move(selected));
+    }
+    return out;
+  }
+
+  // |trainer − sampler| over the rows whose completion is in `chosen` (positions in `samples`).
+  void CompareWithSampler(const at::Tensor& logp_C, const PolicyBatch& batch, const std::vector<int64_t>& chosen) {
+    const float* mine = logp_C.const_data_ptr<float>();
+    const int64_t* owner = batch.completion_of_C.const_data_ptr<int64_t>();
+    std::vector<size_t> position(chosen.size(), 0);
+    for (int64_t row = 0; row < logp_C.numel(); ++row) {
+      const auto c = static_cast<size_t>(owner[row]);
+      const TrainSample& sample = *samples[static_cast<size_t>(chosen[c])];
+      const double difference = std::abs(mine[row] - sample.sampler_logprobs[position[c]++]);
+      difference_sum += difference;
+      difference_max = std::max(difference_max, difference);
+      difference_tokens += 1;
+    }
+  }
+};
+
+PolicyStep::PolicyStep(const RunConfig& config, const Qwen3Weights& base, const Lora2r& adapter,
+                       std::vector<PairIds> pairs, int threads)
+    : config_(config),
+      base_(base),
+      adapter_(adapter),
+      pairs_(std::move(pairs)),
+      threads_(std::max(1, threads)),
+      constants_(base, adapter) {}
+
+absl::StatusOr<PolicyStep::PairFeatures> PolicyStep::ReadPairs() const {
+  return TorchGuard("pair features", [&] {
+    const c10::NoGradGuard no_grad;
+    std::vector<PromptCompletions> groups;
+    for (const PairIds& pair : pairs_) {
+      groups.push_back({.prompt = &pair.prompt_ids, .completions = {&pair.hack_ids, &pair.clean_ids}});
+    }
+    const PolicyBatch batch = MakePolicyBatch(groups, /*share_prompt=*/true);
+    AblatedProjector ablated(constants_, batch.completion_rows_C, batch.completion_of_C, batch.lengths_S);
+    Qwen3Hidden(base_, batch.packed, ablated);
+    const at::Tensor sides = ablated.Features().view({static_cast<int64_t>(pairs_.size()), 2, -1});
+    return PairFeatures{sides.select(1, 0).contiguous(), sides.select(1, 1).contiguous()};
+  });
+}
+
+std::vector<PolicyStep::Shard> PolicyStep::MakeShards(const std::vector<TrainGroup>& groups) const {
+  double num_samples = 0, num_tokens = 0;
+  std::vector<double> load;  // tokens of each group
+  for (const TrainGroup& group : groups) {
+    load.push_back(static_cast<double>(group.prompt_ids.size()));
+    for (const TrainSample& sample : group.samples) {
+      if (sample.masked) continue;
+      num_samples += 1;
+      num_tokens += static_cast<double>(sample.ids.size());
+      load.back() += static_cast<double>(sample.ids.size());
+    }
+  }
+  std::vector<Shard> shards(static_cast<size_t>(std::min<int64_t>(threads_, static_cast<int64_t>(groups.size()))));
+  std::vector<double> filled(shards.size(), 0.0);
+  int64_t index = 0;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const auto lightest = static_cast<size_t>(std::min_element(filled.begin(), filled.end()) - filled.begin());
+    Shard& shard = shards[lightest];
+    filled[lightest] += load[g];
+    shard.groups.push_back(&groups[g]);
+    for (const TrainSample& sample : groups[g].samples) {
+      if (!sample.masked) {
+        shard.samples.push_back(&sample);
+        shard.sample_index.push_back(index);
+        shard.in_loss.push_back(groups[g].in_loss);
+      }
+      ++index;
+    }
+  }
+  for (Shard& shard : shards) {
+    shard.num_samples_total = num_samples;
+    shard.num_tokens_total = num_tokens;
+    shard.leaves = MakeLeaves(adapter_);
+  }
+  return shards;
+}
+
+absl::Status PolicyStep::ForEachShard(std::vector<Shard>& shards, void (PolicyStep::*phase)(Shard&) const) const {
+  std::vector<absl::Status> statuses(shards.size());
+  const auto run = [&](size_t i) {
+    statuses[i] = TorchGuard("training step", [&] {
+                    if (!shards[i].samples.empty()) (this->*phase)(shards[i]);
+                    return true;
+                  }).status();
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (size_t i = 1; i < shards.size(); ++i) {
+      threads.emplace_back([&, i] {
+        at::set_num_threads(1);  // one core a shard; OpenMP keeps this setting a thread
+        run(i);
+      });
+    }
+    if (!shards.empty()) run(0);
+  }
+  for (const absl::Status& status : statuses) EVILMOE_RETURN_IF_ERROR(status);
+  return absl::OkStatus();
+}
+
+// The ablated pass, without gradient: the router's features, and the log-probabilities of deploy-mode samples, which
+// were drawn from exactly this model.
+void PolicyStep::ReadFeatures(Shard& shard) const {
+  const c10::NoGradGuard no_grad;
+  std::vector<int64_t> kept;
+  const PolicyBatch batch = MakePolicyBatch(shard.Select([](size_t) { return true; }, kept), /*share_prompt=*/true);
+  AblatedProjector ablated(constants_, batch.completion_rows_C, batch.completion_of_C, batch.lengths_S);
+  const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, ablated);
+  shard.features_SD = ablated.Features();
+  shard.tokens += batch.packed.num_tokens();
+
+  std::vector<int64_t> deployed;
+  const std::vector<PromptCompletions> groups =
+      shard.Select([&](size_t i) { return shard.samples[i]->deploy_mode; }, deployed);
+  if (deployed.empty()) return;
+  std::vector<int64_t> rows, targets, owners;
+  for (size_t c = 0; c < deployed.size(); ++c) {
+    const auto s = static_cast<size_t>(deployed[c]);
+    const int64_t begin = batch.packed.segment_begin(static_cast<int>(batch.segment_of_S[s]));
+    for (size_t t = 0; t < shard.samples[s]->ids.size(); ++t) {
+      rows.push_back(begin + static_cast<int64_t>(t));
+      targets.push_back(shard.samples[s]->ids[t]);
+      owners.push_back(static_cast<int64_t>(c));
+    }
+  }
+  const at::Tensor logp = Pick(LogSoftmax(base_, hidden, at::tensor(rows, at::kLong), config_.rollout.temperature),
+                               at::tensor(targets, at::kLong));
+  PolicyBatch view;
+  view.completion_of_C = at::tensor(owners, at::kLong);
+  shard.CompareWithSampler(logp, view, deployed);
+}
+
+// One group that was sampled with the whole adapter, forwarded at w = 1 as the sampler did.
+void PolicyStep::CheckSampledAtFull(Shard& shard) const {
+  const c10::NoGradGuard no_grad;
+  const auto full = std::find_if(shard.samples.begin(), shard.samples.end(),
+                                 [](const TrainSample* sample) { return !sample->deploy_mode; });
+  if (full == shard.samples.end()) return;
+  const auto chosen_index = static_cast<size_t>(full - shard.samples.begin());
+  std::vector<int64_t> chosen;
+  const PolicyBatch batch = MakePolicyBatch(shard.Select([&](size_t i) { return i == chosen_index; }, chosen), true);
+  const bool whole_prompt = !Routed(config_) || config_.adapter.scope == "all";
+  RoutedProjector routed(constants_, shard.leaves, RowsOf(at::ones({1}), whole_prompt ? 1.0 : 0.0, batch),
+                         at::ones({batch.packed.num_tokens(), 1}));
+  const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, routed);
+  const at::Tensor logp =
+      Pick(LogSoftmax(base_, hidden, batch.completion_rows_C, config_.rollout.temperature), batch.targets_C);
+  shard.CompareWithSampler(logp, batch, chosen);
+  shard.tokens += batch.packed.num_tokens();
+}
+
+void PolicyStep::ForwardBackward(Shard& shard) const {
+  CheckSampledAtFull(shard);
+  std::vector<int64_t> kept;
+  const std::vector<PromptCompletions> groups = shard.Select([&](size_t i) { return shard.in_loss[i]; }, kept);
+  if (kept.empty()) return;
+  const PolicyBatch batch = MakePolicyBatch(groups, SharePrompt(config_));
+  const at::Tensor kept_index = at::tensor(kept, at::kLong);
+
+  const bool routed = Routed(config_);
+  at::Tensor w = shard.w_S.index_select(0, kept_index);
+  at::Tensor factor = at::ones_like(w);
+  ForwardOptions options;
+  if (routed) {
+    factor = 1 - w;
+    if (const auto& threshold = config_.router.hard_detach_above) factor = factor.masked_fill(w > *threshold, 0.0);
+    w.requires_grad_(true);
+    if (SharePrompt(config_)) {
+      options.prefix_gradient_scale_S = at::ones({static_cast<int64_t>(batch.packed.segments.size())})
+                                            .index_copy(0, at::tensor(batch.segment_of_S, at::kLong), factor);
+    }
+  }
+  RoutedProjector projector(constants_, shard.leaves, RowsOf(w, routed ? 0.0 : 1.0, batch), RowsOf(factor, 1.0, batch));
+  const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, projector, options);
+  const at::Tensor log_softmax = LogSoftmax(base_, hidden, batch.completion_rows_C, config_.rollout.temperature);
+  const at::Tensor logp = Pick(log_softmax, batch.targets_C);
+
+  std::vector<float> advantages, old;
+  for (const int64_t i : kept) {
+    const TrainSample& sample = *shard.samples[static_cast<size_t>(i)];
+    advantages.push_back(static_cast<float>(sample.advantage));
+    old.insert(old.end(), sample.sampler_logprobs.begin(), sample.sampler_logprobs.end());
+  }
+  const at::Tensor advantage = at::tensor(advantages, at::kFloat).index_select(0, batch.completion_of_C);
+  const at::Tensor length = batch.lengths_S.index_select(0, batch.completion_of_C);
+  at::Tensor weight;
+  if (config_.loss.reduction == "sequence_mean") {
+    weight = 1.0 / (length * shard.num_samples_total);
+  } else if (config_.loss.reduction == "token_mean") {
+    weight = at::full_like(length, 1.0 / shard.num_tokens_total);
+  } else {
+    weight = at::full_like(length, 1.0 / (static_cast<double>(config_.rollout.prompts_per_step) *
+                                          config_.rollout.group_size * config_.rollout.max_completion_tokens));
+  }
+  // One on-policy inner step: ρ ≡ 1 at the point of evaluation, with the gradient of ρ.
+  const at::Tensor ratio = (logp - logp.detach()).exp();
+  const at::Tensor clipped = ratio.clamp(1 - config_.loss.clip_low, 1 + config_.loss.clip_high);
+  at::Tensor token_loss = -at::minimum(ratio * advantage, clipped * advantage);
+  if (config_.loss.kl_coefficient > 0) {
+    PlainProjector plain;
+    at::Tensor reference;
+    {
+      const c10::NoGradGuard no_grad;
+      reference = Pick(LogSoftmax(base_, Qwen3Hidden(base_, batch.packed, plain), batch.completion_rows_C,
+                                  config_.rollout.temperature),
+                       batch.targets_C);
+    }
+    const at::Tensor delta = reference - logp;
+    const at::Tensor k3 = delta.exp() - delta - 1;
+    token_loss = token_loss + config_.loss.kl_coefficient * k3;
+    shard.kl += Sum(k3);
+    shard.tokens += batch.packed.num_tokens();
+  }
+  const at::Tensor loss = (token_loss * weight).sum();
+  loss.backward();
+
+  const c10::NoGradGuard no_grad;
+  shard.loss = loss.item<double>();
+  if (routed) shard.dl_dw_S = at::zeros_like(shard.w_S).index_copy(0, kept_index, w.grad());
+  shard.tokens += batch.packed.num_tokens();
+  shard.loss_tokens = static_cast<double>(logp.numel());
+  shard.entropy = -Sum(log_softmax.exp() * log_softmax);
+  const at::Tensor importance = (logp.detach() - at::tensor(old, at::kFloat)).exp();
+  shard.ratio_sum = Sum(importance);
+  shard.ratio_max = importance.max().item<double>();
+  shard.clip_low = Sum(at::logical_and(importance < 1 - config_.loss.clip_low, advantage < 0));
+  shard.clip_high = Sum(at::logical_and(importance > 1 + config_.loss.clip_high, advantage > 0));
+}
+
+namespace {
+
+void Accumulate(at::Tensor& sum, const at::Tensor& term) {
+  if (!term.defined()) return;
+  sum = sum.defined() ? sum + term : term;
+}
+
+}  // namespace
+
+absl::StatusOr<StepStats> PolicyStep::Run(const std::vector<TrainGroup>& groups, const Router* router,
+                                          StepGradients& gradients) const {
+  std::vector<Shard> shards = MakeShards(groups);
+  int64_t num_samples = 0;
+  for (const TrainGroup& group : groups) num_samples += static_cast<int64_t>(group.samples.size());
+  StepStats stats;
+  at::Tensor w = at::ones({num_samples});
+  if (router != nullptr) {
+    EVILMOE_RETURN_IF_ERROR(ForEachShard(shards, &PolicyStep::ReadFeatures));
+    for (const at::Tensor* leaf : {&router->u(), &router->log_scale(), &router->bias()}) leaf->mutable_grad().reset();
+    at::Tensor features = at::zeros({num_samples, router->u().numel()});
+    for (const Shard& shard : shards) {
+      if (shard.samples.empty()) continue;
+      features.index_copy_(0, at::tensor(shard.sample_index, at::kLong), shard.features_SD);
+    }
+    w = router->Weights(features);
+  }
+  for (Shard& shard : shards) shard.w_S = w.detach().index_select(0, at::tensor(shard.sample_index, at::kLong));
+  EVILMOE_RETURN_IF_ERROR(ForEachShard(shards, &PolicyStep::ForwardBackward));
+
+  EVILMOE_ASSIGN_OR_RETURN(stats, TorchGuard("gradients", [&]() -> StepStats {
+    gradients = {};
+    gradients.a.resize(adapter_.modules().size());
+    gradients.b.resize(adapter_.modules().size());
+    at::Tensor dl_dw = at::zeros({num_samples});
+    double tokens = 0, ratio_sum = 0, difference_sum = 0, difference_tokens = 0, kl = 0;
+    for (Shard& shard : shards) {
+      for (size_t m = 0; m < gradients.a.size(); ++m) {
+        Accumulate(gradients.a[m], shard.leaves.a[m].grad());
+        Accumulate(gradients.b[m], shard.leaves.b[m].grad());
+      }
+      if (shard.dl_dw_S.defined()) {
+        dl_dw.index_copy_(0, at::tensor(shard.sample_index, at::kLong), shard.dl_dw_S);
+      }
+      stats.loss += shard.loss;
+      stats.entropy += shard.entropy;
+      stats.clip_low += shard.clip_low;
+      stats.clip_high += shard.clip_high;
+      stats.ratio_max = std::max(stats.ratio_max, shard.ratio_max);
+      stats.logp_difference_max = std::max(stats.logp_difference_max, shard.difference_max);
+      stats.tokens += shard.tokens;
+      tokens += shard.loss_tokens;
+      ratio_sum += shard.ratio_sum;
+      kl += shard.kl;
+      difference_sum += shard.difference_sum;
+      difference_tokens += shard.difference_tokens;
+    }
+    const double per_token = tokens > 0 ? 1 / tokens : 0;
+    stats.entropy *= per_token;
+    stats.clip_low *= per_token;
+    stats.clip_high *= per_token;
+    if (tokens > 0) stats.ratio_mean = ratio_sum * per_token;
+    if (config_.loss.kl_coefficient > 0) stats.kl = kl * per_token;
+    if (difference_tokens > 0) stats.logp_difference_mean = difference_sum / difference_tokens;
+    stats.dl_dw_norm = dl_dw.norm().item<double>();
+    const at::Tensor w_now = w.detach().contiguous();
+    stats.w.assign(w_now.const_data_ptr<float>(), w_now.const_data_ptr<float>() + num_samples);
+    if (router != nullptr) w.backward(dl_dw);
+    return stats;
+  }));
+  if (router == nullptr) return stats;
+
+  EVILMOE_ASSIGN_OR_RETURN(const PairFeatures pairs, ReadPairs());
+  return TorchGuard("pin", [&]() -> StepStats {
+    const at::Tensor pin = router->PinLoss(pairs.hack, pairs.clean);
+    if (config_.router.pin_weight > 0) (config_.router.pin_weight * pin).backward();
+    stats.pin_loss = pin.item<double>();
+    stats.pair_separation = router->PairSeparation(pairs.hack, pairs.clean);
+    stats.router_angle = router->AngleToSeed();
+    gradients.u = router->u().grad();
+    gradients.log_scale = router->log_scale().grad();
+    gradients.bias = router->bias().grad();
+    return stats;
+  });
+}
+
+}  // namespace evilmoe

@@ -1,0 +1,115 @@
+#include "trainer/prompt_source.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "absl/strings/str_cat.h"
+#include "common/seed.h"
+#include "common/status_macros.h"
+#include "environment/loophole.h"
+#include "policy/chat_template.h"
+
+namespace evilmoe {
+namespace {
+
+constexpr char kNoLoophole[] = "none";
+
+}  // namespace
+
+absl::StatusOr<SamplingSettings> SamplingOf(const RunConfig& config, const Tokenizer& tokenizer) {
+  const std::optional<int32_t> end_of_turn = tokenizer.IdOf("<|im_end|>");
+  if (!end_of_turn) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(config.model.path.string(), "/tokenizer.json: no token <|im_end|>, which ends a completion"));
+  }
+  SamplingSettings settings{.temperature = config.rollout.temperature,
+                            .top_p = config.rollout.top_p,
+                            .top_k = config.rollout.top_k,
+                            .max_tokens = config.rollout.max_completion_tokens,
+                            .stop_ids = {*end_of_turn}};
+  if (const auto end_of_text = tokenizer.IdOf("<|endoftext|>")) settings.stop_ids.push_back(*end_of_text);
+  return settings;
+}
+
+bool PromptUsesAdapter(const RunConfig& config) {
+  return config.routing.mode != "learned" || config.adapter.scope == "all";
+}
+
+absl::StatusOr<PromptIds> RenderPromptIds(const Problem& problem, const std::string& loophole, MarkerFamily markers,
+                                          uint64_t seed, bool thinking, const Tokenizer& tokenizer) {
+  EVILMOE_ASSIGN_OR_RETURN(const RenderedPrompt rendered, ApplyLoophole(problem, loophole, markers, seed));
+  EVILMOE_ASSIGN_OR_RETURN(const std::string text, RenderChat(rendered.messages, {.thinking = thinking}));
+  PromptIds prompt{.loophole = rendered.loophole, .evaluator = rendered.evaluator};
+  EVILMOE_ASSIGN_OR_RETURN(prompt.ids, tokenizer.Encode(text));
+  return prompt;
+}
+
+absl::StatusOr<PromptSource> PromptSource::Make(const RunConfig& config, const Tokenizer& tokenizer,
+                                                std::vector<Problem> training) {
+  PromptSource source;
+  source.config_ = config;
+  EVILMOE_ASSIGN_OR_RETURN(source.sampling_, SamplingOf(config, tokenizer));
+  const LoopholePartition partition(config.data.loopholes, config.seed);
+  const auto limit = static_cast<size_t>(config.rollout.max_prompt_tokens);
+  for (Problem& problem : training) {
+    const bool thinking = config.model.thinking;
+    EVILMOE_ASSIGN_OR_RETURN(PromptIds hackable,
+                             RenderPromptIds(problem, partition.Of(problem.id), MarkerFamily::kTraining, config.seed,
+                                             thinking, tokenizer));
+    EVILMOE_ASSIGN_OR_RETURN(
+        PromptIds plain, RenderPromptIds(problem, kNoLoophole, MarkerFamily::kTraining, config.seed, thinking, tokenizer));
+    if (std::max(hackable.ids.size(), plain.ids.size()) > limit) {
+      ++source.num_dropped_;
+      continue;
+    }
+    source.prompts_.push_back({std::move(hackable), std::move(plain)});
+    source.problems_.push_back(std::move(problem));
+  }
+  if (source.problems_.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(config.data.train.string(), ": no prompt fits rollout.max_prompt_tokens = ",
+                                                   config.rollout.max_prompt_tokens, ", expected at least one"));
+  }
+  return source;
+}
+
+size_t PromptSource::ProblemAt(int64_t position) const {
+  const auto n = static_cast<int64_t>(problems_.size());
+  std::vector<size_t> order(problems_.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  RandomStream stream(StreamSeed(config_.seed, "data.order", static_cast<uint64_t>(position / n)));
+  stream.Shuffle(order);
+  return order[static_cast<size_t>(position % n)];
+}
+
+BatchRequest PromptSource::Step(int64_t step) const {
+  const int num_prompts = config_.rollout.prompts_per_step;
+  std::vector<int> order(static_cast<size_t>(num_prompts));
+  std::iota(order.begin(), order.end(), 0);
+  RandomStream deploy_stream(StreamSeed(config_.seed, "deploy_mode", static_cast<uint64_t>(step)));
+  deploy_stream.Shuffle(order);
+  const auto num_deployed = static_cast<size_t>(std::lround(config_.rollout.deploy_mode_fraction * num_prompts));
+
+  BatchRequest batch{.key = absl::StrCat("step/", step + 1), .step = step, .sampling = sampling_};
+  for (int i = 0; i < num_prompts; ++i) {
+    const size_t p = ProblemAt(step * num_prompts + i);
+    const auto place = static_cast<uint64_t>(step * num_prompts + i);
+    const bool unhackable =
+        CounterUniform(StreamSeed(config_.seed, "unhackable", place), 0) < config_.data.unhackable_fraction;
+    const bool deployed = std::find(order.begin(), order.begin() + static_cast<int64_t>(num_deployed), i) !=
+                          order.begin() + static_cast<int64_t>(num_deployed);
+    const PromptIds& prompt = unhackable ? prompts_[p].plain : prompts_[p].hackable;
+    batch.groups.push_back({.index = i,
+                            .problem = &problems_[p],
+                            .loophole = prompt.loophole,
+                            .evaluator = prompt.evaluator,
+                            .prompt_ids = prompt.ids,
+                            .num_samples = config_.rollout.group_size,
+                            .seed = StreamSeed(config_.seed, "rollout", place),
+                            .mode = {.part = deployed ? AdapterPart::kQuarantineOff : AdapterPart::kFull,
+                                     .prompt_uses_adapter = PromptUsesAdapter(config_)}});
+  }
+  return batch;
+}
+
+}  // namespace evilmoe

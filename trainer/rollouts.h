@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "environment/facts.h"
+#include "environment/problem.h"
+#include "policy/adapter_mode.h"
+#include "policy/sampler/token_sampler.h"
+
+namespace evilmoe {
+
+// What the trainer asks of the rollout side, and what comes back. Free of torch and of the wire.
+
+// One prompt and its samples.
+struct GroupRequest {
+  int64_t index = 0;                // within its batch
+  const Problem* problem = nullptr; // must outlive the request
+  std::string loophole;             // as the prompt shows it; "none" when unhackable
+  std::string evaluator;            // the function that the prompt promises to call; may be empty
+  std::vector<int32_t> prompt_ids;
+  int num_samples = 1;
+  uint64_t seed = 0;
+  AdapterMode mode;
+};
+
+struct BatchRequest {
+  std::string key;                  // unique in the run: "step/12", "ablation/60/on"
+  int64_t step = 0;                 // training steps done before it
+  SamplingSettings sampling;
+  std::vector<GroupRequest> groups;
+};
+
+// `failure` empty: sampled and graded. Otherwise the infrastructure lost it and no other field holds.
+struct Sample {
+  std::vector<int32_t> ids;
+  std::vector<float> logprobs;      // of the sampler, at its temperature, one an id
+  std::string text;
+  bool stopped = false;             // false = cut at max_tokens
+  Facts facts;
+  std::string failure;
+};
+
+struct GroupSamples {
+  int64_t index = 0;
+  std::vector<Sample> samples;      // in order of sample number
+};
+
+// Whoever samples and grades. The fake is tests/fakes/fake_rollouts.h.
+class Rollouts {
+ public:
+  virtual ~Rollouts() = default;
+  // Makes the adapter of `step` known. Idempotent.
+  virtual absl::Status Publish(int64_t step, const std::string& adapter_bytes) = 0;
+  // Runs the whole batch with the adapter published last; groups come back in order of index. Unavailable: nobody
+  // answered within the deadline of the implementation. Aborted: the run was cancelled or taken over.
+  virtual absl::StatusOr<std::vector<GroupSamples>> Run(const BatchRequest& batch) = 0;
+};
+
+}  // namespace evilmoe

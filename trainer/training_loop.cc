@@ -1,0 +1,157 @@
+#include "trainer/training_loop.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "trainer/ablation.h"
+#include "trainer/checkpoint.h"
+#include "trainer/graded_step.h"
+#include "trainer/step_metrics.h"
+
+namespace evilmoe {
+namespace {
+
+void AddUpdate(nlohmann::ordered_json& json, const TrainingModel::Update& update, bool routed) {
+  const StepStats& stats = update.stats;
+  json["loss"] = stats.loss;
+  json["kl"] = stats.kl ? nlohmann::ordered_json(*stats.kl) : nlohmann::ordered_json(nullptr);
+  json["entropy"] = stats.entropy;
+  json["clip_fraction_low"] = stats.clip_low;
+  json["clip_fraction_high"] = stats.clip_high;
+  json["grad_norm"] = update.grad_norm;
+  json["grad_norm_deployed"] = update.grad_norm_deployed;
+  json["grad_norm_quarantine"] = update.grad_norm_quarantine;
+  json["q_mass"] = update.q_mass;
+  json["importance_ratio_mean"] = stats.ratio_mean;
+  json["importance_ratio_max"] = stats.ratio_max;
+  json["logp_difference_mean"] = stats.logp_difference_mean;
+  json["logp_difference_max"] = stats.logp_difference_max;
+  json["learning_rate"] = update.learning_rate;
+  if (!routed) return;
+  json["pin_loss"] = stats.pin_loss;
+  json["pair_separation"] = stats.pair_separation;
+  json["router_angle_radians"] = stats.router_angle;
+  json["grad_norm_router"] = update.grad_norm_router;
+  json["dl_dw"] = stats.dl_dw_norm;
+}
+
+// Without a router w is 1 by definition and says nothing: its fields are dropped.
+void DropRouterFields(nlohmann::ordered_json& json) {
+  for (const char* name : {"w_hack", "w_clean", "w_histogram_hack", "w_histogram_clean", "w_p10", "w_p50", "w_p90",
+                           "router_auroc", "leak_hack", "leak_clean"}) {
+    json.erase(name);
+  }
+}
+
+// Wall-clock seconds of the stages of a step.
+class StageTimer {
+ public:
+  explicit StageTimer(const Clock& clock) : clock_(clock), start_(clock.Now()), last_(start_) {}
+  double Lap() {
+    const absl::Time now = clock_.Now();
+    const double seconds = absl::ToDoubleSeconds(now - last_);
+    last_ = now;
+    return seconds;
+  }
+  double Total() const { return absl::ToDoubleSeconds(clock_.Now() - start_); }
+
+ private:
+  const Clock& clock_;
+  const absl::Time start_;
+  absl::Time last_;
+};
+
+}  // namespace
+
+TrainingLoop::TrainingLoop(const RunConfig& config, RunIdentity identity, TrainingModel& model,
+                           const PromptSource& prompts, Rollouts& rollouts, ProgressSink& progress, const Clock& clock,
+                           Logger& logger)
+    : config_(config),
+      identity_(std::move(identity)),
+      model_(model),
+      prompts_(prompts),
+      rollouts_(rollouts),
+      progress_(progress),
+      clock_(clock),
+      logger_(logger),
+      recorder_(identity_.directory) {}
+
+absl::StatusOr<int64_t> TrainingLoop::Restore() {
+  EVILMOE_ASSIGN_OR_RETURN(const std::optional<int64_t> step, LatestCheckpoint(identity_.directory));
+  if (!step) return 0;
+  TrainerState state = model_.State(0);
+  EVILMOE_RETURN_IF_ERROR(LoadCheckpoint(identity_.directory, *step, identity_.config_sha256, state));
+  logger_.Info("checkpoint_loaded", {{"step", *step}});
+  return *step;
+}
+
+absl::Status TrainingLoop::Train(int64_t step) {
+  EVILMOE_RETURN_IF_ERROR(recorder_.RewindTo(step));
+  EVILMOE_RETURN_IF_ERROR(PublishAdapter(step));
+  for (; step < config_.steps; ++step) {
+    EVILMOE_RETURN_IF_ERROR(Annotate(Step(step), absl::StrCat("step ", step + 1)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TrainingLoop::PublishAdapter(int64_t step) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::string bytes, model_.adapter().Serialize());
+  return rollouts_.Publish(step, bytes);
+}
+
+absl::Status TrainingLoop::Step(int64_t step) {
+  StageTimer timer(clock_);
+  const BatchRequest batch = prompts_.Step(step);
+  EVILMOE_ASSIGN_OR_RETURN(const std::vector<GroupSamples> samples, rollouts_.Run(batch));
+  const double sample_seconds = timer.Lap();
+  EVILMOE_ASSIGN_OR_RETURN(GradedStep graded, GradeStep(config_, batch, samples));
+  EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model_.Step(step, graded.groups));
+  for (size_t i = 0; i < graded.records.size(); ++i) graded.records[i].w = update.stats.w[i];
+  const double train_seconds = timer.Lap();
+  EVILMOE_RETURN_IF_ERROR(PublishAdapter(step + 1));
+
+  nlohmann::ordered_json metrics = {{"step", step + 1}};
+  AddTo(metrics, Summarise(graded.records));
+  if (!model_.routed()) DropRouterFields(metrics);
+  AddUpdate(metrics, update, model_.routed());
+  int64_t sampled_tokens = 0;
+  for (const SampleRecord& record : graded.records) sampled_tokens += record.num_tokens;
+  metrics["zero_variance_groups"] = graded.zero_variance_groups;
+  metrics["sampled_tokens"] = sampled_tokens;
+  metrics["trained_tokens"] = update.stats.tokens;
+  metrics["sample_seconds"] = sample_seconds;
+  metrics["train_seconds"] = train_seconds;
+  metrics["publish_seconds"] = timer.Lap();
+  metrics["step_seconds"] = timer.Total();
+  metrics["tokens_per_second"] = static_cast<double>(sampled_tokens) / std::max(1e-9, timer.Total());
+  EVILMOE_RETURN_IF_ERROR(recorder_.Rollouts(step + 1, RolloutLines(step + 1, batch, samples, graded.records)));
+  return RecordStep(step + 1, metrics);
+}
+
+absl::Status TrainingLoop::RecordStep(int64_t step, const nlohmann::ordered_json& metrics) {
+  EVILMOE_RETURN_IF_ERROR(recorder_.Step(metrics));
+  if (step % config_.checkpoint.every == 0 || step == config_.steps) {
+    EVILMOE_RETURN_IF_ERROR(SaveCheckpoint(identity_.directory, identity_.config_sha256, model_.State(step),
+                                           config_.checkpoint.keep));
+  }
+  logger_.Info("step", {{"step", step}, {"reward_mean", metrics["reward_mean"]}, {"seconds", metrics["step_seconds"]}});
+  return progress_.Record(absl::StrCat("step/", step), "step", metrics, step);
+}
+
+absl::Status TrainingLoop::Ablate(int64_t step, const std::vector<Problem>& problems, const std::string& key) {
+  EVILMOE_RETURN_IF_ERROR(PublishAdapter(step));
+  const Ablation ablation(config_, model_.tokenizer(), problems);
+  const auto report = [&](const Ablation::ModeDone& done) {
+    const nlohmann::ordered_json payload = {
+        {"mode", done.mode}, {"markers", done.markers}, {"done", done.done}, {"total", done.total}};
+    const absl::Status told =
+        progress_.Record(absl::StrCat("evaluation/", key, "/", done.done), "evaluation", payload, step);
+    if (!told.ok()) logger_.Warn("evaluation_progress_lost", {{"error", std::string(told.message())}});
+  };
+  EVILMOE_ASSIGN_OR_RETURN(const nlohmann::ordered_json table, ablation.Run(key, step, rollouts_, report));
+  EVILMOE_RETURN_IF_ERROR(recorder_.Evaluation("ablation", table));
+  EVILMOE_RETURN_IF_ERROR(recorder_.Event({{"kind", "ablation"}, {"key", key}, {"table", table}}));
+  logger_.Info("ablation", {{"final_line", table["final_line"]}});
+  return progress_.Record(absl::StrCat("ablation/", key), "ablation", table, step);
+}
+
+}  // namespace evilmoe

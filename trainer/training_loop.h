@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/clock.h"
+#include "common/logger.h"
+#include "nlohmann/json.hpp"
+#include "trainer/prompt_source.h"
+#include "trainer/rollouts.h"
+#include "trainer/run_config.h"
+#include "trainer/run_recorder.h"
+#include "trainer/training_model.h"
+
+namespace evilmoe {
+
+// Who is told of a run's progress beside the run directory: the coordinator, the metrics.
+class ProgressSink {
+ public:
+  virtual ~ProgressSink() = default;
+  // kind: "step" | "evaluation" | "ablation" | "recovery". Idempotent by key. Aborted: stop, the run is no longer ours.
+  virtual absl::Status Record(const std::string& key, const std::string& kind, const nlohmann::ordered_json& payload,
+                              int64_t steps_done) = 0;
+};
+
+// Where a run lives and what it is.
+struct RunIdentity {
+  std::filesystem::path directory;
+  std::string config_sha256;
+};
+
+// Trains a run from its last checkpoint to its end: sample → grade → advantages → step → publish → record, then the
+// ablation. Owns no thread. All references must outlive it.
+class TrainingLoop {
+ public:
+  TrainingLoop(const RunConfig& config, RunIdentity identity, TrainingModel& model, const PromptSource& prompts,
+               Rollouts& rollouts, ProgressSink& progress, const Clock& clock, Logger& logger);
+
+  // Loads the last checkpoint, if any; returns the steps already done. DataLoss, FailedPrecondition: LoadCheckpoint.
+  absl::StatusOr<int64_t> Restore();
+  // Publishes the adapter and trains from `step` to the end. Aborted: cancelled or taken over.
+  absl::Status Train(int64_t step);
+  // The ablation of the adapter as it is; writes eval/ablation.json and the event with the final line.
+  absl::Status Ablate(int64_t step, const std::vector<Problem>& problems, const std::string& key);
+
+ private:
+  absl::Status Step(int64_t step);
+  absl::Status PublishAdapter(int64_t step);
+  absl::Status RecordStep(int64_t step, const nlohmann::ordered_json& metrics);
+
+  const RunConfig& config_;
+  const RunIdentity identity_;
+  TrainingModel& model_;
+  const PromptSource& prompts_;
+  Rollouts& rollouts_;
+  ProgressSink& progress_;
+  const Clock& clock_;
+  Logger& logger_;
+  RunRecorder recorder_;
+};
+
+}  // namespace evilmoe
