@@ -1,0 +1,31 @@
+#pragma once
+
+#include <functional>
+#include <ostream>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "services/ctl/run_feed.h"
+
+namespace evilmoe {
+
+struct FollowOptions {
+  int64_t after_seq = 0;      // show what comes after this event
+  bool terminal = false;      // a progress bar at the bottom
+  bool json = false;          // events as JSON lines in place of text
+  // Waits; true = the person wants to detach.
+  std::function<bool(absl::Duration)> pause;
+};
+
+struct FollowResult {
+  RunSummary run;
+  bool detached = false;
+  std::string final_line;     // of the ablation that was seen; may be empty
+};
+
+// Prints a run's events as they come until it has ended (an interrupted run counts as ended) or the person detaches.
+// The final line is left to the caller, since it has to stand last. Unavailable: the feed was lost for a minute.
+absl::StatusOr<FollowResult> Follow(RunFeed& feed, const FollowOptions& options, std::ostream& out);
+
+}  // namespace evilmoe

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace evilmoe {
+
+struct ProcessSpec {
+  std::filesystem::path binary;
+  std::vector<std::string> arguments;   // without the program's name
+  std::filesystem::path output;         // standard output and error are appended here
+  bool new_session = false;             // its own session and process group, so that no terminal ends it
+  int stdin_fd = -1;                    // -1 = /dev/null
+};
+
+// Starts a program with default signals; it inherits no other descriptor of ours. NotFound, Unavailable.
+absl::StatusOr<pid_t> Spawn(const ProcessSpec& spec);
+// The wait status of a child that has ended; nullopt while it lives.
+std::optional<int> Reap(pid_t pid);
+// "exit code 3", "signal 9 (Killed)".
+std::string DescribeExit(int wait_status);
+
+// A program that was built beside this one. NotFound says where it was looked for.
+absl::StatusOr<std::filesystem::path> SiblingBinary(std::string_view name);
+// Becomes the sibling with these arguments; returns only on failure.
+absl::Status ExecSibling(std::string_view name, const std::vector<std::string>& arguments);
+
+// Signals as something to wait for: made once, early, since the threads that come later inherit the blocked set.
+class SignalWaiter {
+ public:
+  // Blocks `signals` in this thread.
+  explicit SignalWaiter(const std::vector<int>& signals);
+  ~SignalWaiter();
+  SignalWaiter(const SignalWaiter&) = delete;
+  SignalWaiter& operator=(const SignalWaiter&) = delete;
+  // The next signal, or 0 after `timeout`.
+  int Wait(absl::Duration timeout);
+
+ private:
+  int fd_;
+};
+
+}  // namespace evilmoe

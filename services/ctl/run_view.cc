@@ -1,0 +1,115 @@
+#include "services/ctl/run_view.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "services/ctl/table.h"
+
+namespace evilmoe {
+namespace {
+
+struct StepColumn {
+  const char* title;
+  const char* key;
+  int decimals;
+  int width;
+};
+
+constexpr StepColumn kStepColumns[] = {
+    {"step", "step", 0, 6},          {"reward", "reward_mean", 3, 7},   {"hack", "hack_rate_strict", 3, 6},
+    {"loose", "hack_rate_loose", 3, 6}, {"solve", "solve_rate", 3, 6},  {"w hack", "w_hack", 3, 7},
+    {"w clean", "w_clean", 3, 8},    {"tok/s", "tokens_per_second", 0, 7}, {"seconds", "step_seconds", 1, 8}};
+
+constexpr size_t kTimesForEta = 20;
+
+std::string Interval(const nlohmann::json& row, const std::string& key) {
+  const std::string value = ShowNumber(row, key.c_str(), 2);
+  const std::string low = ShowNumber(row, (key + "_low").c_str(), 2);
+  const std::string high = ShowNumber(row, (key + "_high").c_str(), 2);
+  if (low == "-" || high == "-") return value;
+  return absl::StrCat(value, " [", low, ", ", high, "]");
+}
+
+std::string Text(const nlohmann::json& object, const char* key) {
+  if (!object.is_object()) return "-";
+  const auto it = object.find(key);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : "-";
+}
+
+}  // namespace
+
+std::string ShowNumber(const nlohmann::json& object, const char* key, int decimals) {
+  if (!object.is_object()) return "-";
+  const auto it = object.find(key);
+  if (it == object.end() || !it->is_number() || !std::isfinite(it->get<double>())) return "-";
+  return absl::StrFormat("%.*f", decimals, it->get<double>());
+}
+
+std::string ShowDuration(absl::Duration duration) {
+  const int64_t s = std::max<int64_t>(0, absl::ToInt64Seconds(duration));
+  if (s >= 3600) return absl::StrFormat("%d:%02d:%02d", s / 3600, s / 60 % 60, s % 60);
+  return absl::StrFormat("%d:%02d", s / 60, s % 60);
+}
+
+std::string RunView::Render(const RunEventView& event) {
+  if (event.kind == "step") return RenderStep(event.payload, event.unix_ms);
+  if (event.kind == "ablation") return RenderAblation(event.payload);
+  if (event.kind == "evaluation") {
+    return absl::StrCat("evaluation after step ", ShowNumber(event.payload, "step", 0), ": hack ",
+                        Interval(event.payload, "hack_strict"), ", solve ", Interval(event.payload, "solve"), "\n");
+  }
+  if (event.kind == "warning" || event.kind == "recovery") {
+    const bool has_message = event.payload.is_object() && event.payload.contains("message");
+    const std::string what =
+        has_message ? Text(event.payload, "message")
+                    : event.payload.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return absl::StrCat(event.kind, ": ", what, "\n");
+  }
+  return "";
+}
+
+std::string RunView::RenderStep(const nlohmann::json& payload, int64_t unix_ms) {
+  step_times_ms_.push_back(unix_ms);
+  if (step_times_ms_.size() > kTimesForEta) step_times_ms_.erase(step_times_ms_.begin());
+  std::string text;
+  if (!head_printed_) {
+    for (const StepColumn& column : kStepColumns) absl::StrAppend(&text, absl::StrFormat("%*s", column.width, column.title));
+    text += "\n";
+    head_printed_ = true;
+  }
+  for (const StepColumn& column : kStepColumns) {
+    absl::StrAppend(&text, absl::StrFormat("%*s", column.width, ShowNumber(payload, column.key, column.decimals)));
+  }
+  return text + "\n";
+}
+
+std::string RunView::RenderAblation(const nlohmann::json& payload) {
+  std::vector<std::vector<std::string>> rows;
+  if (payload.is_object() && payload.contains("rows") && payload["rows"].is_array()) {
+    for (const nlohmann::json& row : payload["rows"]) {
+      rows.push_back({Text(row, "mode"), Text(row, "markers"), Interval(row, "hack_strict"),
+                      Interval(row, "hack_loose"), Interval(row, "solve")});
+    }
+  }
+  if (const std::string line = Text(payload, "final_line"); line != "-") final_line_ = line;
+  return "\n" + RenderTable({"mode", "markers", "hack strict", "hack loose", "solve"}, rows);
+}
+
+std::string RunView::ProgressBar(const RunSummary& run) const {
+  if (run.steps_total <= 0) return "";
+  constexpr int kWidth = 30;
+  const int64_t done = std::clamp<int64_t>(run.steps_done, 0, run.steps_total);
+  const int filled = static_cast<int>(done * kWidth / run.steps_total);
+  std::string bar = absl::StrCat("[", std::string(static_cast<size_t>(filled), '#'),
+                                 std::string(static_cast<size_t>(kWidth - filled), '.'), "] ", done, "/",
+                                 run.steps_total);
+  if (done == run.steps_total) return bar + "  evaluating";
+  if (step_times_ms_.size() < 2) return bar;
+  const int64_t span_ms = step_times_ms_.back() - step_times_ms_.front();
+  const int64_t num_gaps = static_cast<int64_t>(step_times_ms_.size()) - 1;
+  return absl::StrCat(bar, "  ", ShowDuration(absl::Milliseconds(span_ms / num_gaps * (run.steps_total - done))), " left");
+}
+
+}  // namespace evilmoe

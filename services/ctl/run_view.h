@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "nlohmann/json.hpp"
+#include "services/ctl/run_directory.h"
+
+namespace evilmoe {
+
+// One thing that happened in a run; proto RunEvent has the meaning.
+struct RunEventView {
+  int64_t seq = 0;
+  int64_t unix_ms = 0;
+  std::string kind;
+  nlohmann::json payload;  // null when it was no JSON
+};
+
+// Turns a run's events into the text that a person follows. Pure: no clock, no terminal.
+class RunView {
+ public:
+  // What to print for an event, newline included; empty for one that people need not see. The head of the step table
+  // comes with the first step.
+  std::string Render(const RunEventView& event);
+  // "[#####.....] 12/60  0:43 left" out of the steps that were rendered; nothing left to say = "".
+  std::string ProgressBar(const RunSummary& run) const;
+  // The last event's final line ("Evil MoE causal ablation: ..."), once there was an ablation.
+  const std::optional<std::string>& final_line() const { return final_line_; }
+
+ private:
+  std::string RenderStep(const nlohmann::json& payload, int64_t unix_ms);
+  std::string RenderAblation(const nlohmann::json& payload);
+
+  bool head_printed_ = false;
+  std::vector<int64_t> step_times_ms_;  // of the last steps, for the ETA
+  std::optional<std::string> final_line_;
+};
+
+// "0.42", and "-" for what is not there or no number.
+std::string ShowNumber(const nlohmann::json& object, const char* key, int decimals);
+// "1:02:03" or "2:03".
+std::string ShowDuration(absl::Duration duration);
+
+}  // namespace evilmoe
