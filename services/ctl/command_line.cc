@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/yaml_reader.h"
 
 namespace evilmoe {
 namespace {
@@ -109,6 +110,19 @@ CommandLineResult Usage(const std::string& problem) {
   return {std::nullopt, 2, absl::StrCat(problem, "; `evilmoe-ctl --help` lists verbs and options")};
 }
 
+// A word in the verb's place that is none, told with the verb nearest to it; else what CLI11 found.
+std::string Problem(const CLI::App& app, const std::vector<std::string>& arguments, const CLI::Error& error) {
+  std::vector<std::string> verbs;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App* v) { return !v->get_group().empty(); })) {
+    verbs.push_back(verb->get_name());
+  }
+  const bool has_word = !arguments.empty() && arguments[0].rfind('-', 0) != 0;
+  if (!has_word || std::find(verbs.begin(), verbs.end(), arguments[0]) != verbs.end()) return error.what();
+  const std::string nearest = NearestName(arguments[0], verbs);
+  return absl::StrCat(arguments[0], ": unknown verb",
+                      nearest.empty() ? "" : absl::StrCat(", did you mean ", nearest, "?"));
+}
+
 // Verbs of a sibling get their words untouched: their options are not ours to judge.
 std::optional<CommandLine> FindOfflineVerb(const std::vector<std::string>& arguments) {
   if (arguments.empty() || SiblingOfVerb(arguments[0]).empty()) return std::nullopt;
@@ -127,7 +141,7 @@ std::string SiblingOfVerb(const std::string& verb) {
   return "";
 }
 
-CommandLineResult ParseCommandLine(std::vector<std::string> arguments, int num_cores) {
+CommandLineResult ParseCommandLine(const std::vector<std::string>& arguments, int num_cores) {
   if (std::optional<CommandLine> offline = FindOfflineVerb(arguments)) return {std::move(offline), 0, ""};
   CommandLine c;
   c.num_workers = std::clamp(num_cores, 1, 2);
@@ -135,13 +149,13 @@ CommandLineResult ParseCommandLine(std::vector<std::string> arguments, int num_c
   CLI::App app("Train language models with a quarantined hack expert, and see what the quarantine holds.", "evilmoe-ctl");
   try {
     AddAll(app, c, raw);
-    std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
-    app.parse(arguments);
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 takes them
+    app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
     const std::vector<CLI::App*> verbs = app.get_subcommands();
     return {std::nullopt, 0, verbs.empty() ? app.help() : verbs[0]->help()};
   } catch (const CLI::Error& e) {
-    return Usage(e.what());
+    return Usage(Problem(app, arguments, e));
   }
   c.verb = app.get_subcommands().at(0)->get_name();
   c.json = raw.output == "json";

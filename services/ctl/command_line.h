@@ -52,7 +52,7 @@ struct CommandLineResult {
 };
 
 // `arguments` without the program's name.
-CommandLineResult ParseCommandLine(std::vector<std::string> arguments, int num_cores);
+CommandLineResult ParseCommandLine(const std::vector<std::string>& arguments, int num_cores);
 
 // The binary that runs an offline verb; "" for a verb of evilmoe-ctl itself.
 std::string SiblingOfVerb(const std::string& verb);

@@ -1,29 +1,17 @@
 #include "services/ctl/coordinator_link_client.h"
 
-#include <grpcpp/grpcpp.h>
-
-#include <chrono>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "evilmoe/v1/coordinator.grpc.pb.h"
+#include "common/status_macros.h"
+#include "proto/coordinator_client.h"
 
 namespace evilmoe {
 namespace {
 
-constexpr std::chrono::seconds kDeadline(10);
+// Short: a person waits, and the stack has children to look after. Follow() and the stack try again by themselves.
+constexpr absl::Duration kRetryBudget = absl::Seconds(2);
 constexpr int kJobWaitMs = 5000;
 constexpr int kPageSize = 1000;
-
-// The codes of gRPC and of Abseil are the same numbers.
-absl::Status ToAbslStatus(const grpc::Status& status, const std::string& address) {
-  if (status.ok()) return absl::OkStatus();
-  const auto code = static_cast<absl::StatusCode>(status.error_code());
-  if (code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kDeadlineExceeded) {
-    return absl::Status(code, absl::StrCat("coordinator ", address, ": not reachable: ", status.error_message()));
-  }
-  return absl::Status(code, status.error_message());
-}
 
 std::string StateName(v1::RunState state) {
   switch (state) {
@@ -53,9 +41,7 @@ RunSummary FromProto(const v1::Run& run) {
 
 class GrpcLink final : public CoordinatorLink {
  public:
-  explicit GrpcLink(const std::string& address)
-      : address_(address),
-        stub_(v1::CoordinatorService::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()))) {}
+  explicit GrpcLink(const std::string& address) : client_({address, absl::Seconds(10), kRetryBudget}) {}
 
   absl::Status SubmitRun(const RunSummary& run, const std::string& config_yaml) override {
     v1::SubmitRunRequest request;
@@ -65,8 +51,7 @@ class GrpcLink final : public CoordinatorLink {
     request.set_config_yaml(config_yaml);
     request.set_steps_total(run.steps_total);
     request.set_directory(run.directory);
-    v1::SubmitRunResponse response;
-    return Call(&Stub::SubmitRun, request, &response);
+    return client_.SubmitRun(request).status();
   }
 
   absl::Status SubmitAblation(const std::string& run_id, const std::string& job_id,
@@ -76,21 +61,18 @@ class GrpcLink final : public CoordinatorLink {
     request.set_job_id(job_id);
     request.set_kind(v1::JOB_KIND_ABLATE);
     request.set_params_json(params_json);
-    v1::SubmitJobResponse response;
-    return Call(&Stub::SubmitJob, request, &response);
+    return client_.SubmitJob(request).status();
   }
 
   absl::StatusOr<RunSummary> GetRun(const std::string& run_id) override {
     v1::GetRunRequest request;
     request.set_run_id(run_id);
-    v1::Run run;
-    if (absl::Status status = Call(&Stub::GetRun, request, &run); !status.ok()) return status;
+    EVILMOE_ASSIGN_OR_RETURN(const v1::Run run, client_.GetRun(request));
     return FromProto(run);
   }
 
   absl::StatusOr<std::vector<RunSummary>> ListRuns() override {
-    v1::ListRunsResponse response;
-    if (absl::Status status = Call(&Stub::ListRuns, v1::ListRunsRequest(), &response); !status.ok()) return status;
+    EVILMOE_ASSIGN_OR_RETURN(const v1::ListRunsResponse response, client_.ListRuns({}));
     std::vector<RunSummary> runs;
     for (const v1::Run& run : response.runs()) runs.push_back(FromProto(run));
     return runs;
@@ -99,8 +81,7 @@ class GrpcLink final : public CoordinatorLink {
   absl::StatusOr<RunSummary> CancelRun(const std::string& run_id) override {
     v1::CancelRunRequest request;
     request.set_run_id(run_id);
-    v1::Run run;
-    if (absl::Status status = Call(&Stub::CancelRun, request, &run); !status.ok()) return status;
+    EVILMOE_ASSIGN_OR_RETURN(const v1::Run run, client_.CancelRun(request));
     return FromProto(run);
   }
 
@@ -112,7 +93,7 @@ class GrpcLink final : public CoordinatorLink {
     FeedPage page;
     v1::ListEventsResponse response;
     do {
-      if (absl::Status status = Call(&Stub::ListEvents, request, &response); !status.ok()) return status;
+      EVILMOE_ASSIGN_OR_RETURN(response, client_.ListEvents(request));
       for (const v1::RunEvent& event : response.events()) {
         nlohmann::json payload = nlohmann::json::parse(event.payload_json(), nullptr, false);
         if (payload.is_discarded()) payload = nullptr;
@@ -129,34 +110,20 @@ class GrpcLink final : public CoordinatorLink {
     v1::AcquireJobRequest acquire;
     acquire.set_trainer_id("stack");
     acquire.set_wait_ms(kJobWaitMs);
-    v1::AcquireJobResponse job;
-    if (absl::Status status = Call(&Stub::AcquireJob, acquire, &job); !status.ok()) {
-      // The dead trainer still holds the job: cancelling is the only way to end the run at once.
-      return CancelRun(run_id).status();
-    }
+    const absl::StatusOr<v1::AcquireJobResponse> job = client_.AcquireJob(acquire);
+    // The dead trainer still holds the job: cancelling is the only way to end the run at once.
+    if (!job.ok()) return CancelRun(run_id).status();
     v1::FinishJobRequest finish;
     finish.mutable_fence()->set_run_id(run_id);
-    finish.mutable_fence()->set_job_id(job.job_id());
-    finish.mutable_fence()->set_incarnation(job.incarnation());
+    finish.mutable_fence()->set_job_id(job->job_id());
+    finish.mutable_fence()->set_incarnation(job->incarnation());
     finish.set_ok(false);
     finish.set_error(error);
-    v1::FinishJobResponse response;
-    return Call(&Stub::FinishJob, finish, &response);
+    return client_.FinishJob(finish).status();
   }
 
  private:
-  using Stub = v1::CoordinatorService::Stub;
-
-  template <typename Request, typename Response>
-  absl::Status Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                    const Request& request, Response* response) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kDeadline);
-    return ToAbslStatus((stub_.get()->*method)(&context, request, response), address_);
-  }
-
-  const std::string address_;
-  const std::unique_ptr<v1::CoordinatorService::Stub> stub_;
+  CoordinatorClient client_;
 };
 
 }  // namespace

@@ -1,0 +1,112 @@
+#include "services/ctl/follow.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <sstream>
+
+namespace evilmoe {
+namespace {
+
+// Answers what it was scripted, then repeats the last answer.
+class FakeFeed final : public RunFeed {
+ public:
+  explicit FakeFeed(std::deque<absl::StatusOr<FeedPage>> pages) : pages_(std::move(pages)) {}
+  absl::StatusOr<FeedPage> Next(int64_t after_seq) override {
+    asked_after.push_back(after_seq);
+    absl::StatusOr<FeedPage> page = pages_.front();
+    if (pages_.size() > 1) pages_.pop_front();
+    return page;
+  }
+  std::vector<int64_t> asked_after;
+
+ private:
+  std::deque<absl::StatusOr<FeedPage>> pages_;
+};
+
+FeedPage Page(const std::string& state, int64_t last_seq, std::vector<RunEventView> events = {}) {
+  FeedPage page;
+  page.events = std::move(events);
+  page.run.state = state;
+  page.run.last_seq = last_seq;
+  page.run.steps_total = 2;
+  return page;
+}
+
+FollowOptions Patient(int64_t after_seq = 0) {
+  FollowOptions options;
+  options.after_seq = after_seq;
+  options.pause = [](absl::Duration) { return false; };
+  return options;
+}
+
+TEST(Follow, PrintsUntilTheRunHasEndedAndEverythingWasSeen) {
+  FakeFeed feed({Page("queued", 0), Page("running", 1, {{1, 0, "warning", {{"message", "one"}}}}),
+                 // The state is ahead of the events once.
+                 Page("succeeded", 2), Page("succeeded", 2, {{2, 0, "ablation", {{"final_line", "the last"}}}})});
+  std::ostringstream out;
+  const absl::StatusOr<FollowResult> result = Follow(feed, Patient(), out);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->run.state, "succeeded");
+  EXPECT_EQ(result->final_line, "the last");
+  EXPECT_FALSE(result->detached);
+  EXPECT_EQ(out.str(), "warning: one\n\nmode  markers  hack strict  hack loose  solve\n");
+  EXPECT_EQ(feed.asked_after, (std::vector<int64_t>{0, 0, 1, 1}));
+}
+
+TEST(Follow, DoesNotTakeTheEndOfAnEarlierJobForItsOwn) {
+  FakeFeed feed({Page("succeeded", 7), Page("running", 8, {{8, 0, "state", {}}}),
+                 Page("failed", 9, {{9, 0, "state", {}}})});
+  std::ostringstream out;
+  const absl::StatusOr<FollowResult> result = Follow(feed, Patient(7), out);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->run.state, "failed");
+}
+
+TEST(Follow, EndsWithAnInterruptedRun) {
+  FakeFeed feed({Page("running", 0), Page("interrupted", 0)});
+  std::ostringstream out;
+  EXPECT_EQ(Follow(feed, Patient(), out)->run.state, "interrupted");
+}
+
+TEST(Follow, DetachesWhenAsked) {
+  FakeFeed feed({Page("running", 0)});
+  FollowOptions options = Patient();
+  int pauses = 0;
+  options.pause = [&](absl::Duration) { return ++pauses == 3; };
+  std::ostringstream out;
+  EXPECT_TRUE(Follow(feed, options, out)->detached);
+}
+
+TEST(Follow, BearsALostFeedForAMinuteOfPolls) {
+  FakeFeed comes_back({absl::UnavailableError("gone"), absl::UnavailableError("gone"), Page("succeeded", 0)});
+  std::ostringstream out;
+  EXPECT_TRUE(Follow(comes_back, Patient(), out).ok());
+  FakeFeed stays_away({absl::UnavailableError("gone")});
+  EXPECT_EQ(Follow(stays_away, Patient(), out).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(stays_away.asked_after.size(), 241u);
+  FakeFeed not_there({absl::NotFoundError("no run")});
+  EXPECT_EQ(Follow(not_there, Patient(), out).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(Follow, DrawsTheBarOnATerminalAlone) {
+  FollowOptions options = Patient();
+  options.terminal = true;
+  FakeFeed feed({Page("running", 0), Page("succeeded", 0)});
+  std::ostringstream out;
+  ASSERT_TRUE(Follow(feed, options, out).ok());
+  EXPECT_EQ(out.str(), "[..............................] 0/2\r\033[K");
+}
+
+TEST(Follow, PrintsJsonLinesWhenAsked) {
+  FollowOptions options = Patient();
+  options.json = true;
+  options.terminal = true;
+  FakeFeed feed({Page("succeeded", 4, {{4, 9, "step", {{"step", 1}}}})});
+  std::ostringstream out;
+  ASSERT_TRUE(Follow(feed, options, out).ok());
+  EXPECT_EQ(out.str(), "{\"seq\":4,\"unix_ms\":9,\"kind\":\"step\",\"payload\":{\"step\":1}}\n");
+}
+
+}  // namespace
+}  // namespace evilmoe
