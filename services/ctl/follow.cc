@@ -24,6 +24,7 @@ absl::StatusOr<FollowResult> Follow(RunFeed& feed, const FollowOptions& options,
   int lost_polls = 0;
   bool bar_shown = false;
   while (true) {
+    const bool alive = options.is_alive == nullptr || options.is_alive();  // asked before what it may still write
     absl::StatusOr<FeedPage> page = feed.Next(seq);
     if (!page.ok() && (!absl::IsUnavailable(page.status()) || ++lost_polls > kMaxLostPolls)) return page.status();
     if (page.ok()) {
@@ -34,6 +35,7 @@ absl::StatusOr<FollowResult> Follow(RunFeed& feed, const FollowOptions& options,
         text += options.json ? EventLine(event) + "\n" : view.Render(event);
         seq = event.seq;
       }
+      if (!alive && !HasEnded(result.run, options.after_seq, seq)) result.run.state = "interrupted";
       const bool ended = HasEnded(result.run, options.after_seq, seq);
       const std::string bar = options.terminal && !options.json && !ended ? view.ProgressBar(result.run) : "";
       if (bar_shown) out << "\r\033[K";

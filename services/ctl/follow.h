@@ -16,6 +16,8 @@ struct FollowOptions {
   bool json = false;          // events as JSON lines in place of text
   // Waits; true = the person wants to detach.
   std::function<bool(absl::Duration)> pause;
+  // Whether anybody still works on the run; unset = yes. Without, a run that goes on counts as interrupted.
+  std::function<bool()> is_alive;
 };
 
 struct FollowResult {

@@ -15,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "services/report/report.h"
 
 namespace evilmoe {
 namespace {
@@ -149,13 +150,20 @@ absl::Status RunStack(const RunDirectory& directory, int num_workers, const Cloc
   const OwnedFd guard(guard_pipe.value_or(-1));
   const SocketFolder folder(sockets);
   EVILMOE_RETURN_IF_ERROR(guard_pipe.status());
+  EVILMOE_ASSIGN_OR_RETURN(const std::filesystem::path coordinator, SiblingBinary("evilmoe-coordinator"));
   StackOptions options;
+  options.binaries = coordinator.parent_path();
   options.directory = directory;
   options.sockets = sockets;
   options.num_workers = num_workers;
   options.num_cores = NumCores();
   StackSupervisor supervisor(options, clock, logger, signals, std::move(connect));
-  return supervisor.Run();
+  absl::Status status = supervisor.Run();
+  // Here too, since nobody may follow the run.
+  if (const absl::StatusOr<RunSummary> run = directory.ReadSummary(); run.ok() && IsFinished(*run)) {
+    status.Update(WriteReport(directory.path, directory.Report()));
+  }
+  return status;
 }
 
 void RunStackGuard(const std::filesystem::path& sockets) {

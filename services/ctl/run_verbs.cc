@@ -110,6 +110,7 @@ absl::StatusOr<int> FollowToTheEnd(const RunSummary& run, int64_t after_seq, Coo
   options.terminal = context.terminal;
   options.json = command.json;
   options.pause = [&](absl::Duration wait) { return signals.Wait(wait) != 0; };
+  if (link == nullptr) options.is_alive = [&] { return RunDirectory{run.directory}.HasStack(); };
   FileFeed file_feed({run.directory});
   std::unique_ptr<LinkFeed> link_feed;
   if (link != nullptr) link_feed = std::make_unique<LinkFeed>(*link, run.run_id);

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "services/ctl/run_directory.h"
 
 namespace evilmoe {
@@ -17,6 +18,10 @@ struct StackOptions {
   std::filesystem::path sockets;  // a short folder: a socket's path has at most 107 bytes
   int num_workers = 1;            // rollout processes, [1, 64]
   int num_cores = 1;
+  std::filesystem::path binaries;  // folder with evilmoe-coordinator and the others
+  // The stack stays so long after the run has ended: for who submits another job on a run that was started for it.
+  absl::Duration linger = absl::Seconds(5);
+  absl::Duration term_timeout = absl::Seconds(5);  // between SIGTERM and SIGKILL
 };
 
 // One process: `name` names its files too: logs/<name>.{log,stderr,ready.json} and stack/<name>.yaml.

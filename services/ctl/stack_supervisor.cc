@@ -15,9 +15,6 @@ namespace {
 constexpr absl::Duration kTick = absl::Milliseconds(200);
 constexpr absl::Duration kReadyTimeout = absl::Seconds(20);
 constexpr absl::Duration kLostTimeout = absl::Minutes(2);
-constexpr absl::Duration kTermTimeout = absl::Seconds(5);
-// Long enough for a person who submits another job on a run that has just been started for it.
-constexpr absl::Duration kLinger = absl::Seconds(5);
 
 bool AsksToStop(int signal) { return signal == SIGTERM || signal == SIGINT || signal == SIGHUP; }
 
@@ -66,9 +63,8 @@ absl::Status StackSupervisor::StartChild(Child& child) {
   std::filesystem::remove(options_.directory.Logs() / (name + ".ready.json"), ignored);
   child.life += 1;
   EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(config, ProcessConfigYaml(options_, child.process, child.life)));
-  EVILMOE_ASSIGN_OR_RETURN(const std::filesystem::path binary, SiblingBinary(child.process.binary));
   ProcessSpec spec;
-  spec.binary = binary;
+  spec.binary = options_.binaries / child.process.binary;
   spec.arguments = {"--config", config.string()};
   spec.output = options_.directory.Logs() / (name + ".stderr");
   EVILMOE_ASSIGN_OR_RETURN(child.pid, Spawn(spec));
@@ -116,7 +112,7 @@ absl::Status StackSupervisor::Loop() {
 bool StackSupervisor::IsIdle() {
   const absl::Time now = clock_.Now();
   if (!IsFinished(run_)) idle_since_ = now;
-  return now - idle_since_ > kLinger;
+  return now - idle_since_ > options_.linger;
 }
 
 absl::Status StackSupervisor::ReapChildren() {
@@ -209,7 +205,7 @@ void StackSupervisor::StopChildren() {
 }
 
 void StackSupervisor::EndAll(std::span<Child> children) {
-  const absl::Time deadline = clock_.Now() + kTermTimeout;
+  const absl::Time deadline = clock_.Now() + options_.term_timeout;
   for (const Child& child : children) {
     if (child.pid != 0) kill(child.pid, SIGTERM);
   }

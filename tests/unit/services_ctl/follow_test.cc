@@ -69,6 +69,17 @@ TEST(Follow, EndsWithAnInterruptedRun) {
   EXPECT_EQ(Follow(feed, Patient(), out)->run.state, "interrupted");
 }
 
+TEST(Follow, AJobThatNobodyWorksOnIsInterrupted) {
+  // The stack went away between the submission of a second job and its first event.
+  FakeFeed feed({Page("succeeded", 7)});
+  FollowOptions options = Patient(7);
+  int asked = 0;
+  options.is_alive = [&] { return ++asked < 3; };
+  std::ostringstream out;
+  EXPECT_EQ(Follow(feed, options, out)->run.state, "interrupted");
+  EXPECT_EQ(asked, 3);
+}
+
 TEST(Follow, DetachesWhenAsked) {
   FakeFeed feed({Page("running", 0)});
   FollowOptions options = Patient();

@@ -7,7 +7,7 @@
 namespace evilmoe {
 namespace {
 
-const StackOptions kOptions = {RunDirectory{"/runs/X"}, "/tmp/evilmoe-abc", 2, 5};
+const StackOptions kOptions = {RunDirectory{"/runs/X"}, "/tmp/evilmoe-abc", 2, 5, "/bin"};
 
 TEST(StackProcesses, StartsWithTheCoordinator) {
   std::vector<std::string> names;

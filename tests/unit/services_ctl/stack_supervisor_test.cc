@@ -1,0 +1,167 @@
+// The supervisor over real processes (shell scripts in the place of the binaries) and a scripted coordinator.
+
+#include "services/ctl/stack_supervisor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/file.h"
+
+namespace evilmoe {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A run whose state follows the files that the scripts leave in the run directory.
+class FakeLink final : public CoordinatorLink {
+ public:
+  FakeLink(std::filesystem::path folder, std::vector<std::string>& calls) : folder_(std::move(folder)), calls_(calls) {}
+  absl::Status SubmitRun(const RunSummary& run, const std::string& config_yaml) override {
+    run_ = run;
+    run_.state = "running";
+    calls_.push_back("submit " + config_yaml);
+    return absl::OkStatus();
+  }
+  absl::Status SubmitAblation(const std::string&, const std::string&, const std::string&) override {
+    return absl::UnimplementedError("not used");
+  }
+  absl::StatusOr<RunSummary> GetRun(const std::string&) override { return run_; }
+  absl::StatusOr<std::vector<RunSummary>> ListRuns() override { return std::vector<RunSummary>{run_}; }
+  absl::StatusOr<RunSummary> CancelRun(const std::string&) override { return run_; }
+  absl::StatusOr<FeedPage> ListEvents(const std::string&, int64_t after_seq) override {
+    FeedPage page;
+    const bool done = std::filesystem::exists(folder_ / "trained");
+    if (done) run_.state = "succeeded";
+    if (done && after_seq < 1) page.events.push_back({1, 5, "step", {{"step", 1}}});
+    page.run = run_;
+    page.run.last_seq = done ? 1 : after_seq;
+    return page;
+  }
+  absl::Status FailRun(const std::string&, const std::string& error) override {
+    calls_.push_back("fail");
+    run_.state = "failed";
+    run_.error = error;
+    return absl::OkStatus();
+  }
+
+ private:
+  std::filesystem::path folder_;
+  std::vector<std::string>& calls_;
+  RunSummary run_;
+};
+
+class StackSupervisorTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::path(::testing::TempDir()) /
+              (std::string("stack_test_") + ::testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(folder_);
+    options_.directory = RunDirectory{folder_ / "run"};
+    ASSERT_TRUE(options_.directory.Create().ok());
+    ASSERT_TRUE(WriteFileAtomic(options_.directory.Config(), "steps: 1\n").ok());
+    RunSummary run;
+    run.run_id = "R";
+    run.state = "queued";
+    ASSERT_TRUE(options_.directory.WriteSummary(run).ok());
+    options_.linger = absl::Milliseconds(300);
+    options_.term_timeout = absl::Milliseconds(300);
+    options_.sockets = folder_ / "sockets";
+    options_.binaries = folder_ / "bin";
+    std::filesystem::create_directory(options_.binaries);
+    const std::string run_path = options_.directory.path.string();
+    Script("coordinator", absl::StrCat("echo '{\"pid\": 1, \"metrics_port\": 7}' > ", run_path,
+                                       "/logs/coordinator.ready.json; exec sleep 60"));
+    Script("grader", "exec sleep 60");
+    Script("rollout", "trap '' TERM; exec sleep 60");
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void Script(const std::string& name, const std::string& body) {
+    const std::filesystem::path path = options_.binaries / ("evilmoe-" + name);
+    std::ofstream(path) << "#!/bin/sh\necho $0 $* $$\n" << body << "\n";
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  }
+  absl::Status RunSupervisor() {
+    SignalWaiter signals({SIGTERM, SIGCHLD});
+    absl::StatusOr<Logger> logger = Logger::Open(options_.directory.Logs() / "stack.log", "stack", clock_);
+    StackSupervisor supervisor(options_, clock_, *logger, signals, [&](const std::string& address) {
+      address_ = address;
+      return std::make_unique<FakeLink>(options_.directory.path, calls_);
+    });
+    return supervisor.Run();
+  }
+  // How often a process was started, and whether any of its lives is still there.
+  int NumLives(const std::string& name, bool* any_alive) {
+    const std::string text = ReadFile(options_.directory.Logs() / (name + ".stderr")).value_or("");
+    int lives = 0;
+    for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+      ++lives;
+      const std::vector<std::string> words = absl::StrSplit(line, ' ');
+      if (kill(std::stoi(words.back()), 0) == 0) *any_alive = true;
+    }
+    return lives;
+  }
+
+  std::filesystem::path folder_;
+  RealClock clock_;
+  StackOptions options_;
+  std::string address_;
+  std::vector<std::string> calls_;
+};
+
+TEST_F(StackSupervisorTest, RestartsATrainerMirrorsTheRunAndEndsEverything) {
+  const std::string run = options_.directory.path.string();
+  Script("trainer", absl::StrCat("if [ -e ", run, "/once ]; then touch ", run, "/trained; exec sleep 60; fi; touch ", run,
+                                 "/once; exit 9"));
+  const absl::Status status = RunSupervisor();
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(address_, absl::StrCat("unix:", options_.sockets.string(), "/coordinator.sock"));
+  EXPECT_EQ(calls_, (std::vector<std::string>{"submit steps: 1\n"}));
+  EXPECT_EQ(options_.directory.ReadSummary()->state, "succeeded");
+  EXPECT_EQ(*ReadFile(options_.directory.Events()),
+            "{\"seq\":1,\"unix_ms\":5,\"kind\":\"step\",\"payload\":{\"step\":1}}\n");
+  EXPECT_THAT(*ReadFile(options_.directory.Targets()), HasSubstr("127.0.0.1:7"));
+  EXPECT_THAT(*ReadFile(options_.directory.StackFile()), HasSubstr(address_));
+  bool any_alive = false;
+  EXPECT_EQ(NumLives("trainer", &any_alive), 2);
+  for (const char* name : {"coordinator", "grader", "rollout-0"}) EXPECT_EQ(NumLives(name, &any_alive), 1) << name;
+  EXPECT_FALSE(any_alive);
+}
+
+TEST_F(StackSupervisorTest, GivesUpOnATrainerThatNeverMakesAStep) {
+  Script("trainer", "exit 9");
+  const absl::Status status = RunSupervisor();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("trainer died 4 times in a row, at last with exit code 9; see "));
+  EXPECT_EQ(calls_, (std::vector<std::string>{"submit steps: 1\n", "fail"}));
+  const absl::StatusOr<RunSummary> run = options_.directory.ReadSummary();
+  EXPECT_EQ(run->state, "failed");
+  EXPECT_EQ(run->error, std::string(status.message()));
+  bool any_alive = false;
+  EXPECT_EQ(NumLives("trainer", &any_alive), 4);
+  EXPECT_EQ(NumLives("rollout-0", &any_alive), 1);
+  EXPECT_FALSE(any_alive);
+}
+
+TEST_F(StackSupervisorTest, ACoordinatorThatCannotStartFailsTheRun) {
+  Script("coordinator", "exit 2");
+  const absl::Status status = RunSupervisor();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("evilmoe-coordinator ended at its start with exit code 2; see "));
+  EXPECT_EQ(options_.directory.ReadSummary()->state, "failed");
+}
+
+TEST_F(StackSupervisorTest, StopsWhenAskedAndLeavesTheRunInterrupted) {
+  Script("trainer", absl::StrCat("kill -TERM ", getpid(), "; exec sleep 60"));
+  const absl::Status status = RunSupervisor();
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(options_.directory.ReadSummary()->state, "interrupted");
+}
+
+}  // namespace
+}  // namespace evilmoe
