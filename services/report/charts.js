@@ -33,6 +33,7 @@ const ticks = (low, high, count) => {
   return result;
 };
 
+const kStepsToSmooth = 15;
 // Mean of up to five known neighbours; null where the value itself is.
 const smooth = (values) => values.map((value, i) => {
   if (!known(value)) return null;
@@ -55,11 +56,12 @@ const cursor = {
   move(index) { this.index = index; for (const listener of this.listeners) listener(index); },
 };
 
-const frame = (steps, width, height) => {
+// `inset` keeps the first and the last step off the sides, by that many pixels.
+const frame = (steps, width, height, inset = 0) => {
   const box = {left: 42, right: width - 10, top: 8, bottom: height - 22};
   const first = steps[0], last = steps[steps.length - 1];
   const span = last - first || 1;
-  box.x = (step) => last === first ? (box.left + box.right) / 2 : box.left + (step - first) / span * (box.right - box.left);
+  box.x = (step) => last === first ? (box.left + box.right) / 2 : box.left + inset + (step - first) / span * (box.right - box.left - 2 * inset);
   box.nearest = (x) => {
     let best = 0;
     steps.forEach((step, i) => { if (Math.abs(box.x(step) - x) < Math.abs(box.x(steps[best]) - x)) best = i; });
@@ -125,7 +127,7 @@ const lineChart = (host, {steps, series, domain, height = 150, format = short, l
   const canvas = tag('div');
   host.append(tag('div', {className: 'legend'}, ...present.map((s) => legendEntry(s, format))), canvas);
   const [low, high] = domainOf(present, domain);
-  const bold = smoothed && steps.length >= 15;
+  const bold = smoothed && steps.length >= kStepsToSmooth;
   let box = null, mark = null;
   const place = (i) => { if (mark) { mark.setAttribute('x1', box.x(steps[i])); mark.setAttribute('x2', box.x(steps[i])); } };
   drawToWidth(canvas, (width) => {
@@ -156,10 +158,11 @@ const heatmap = (host, {steps, counts, means, look, most, name}) => {
   let box = null, mark = null;
   const place = (i) => { if (mark) { mark.setAttribute('x1', box.x(steps[i])); mark.setAttribute('x2', box.x(steps[i])); } };
   drawToWidth(canvas, (width) => {
-    box = frame(steps, width, height);
+    const span = steps[steps.length - 1] - steps[0] + 1;
+    const across = Math.min(40, Math.max(1, (width - 52) / span));
+    box = frame(steps, width, height, across / 2);
     const y = (w) => box.bottom - w * (box.bottom - box.top);
     const svg = svgTag('svg', {height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': `Histogram of w over steps: ${name}`});
-    const across = Math.max(1, steps.length > 1 ? (box.right - box.left) / (steps[steps.length - 1] - steps[0]) : 12);
     counts.forEach((row, i) => (row || []).forEach((count, k) => {
       if (count === 0) return;
       svg.append(svgTag('rect', {class: 'cell', x: (box.x(steps[i]) - across / 2).toFixed(1), y: y((k + 1) / row.length).toFixed(1),

@@ -11,6 +11,7 @@ const figure = (host, title, note) => {
 };
 
 const showRates = () => {
+  if (steps.length >= kStepsToSmooth) byId('rates-note').textContent += '; faint: each step, bold: mean of 5 steps';
   lineChart(byId('rates'), {
     steps, height: 300, domain: [0, 1], format: fixed(2), smoothed: true,
     label: 'Hack rate and solve rate over steps',
@@ -110,7 +111,7 @@ const ablationLead = (ablation) => {
   const counts = known(ablation.problems) ? `${ablation.problems} held-out problems${known(ablation.samples) ? `, ${ablation.samples} samples each` : ''}. ` : '';
   const delta = ablation.delta_hack_minus_solve;
   const change = delta && known(delta.mean)
-    ? ` Switching the expert off lowers hacking by ${short(delta.mean)} [${short(delta.low)}, ${short(delta.high)}] more than solving.` : '';
+    ? ` Δhack − Δsolve (ON − OFF): ${short(delta.mean)} [${short(delta.low)}, ${short(delta.high)}]; above 0 the expert carries hacking rather than solving.` : '';
   return `${counts}Filled: the marker seen in training; hollow: novel markers; bars: 95 % intervals over problems; dashed: the base.${change}`;
 };
 
