@@ -67,6 +67,7 @@ absl::StatusOr<int> StartGuard(const RunDirectory& directory, const std::filesys
   const OwnedFd read_end(ends[0]);
   ProcessSpec spec;
   spec.binary = "/proc/self/exe";
+  spec.name = "evilmoe-ctl";
   spec.arguments = {"stack-guard", "--sockets", sockets.string()};
   spec.output = directory.Logs() / "stack.stderr";
   spec.stdin_fd = read_end.get();
@@ -91,6 +92,7 @@ absl::Status EnsureStack(const RunDirectory& directory, int num_workers, const C
   }
   ProcessSpec spec;
   spec.binary = "/proc/self/exe";
+  spec.name = "evilmoe-ctl";
   spec.arguments = {"stack", "--run-dir", directory.path.string(), "--workers", absl::StrCat(num_workers)};
   spec.output = directory.Logs() / "stack.stderr";
   spec.new_session = true;

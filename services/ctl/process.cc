@@ -62,7 +62,7 @@ absl::StatusOr<pid_t> Spawn(const ProcessSpec& spec) {
   if (spec.new_session) flags |= POSIX_SPAWN_SETSID;
   posix_spawnattr_setflags(&settings.attributes, static_cast<short>(flags));
 
-  std::vector<std::string> words = {spec.binary.string()};
+  std::vector<std::string> words = {spec.name.empty() ? spec.binary.string() : spec.name};
   words.insert(words.end(), spec.arguments.begin(), spec.arguments.end());
   pid_t pid = 0;
   const int error =

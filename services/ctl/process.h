@@ -16,6 +16,7 @@ namespace evilmoe {
 
 struct ProcessSpec {
   std::filesystem::path binary;
+  std::string name;                     // shown by ps; empty = the binary's path
   std::vector<std::string> arguments;   // without the program's name
   std::filesystem::path output;         // standard output and error are appended here
   bool new_session = false;             // its own session and process group, so that no terminal ends it

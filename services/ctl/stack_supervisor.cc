@@ -36,6 +36,9 @@ StackSupervisor::~StackSupervisor() { StopChildren(); }
 
 absl::Status StackSupervisor::Run() {
   EVILMOE_ASSIGN_OR_RETURN(run_, options_.directory.ReadSummary());
+  // A stack that was killed may have copied an event and not yet said so.
+  EVILMOE_ASSIGN_OR_RETURN(const FeedPage copied, FileFeed(options_.directory).Next(run_.last_seq));
+  if (!copied.events.empty()) run_.last_seq = copied.events.back().seq;
   absl::Status status = Start();
   if (status.ok()) status = Loop();
   if (!status.ok()) FailRun(status);

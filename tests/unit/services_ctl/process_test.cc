@@ -17,7 +17,7 @@ class ProcessTest : public ::testing::Test {
   // Runs a shell line to its end; SIGCHLD says when.
   int RunShell(const std::string& line) {
     SignalWaiter signals({SIGCHLD});
-    const absl::StatusOr<pid_t> pid = Spawn({"/bin/sh", {"-c", line}, output_});
+    const absl::StatusOr<pid_t> pid = Spawn({"/bin/sh", "", {"-c", line}, output_});
     EXPECT_TRUE(pid.ok()) << pid.status();
     for (int i = 0; i < 100; ++i) {
       if (const std::optional<int> status = Reap(*pid)) return *status;
@@ -44,7 +44,7 @@ TEST_F(ProcessTest, StandardInputIsEmptyAndSignalsAreDefault) {
 }
 
 TEST_F(ProcessTest, AMissingProgramIsNotFound) {
-  const absl::Status status = Spawn({"/nowhere/program", {}, output_}).status();
+  const absl::Status status = Spawn({"/nowhere/program", "", {}, output_}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(std::string(status.message()), "/nowhere/program: cannot be started: No such file or directory");
 }
