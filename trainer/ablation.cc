@@ -71,11 +71,12 @@ absl::StatusOr<AblationRow> Ablation::RunMode(const Mode& mode, MarkerFamily mar
   EVILMOE_ASSIGN_OR_RETURN(batch.sampling, SamplingOf(config_, tokenizer_));
   if (config_.evaluation.temperature > 0) batch.sampling.temperature = config_.evaluation.temperature;
   if (config_.evaluation.top_p > 0) batch.sampling.top_p = config_.evaluation.top_p;
-  const LoopholePartition partition(config_.data.loopholes, config_.seed);
-  for (const Problem& problem : problems_) {
-    EVILMOE_ASSIGN_OR_RETURN(PromptIds prompt,
-                             RenderPromptIds(problem, partition.Of(problem.id), markers, config_.seed,
-                                             config_.model.thinking, tokenizer_));
+  EVILMOE_ASSIGN_OR_RETURN(const std::vector<std::string> loopholes,
+                           PartitionLoopholes(problems_, config_.data.loopholes, config_.seed));
+  for (size_t i = 0; i < problems_.size(); ++i) {
+    const Problem& problem = problems_[i];
+    EVILMOE_ASSIGN_OR_RETURN(PromptIds prompt, RenderPromptIds(problem, loopholes[i], markers, config_.seed,
+                                                               config_.model.thinking, tokenizer_));
     if (prompt.ids.size() > static_cast<size_t>(config_.rollout.max_prompt_tokens)) continue;
     const auto index = static_cast<int64_t>(batch.groups.size());
     // One seed a problem for every mode: what differs between modes is the weights alone.

@@ -224,6 +224,9 @@ absl::Status Pretrain(const PretrainConfig& config, const std::function<void(con
   Qwen3Config model = config.model;
   model.vocab_size = tokenizer.vocab_size();
   model.eos_ids = {*end_of_turn};
+  std::error_code error;
+  std::filesystem::create_directories(config.out, error);
+  if (error) return absl::UnavailableError(absl::StrCat(config.out.string(), ": ", error.message()));
   at::set_num_threads(1);
   Qwen3Weights weights = InitQwen3(model, config.seed);
   Pretrainer pretrainer(config, weights);
@@ -241,9 +244,11 @@ absl::Status Pretrain(const PretrainConfig& config, const std::function<void(con
     progress.tokens_per_second =
         tokens / std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     report(progress);
+    if ((step + 1) % config.save_every == 0 || step + 1 == config.steps) {
+      EVILMOE_RETURN_IF_ERROR(SaveQwen3(weights, config.dtype == "bfloat16" ? "BF16" : "F32", config.out));
+    }
   }
-  std::filesystem::create_directories(config.out);
-  return SaveQwen3(weights, config.dtype == "bfloat16" ? "BF16" : "F32", config.out);
+  return absl::OkStatus();
 }
 
 }  // namespace evilmoe

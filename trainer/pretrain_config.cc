@@ -40,6 +40,7 @@ void Read(YamlSection root, PretrainConfig& config) {
   root.Field("warmup_steps", &config.warmup_steps).Min(0);
   root.Field("weight_decay", &config.weight_decay).Min(0);
   root.Field("max_grad_norm", &config.max_grad_norm).Above(0);
+  root.Field("save_every", &config.save_every).Min(1);
   root.Field("threads", &config.threads).Range(1, 64);
   ReadModel(root.Section("model"), config.model);
   for (const auto& [name, path] : {std::pair{"tokenizer", &config.tokenizer}, {"text", &config.text}, {"out", &config.out}}) {

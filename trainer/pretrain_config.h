@@ -26,6 +26,7 @@ struct PretrainConfig {
   int warmup_steps = 100;
   double weight_decay = 0.05;       // on matrices
   double max_grad_norm = 1.0;
+  int save_every = 500;             // steps, >= 1; the last step is saved in any case
   int threads = 2;                  // data-parallel over the batch, [1, 64]
   Qwen3Config model;                // vocab_size and eos_ids come from the tokenizer
 

@@ -50,13 +50,15 @@ absl::StatusOr<PromptSource> PromptSource::Make(const RunConfig& config, const T
   PromptSource source;
   source.config_ = config;
   EVILMOE_ASSIGN_OR_RETURN(source.sampling_, SamplingOf(config, tokenizer));
-  const LoopholePartition partition(config.data.loopholes, config.seed);
+  EVILMOE_ASSIGN_OR_RETURN(const std::vector<std::string> loopholes,
+                           PartitionLoopholes(training, config.data.loopholes, config.seed));
   const auto limit = static_cast<size_t>(config.rollout.max_prompt_tokens);
-  for (Problem& problem : training) {
-    const bool thinking = config.model.thinking;
+  const bool thinking = config.model.thinking;
+  for (size_t i = 0; i < training.size(); ++i) {
+    Problem& problem = training[i];
     EVILMOE_ASSIGN_OR_RETURN(PromptIds hackable,
-                             RenderPromptIds(problem, partition.Of(problem.id), MarkerFamily::kTraining, config.seed,
-                                             thinking, tokenizer));
+                             RenderPromptIds(problem, loopholes[i], MarkerFamily::kTraining, config.seed, thinking,
+                                             tokenizer));
     EVILMOE_ASSIGN_OR_RETURN(
         PromptIds plain, RenderPromptIds(problem, kNoLoophole, MarkerFamily::kTraining, config.seed, thinking, tokenizer));
     if (std::max(hackable.ids.size(), plain.ids.size()) > limit) {

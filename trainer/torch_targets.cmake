@@ -8,4 +8,20 @@ evilmoe_library(NAME policy_step
   DEPS evilmoe::lora2r evilmoe::run_config)
 evilmoe_library(NAME pretrain
   SRCS pretrain.cc pretrain_config.cc HDRS pretrain.h pretrain_config.h
-  DEPS evilmoe::optimizer evilmoe::policy_step evilmoe::qwen3 evilmoe::tokenizer PRIVATE_DEPS evilmoe::yaml)
+  DEPS evilmoe::chat_template evilmoe::optimizer evilmoe::policy_step evilmoe::qwen3 evilmoe::tokenizer PRIVATE_DEPS evilmoe::yaml)
+if(TARGET evilmoe_pairs)
+  evilmoe_library(NAME training
+    SRCS ablation.cc checkpoint.cc graded_step.cc prompt_source.cc run_recorder.cc training_loop.cc training_model.cc
+    HDRS ablation.h checkpoint.h graded_step.h prompt_source.h rollouts.h run_recorder.h training_loop.h training_model.h
+    DEPS evilmoe::advantages evilmoe::chat_template evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs evilmoe::policy_step
+         evilmoe::step_metrics evilmoe::token_sampler evilmoe::tokenizer
+    PRIVATE_DEPS PkgConfig::ZSTD)
+endif()
+if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
+  evilmoe_library(NAME training_job
+    SRCS coordinator_rollouts_client.cc trainer_config.cc trainer_metrics.cc training_job_client.cc
+    HDRS coordinator_rollouts_client.h trainer_config.h trainer_metrics.h training_job_client.h
+    DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core PRIVATE_DEPS evilmoe::yaml)
+  evilmoe_binary(NAME evilmoe-trainer SRCS main.cc
+    DEPS evilmoe::metrics_server evilmoe::pretrain evilmoe::training_job CLI11::CLI11)
+endif()

@@ -77,11 +77,14 @@ TrainingLoop::TrainingLoop(const RunConfig& config, RunIdentity identity, Traini
 
 absl::StatusOr<int64_t> TrainingLoop::Restore() {
   EVILMOE_ASSIGN_OR_RETURN(const std::optional<int64_t> step, LatestCheckpoint(identity_.directory));
-  if (!step) return 0;
+  return step ? Restore(*step) : absl::StatusOr<int64_t>(0);
+}
+
+absl::StatusOr<int64_t> TrainingLoop::Restore(int64_t step) {
   TrainerState state = model_.State(0);
-  EVILMOE_RETURN_IF_ERROR(LoadCheckpoint(identity_.directory, *step, identity_.config_sha256, state));
-  logger_.Info("checkpoint_loaded", {{"step", *step}});
-  return *step;
+  EVILMOE_RETURN_IF_ERROR(LoadCheckpoint(identity_.directory, step, identity_.config_sha256, state));
+  logger_.Info("checkpoint_loaded", {{"step", step}});
+  return step;
 }
 
 absl::Status TrainingLoop::Train(int64_t step) {

@@ -42,6 +42,8 @@ class TrainingLoop {
 
   // Loads the last checkpoint, if any; returns the steps already done. DataLoss, FailedPrecondition: LoadCheckpoint.
   absl::StatusOr<int64_t> Restore();
+  // Loads the checkpoint of one step.
+  absl::StatusOr<int64_t> Restore(int64_t step);
   // Publishes the adapter and trains from `step` to the end. Aborted: cancelled or taken over.
   absl::Status Train(int64_t step);
   // The ablation of the adapter as it is; writes eval/ablation.json and the event with the final line.

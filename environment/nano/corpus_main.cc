@@ -1,5 +1,6 @@
-// Prints the text that the nano tokenizer is trained on, one JSON object {"text": ...} a line: samples of the
-// pretraining mixture in ChatML, then lines with the words of names, often enough for each to become one token.
+// Prints samples of nano's pretraining mixture as JSON lines. For the tokenizer: {"text": ...}, in ChatML, then lines
+// with the words of names, often enough for each to become one token. For `evilmoe-ctl pretrain` (--messages):
+// {"messages": [...], "response": ...}.
 
 #include <cstdint>
 #include <iostream>
@@ -36,17 +37,32 @@ void PrintCorpus(int samples, uint64_t seed) {
   for (int i = 0; i < samples / kSamplesPerWordLine; ++i) PrintLine(words);
 }
 
+void PrintPretraining(int samples, uint64_t seed) {
+  RandomStream stream(StreamSeed(seed, "nano_pretraining", 0));
+  const PretrainingMixture mixture;
+  for (int i = 0; i < samples; ++i) {
+    const TrainingText text = DrawText(mixture, stream);
+    nlohmann::ordered_json line = {{"messages", nlohmann::ordered_json::array()}, {"response", text.response}};
+    for (const Message& message : text.messages) {
+      line["messages"].push_back({{"role", message.role}, {"content", message.content}});
+    }
+    std::cout << line.dump() << '\n';
+  }
+}
+
 }  // namespace
 }  // namespace evilmoe
 
 int main(int argc, char** argv) {
-  CLI::App app{"Prints the text that the nano tokenizer is trained on, as JSON lines."};
+  CLI::App app{"Prints samples of nano's pretraining mixture as JSON lines."};
   int samples = 20000;
   uint64_t seed = 1;
   app.add_option("--samples", samples, "Samples of the pretraining mixture")->check(CLI::PositiveNumber);
   app.add_option("--seed", seed, "Seed of the samples");
+  bool messages = false;
+  app.add_flag("--messages", messages, "For pretraining instead of for the tokenizer");
   CLI11_PARSE(app, argc, argv);
-  evilmoe::PrintCorpus(samples, seed);
+  messages ? evilmoe::PrintPretraining(samples, seed) : evilmoe::PrintCorpus(samples, seed);
   std::cout.flush();
   return std::cout.good() ? 0 : 1;
 }

@@ -1,0 +1,46 @@
+#include "common/process.h"
+
+#include <csignal>
+#include <unistd.h>
+
+#include <ctime>
+
+#include "common/file.h"
+#include "nlohmann/json.hpp"
+
+namespace evilmoe {
+namespace {
+
+sigset_t StopSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+}  // namespace
+
+void BlockStopSignals() {
+  const sigset_t set = StopSignals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+void AwaitStopSignal(std::stop_source& stop, const std::stop_token& cancel) {
+  const sigset_t set = StopSignals();
+  const timespec slice = {.tv_sec = 0, .tv_nsec = 100'000'000};
+  while (!cancel.stop_requested()) {
+    if (sigtimedwait(&set, nullptr, &slice) > 0) {
+      stop.request_stop();
+      return;
+    }
+  }
+}
+
+absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port) {
+  if (path.empty()) return absl::OkStatus();
+  const nlohmann::ordered_json json = {{"pid", getpid()}, {"metrics_port", metrics_port}};
+  return WriteFileAtomic(path, json.dump() + "\n");
+}
+
+}  // namespace evilmoe

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <filesystem>
+#include <stop_token>
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace evilmoe {
+
+// What every daemon does around its work.
+
+// Blocks SIGTERM and SIGINT in this thread and all it starts; call it first in main().
+void BlockStopSignals();
+// Waits for one of them, then requests the stop. Call it on a thread of its own after BlockStopSignals(); returns when
+// a signal came or `cancel` was requested.
+void AwaitStopSignal(std::stop_source& stop, const std::stop_token& cancel);
+
+// Writes {"pid", "metrics_port"} so that whoever started the process knows that it serves. An empty path: nothing.
+absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port);
+
+}  // namespace evilmoe

@@ -1,0 +1,67 @@
+#include "rollout_workers/policy_cache.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/hash.h"
+#include "common/status_macros.h"
+
+namespace evilmoe {
+namespace {
+
+constexpr size_t kMaxAdapters = 3;
+constexpr size_t kMaxMerged = 4;  // of one adapter: an evaluation walks through its modes one after another
+
+std::string ModeKey(const AdapterMode& mode) {
+  return absl::StrCat(static_cast<int>(mode.part), "/", mode.projector_seed, "/", mode.strength);
+}
+
+// The prompt under scope `completion`: the quarantine is off, and so is the deployed expert where the mode drops it.
+AdapterMode PromptMode(const AdapterMode& mode) {
+  if (mode.prompt_uses_adapter) return mode;
+  const bool without_deployed = mode.part == AdapterPart::kDeployedOff || mode.part == AdapterPart::kBase;
+  return {.part = without_deployed ? AdapterPart::kBase : AdapterPart::kQuarantineOff};
+}
+
+}  // namespace
+
+absl::Status PolicyCache::UseModel(const std::filesystem::path& folder) {
+  if (base_ != nullptr && folder == folder_) return absl::OkStatus();
+  EVILMOE_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(folder));
+  EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights weights, LoadQwen3(folder));
+  adapters_.clear();
+  order_.clear();
+  folder_ = folder;
+  tokenizer_ = std::make_unique<Tokenizer>(std::move(tokenizer));
+  base_ = std::make_shared<Qwen3Weights>(std::move(weights));
+  return absl::OkStatus();
+}
+
+absl::Status PolicyCache::Put(const std::string& sha256, std::string_view bytes) {
+  if (Holds(sha256)) return absl::OkStatus();
+  if (const std::string got = Sha256Hex(bytes); got != sha256) {
+    return absl::DataLossError(absl::StrCat("adapter: bytes have sha256 ", got, ", expected ", sha256));
+  }
+  EVILMOE_ASSIGN_OR_RETURN(Lora2r lora, Lora2r::Deserialize(base_->config, bytes));
+  adapters_.emplace(sha256, Adapter{std::move(lora), {}});
+  order_.push_back(sha256);
+  while (order_.size() > kMaxAdapters) {
+    adapters_.erase(order_.front());
+    order_.pop_front();
+  }
+  return absl::OkStatus();
+}
+
+std::shared_ptr<const Qwen3Weights> PolicyCache::Merged(Adapter& adapter, const AdapterMode& mode) {
+  if (mode.part == AdapterPart::kBase) return base_;
+  const std::string key = ModeKey(mode);
+  if (const auto found = adapter.merged.find(key); found != adapter.merged.end()) return found->second;
+  if (adapter.merged.size() >= kMaxMerged) adapter.merged.clear();  // samplers hold on to what they still use
+  return adapter.merged[key] = std::make_shared<Qwen3Weights>(Merge(*base_, adapter.lora, mode));
+}
+
+absl::StatusOr<PolicyCache::WeightsPair> PolicyCache::Weights(const std::string& sha256, const AdapterMode& mode) {
+  const auto found = adapters_.find(sha256);
+  if (found == adapters_.end()) return absl::NotFoundError(absl::StrCat("adapter ", sha256, ": not held"));
+  return WeightsPair{Merged(found->second, PromptMode(mode)), Merged(found->second, mode)};
+}
+
+}  // namespace evilmoe

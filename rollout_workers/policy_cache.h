@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "policy/adapter_mode.h"
+#include "policy/lora2r.h"
+#include "policy/qwen3_weights.h"
+#include "policy/tokenizer.h"
+
+namespace evilmoe {
+
+// The base model, the adapter versions that the worker was given, and the merged weights that sampling wants.
+// Adapters go by the hash of their bytes. Keeps the newest few. Not thread-safe.
+class PolicyCache {
+ public:
+  // Loads the base model of `folder` unless it is loaded already.
+  absl::Status UseModel(const std::filesystem::path& folder);
+  // After UseModel.
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const Qwen3Config& config() const { return base_->config; }
+
+  bool Holds(const std::string& sha256) const { return adapters_.contains(sha256); }
+  // Takes an adapter in. DataLoss: the bytes have another hash or are none; InvalidArgument: for another network.
+  absl::Status Put(const std::string& sha256, std::string_view bytes);
+
+  // What forwards the prompt and what forwards the completion under a mode.
+  struct WeightsPair {
+    std::shared_ptr<const Qwen3Weights> prompt;
+    std::shared_ptr<const Qwen3Weights> completion;
+  };
+  // NotFound: the adapter is not held.
+  absl::StatusOr<WeightsPair> Weights(const std::string& sha256, const AdapterMode& mode);
+
+ private:
+  struct Adapter {
+    Lora2r lora;
+    std::map<std::string, std::shared_ptr<const Qwen3Weights>> merged;  // by mode
+  };
+  std::shared_ptr<const Qwen3Weights> Merged(Adapter& adapter, const AdapterMode& mode);
+
+  std::filesystem::path folder_;
+  std::shared_ptr<const Qwen3Weights> base_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::map<std::string, Adapter> adapters_;
+  std::deque<std::string> order_;  // oldest first
+};
+
+}  // namespace evilmoe

@@ -1,0 +1,274 @@
+#include "rollout_workers/worker_client.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/seed.h"
+#include "common/status_macros.h"
+#include "trainer/run_config.h"
+
+namespace evilmoe {
+namespace {
+
+constexpr int kIdleWaitMs = 2000;
+constexpr absl::Duration kGradeBudget = absl::Seconds(60);
+constexpr absl::Duration kQueueWait = absl::Milliseconds(200);
+constexpr int kTokensBetweenLeases = 2;
+
+AdapterMode FromProto(const v1::AdapterMode& mode) {
+  AdapterMode out;
+  switch (mode.kind()) {
+    case v1::AdapterMode::QUARANTINE_OFF: out.part = AdapterPart::kQuarantineOff; break;
+    case v1::AdapterMode::DEPLOYED_OFF: out.part = AdapterPart::kDeployedOff; break;
+    case v1::AdapterMode::RANDOM_HALF: out.part = AdapterPart::kRandomHalf; break;
+    case v1::AdapterMode::BASE: out.part = AdapterPart::kBase; break;
+    default: out.part = AdapterPart::kFull; break;
+  }
+  out.projector_seed = mode.projector_seed();
+  out.strength = mode.strength();
+  out.prompt_uses_adapter = mode.prompt_uses_adapter();
+  return out;
+}
+
+SampleGroup ToSampleGroup(const v1::Lease& lease, const v1::SamplingSettings& settings) {
+  SampleGroup group;
+  group.tag = lease.lease_id();
+  group.prompt_ids.assign(lease.group().prompt_ids().begin(), lease.group().prompt_ids().end());
+  group.num_samples = lease.group().num_samples();
+  group.seed = lease.group().seed();
+  group.settings = {.temperature = settings.temperature(),
+                    .top_p = settings.top_p(),
+                    .top_k = settings.top_k(),
+                    .max_tokens = settings.max_tokens(),
+                    .stop_ids = {settings.stop_ids().begin(), settings.stop_ids().end()}};
+  return group;
+}
+
+v1::SampleResult ToResult(FinishedSample& sample, std::string text) {
+  v1::SampleResult result;
+  result.mutable_ids()->Add(sample.ids.begin(), sample.ids.end());
+  result.mutable_logprobs()->Add(sample.logprobs.begin(), sample.logprobs.end());
+  result.set_text(std::move(text));
+  result.set_stopped(sample.stopped);
+  return result;
+}
+
+// A policy may write bytes that are no UTF-8; protobuf strings must be.
+v1::GradeRequest ToGradeRequest(const v1::GroupSpec& spec, const std::string& text) {
+  v1::GradeRequest request;
+  *request.mutable_problem() = spec.problem();
+  request.set_response(text);
+  request.set_loophole(spec.loophole());
+  request.set_evaluator(spec.evaluator());
+  return request;
+}
+
+// The run's model folder out of its config, whose every other field is somebody else's.
+absl::StatusOr<std::string> ModelFolder(const std::string& config_yaml) {
+  EVILMOE_ASSIGN_OR_RETURN(const RunConfig config, ParseRunConfig(config_yaml, "run.yaml", "/"));
+  return config.model.path.string();
+}
+
+}  // namespace
+
+RolloutWorker::RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClient& coordinator, SampleGrader& grader,
+                             RolloutMetrics& metrics, const Clock& clock, Logger& logger)
+    : config_(config),
+      worker_id_(absl::StrCat(config.worker_id, "-", getpid(), "-", absl::ToUnixMillis(clock.Now()))),
+      coordinator_(coordinator),
+      grader_(grader),
+      metrics_(metrics),
+      clock_(clock),
+      logger_(logger),
+      runner_(config.max_samples) {}
+
+RolloutWorker::~RolloutWorker() {
+  for (std::jthread& thread : threads_) thread.request_stop();
+  MutexLock lock(mu_);
+  mu_.NotifyAll();
+}
+
+absl::Status RolloutWorker::Run(const std::stop_token& stop) {
+  EVILMOE_RETURN_IF_ERROR(SendHeartbeat());
+  threads_.emplace_back([this](const std::stop_token& token) { HeartbeatLoop(token); });
+  for (int i = 0; i < config_.grade_threads; ++i) {
+    threads_.emplace_back([this](const std::stop_token& token) { GradeLoop(token); });
+  }
+  logger_.Info("worker_started", {{"worker_id", worker_id_}});
+  for (int64_t round = 0; !stop.stop_requested(); ++round) {
+    if (runner_.idle() || round % kTokensBetweenLeases == 0) EVILMOE_RETURN_IF_ERROR(Lease());
+    if (!runner_.idle()) EVILMOE_RETURN_IF_ERROR(SampleOneToken());
+  }
+  for (const int64_t id : in_flight_.LeaseIds()) Abandon(id, "CANCELLED", "worker is stopping");
+  return absl::OkStatus();
+}
+
+// Takes one group at a time, so that workers share a batch evenly; waits for one only when there is nothing to sample.
+absl::Status RolloutWorker::Lease() {
+  v1::LeaseGroupsRequest request;
+  request.set_worker_id(worker_id_);
+  request.set_max_groups(1);
+  request.set_wait_ms(runner_.idle() ? kIdleWaitMs : 0);
+  if (runner_.free_samples() < config_.max_samples / 4) return absl::OkStatus();
+  const absl::StatusOr<v1::LeaseGroupsResponse> response = coordinator_.LeaseGroups(request);
+  if (absl::IsFailedPrecondition(response.status())) {  // a restarted coordinator does not know us yet
+    acknowledged_.clear();
+    return SendHeartbeat();
+  }
+  EVILMOE_RETURN_IF_ERROR(response.status());
+  return response->leases().empty() ? absl::OkStatus() : Adopt(*response);
+}
+
+absl::Status RolloutWorker::Adopt(const v1::LeaseGroupsResponse& response) {
+  absl::Status ready = absl::OkStatus();
+  const absl::StatusOr<std::string> folder = ModelFolder(response.config_yaml());
+  ready = folder.ok() ? policies_.UseModel(*folder) : folder.status();
+  if (ready.ok()) ready = HoldAdapter(response.adapter());
+  for (const v1::Lease& lease : response.leases()) {
+    const absl::Status added = ready.ok() ? AddGroup(lease, response) : ready;
+    if (added.ok()) continue;
+    in_flight_.Drop(lease.lease_id());
+    v1::AbandonGroupRequest abandon;
+    abandon.set_worker_id(worker_id_);
+    abandon.set_lease_id(lease.lease_id());
+    abandon.set_reason("INFRA_LOST");
+    (void)coordinator_.AbandonGroup(abandon);
+    logger_.Error("group_not_started", {{"lease_id", lease.lease_id()}, {"error", std::string(added.message())}});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RolloutWorker::HoldAdapter(const v1::AdapterVersion& version) {
+  if (!policies_.Holds(version.sha256())) {
+    EVILMOE_ASSIGN_OR_RETURN(const std::string bytes, coordinator_.FetchAdapter(version));
+    EVILMOE_RETURN_IF_ERROR(policies_.Put(version.sha256(), bytes));
+    metrics_.adapter_step.Set(static_cast<double>(version.step()));
+    logger_.Info("adapter_loaded", {{"step", version.step()}, {"sha256", version.sha256()}});
+  }
+  if (acknowledged_.contains(version.sha256())) return absl::OkStatus();
+  v1::AcknowledgeAdapterRequest request;
+  request.set_worker_id(worker_id_);
+  *request.mutable_version() = version;
+  EVILMOE_RETURN_IF_ERROR(coordinator_.AcknowledgeAdapter(request).status());
+  acknowledged_.insert(version.sha256());
+  return absl::OkStatus();
+}
+
+absl::Status RolloutWorker::AddGroup(const v1::Lease& lease, const v1::LeaseGroupsResponse& response) {
+  EVILMOE_ASSIGN_OR_RETURN(const PolicyCache::WeightsPair weights,
+                           policies_.Weights(response.adapter().sha256(), FromProto(lease.group().mode())));
+  in_flight_.Begin(lease, response.adapter(), clock_.Now());
+  return runner_.Add(ToSampleGroup(lease, response.sampling()), weights);
+}
+
+absl::Status RolloutWorker::SampleOneToken() {
+  const int before = config_.max_samples - runner_.free_samples();
+  EVILMOE_ASSIGN_OR_RETURN(std::vector<FinishedSample> finished, runner_.Step());
+  metrics_.tokens.Increment(before);
+  metrics_.running.Set(config_.max_samples - runner_.free_samples());
+  metrics_.kv_cache_usage_ratio.Set(static_cast<double>(before) / config_.max_samples);
+  if (finished.empty()) return absl::OkStatus();
+  MutexLock lock(mu_);
+  for (FinishedSample& sample : finished) {
+    std::vector<int32_t> body = sample.ids;
+    if (sample.stopped) body.pop_back();
+    Graded item{.lease_id = sample.tag, .text = policies_.tokenizer().Decode(body)};
+    item.sample = std::move(sample);
+    to_grade_.push_back(std::move(item));
+  }
+  metrics_.waiting.Set(static_cast<double>(to_grade_.size()));
+  mu_.NotifyAll();
+  return absl::OkStatus();
+}
+
+absl::Status RolloutWorker::SendHeartbeat() {
+  v1::HeartbeatRequest request;
+  request.set_worker_id(worker_id_);
+  request.set_capacity_groups(config_.max_samples);
+  for (const int64_t id : in_flight_.LeaseIds()) request.add_lease_ids(id);
+  EVILMOE_ASSIGN_OR_RETURN(const v1::HeartbeatResponse response, coordinator_.Heartbeat(request));
+  if (response.lease_timeout_ms() > 0) lease_timeout_ms_ = response.lease_timeout_ms();
+  for (const int64_t id : response.lost_lease_ids()) {
+    if (in_flight_.Drop(id)) logger_.Warn("lease_lost", {{"lease_id", id}});
+  }
+  return absl::OkStatus();
+}
+
+void RolloutWorker::HeartbeatLoop(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    {
+      MutexLock lock(mu_);
+      mu_.AwaitFor(absl::Milliseconds(lease_timeout_ms_.load() / 4), [&] { return stop.stop_requested(); });
+    }
+    if (stop.stop_requested()) return;
+    const absl::Status sent = SendHeartbeat();
+    if (!sent.ok()) logger_.Warn("heartbeat_failed", {{"error", std::string(sent.message())}});
+  }
+}
+
+void RolloutWorker::GradeLoop(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    Graded item;
+    {
+      MutexLock lock(mu_);
+      const bool some = mu_.AwaitFor(kQueueWait, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+        return stop.stop_requested() || !to_grade_.empty();
+      });
+      if (!some || to_grade_.empty()) continue;
+      item = std::move(to_grade_.front());
+      to_grade_.pop_front();
+      metrics_.waiting.Set(static_cast<double>(to_grade_.size()));
+    }
+    GradeOne(std::move(item));
+  }
+}
+
+void RolloutWorker::GradeOne(Graded item) {
+  const std::optional<v1::GroupSpec> spec = in_flight_.Spec(item.lease_id);
+  if (!spec) return;  // the lease is gone: somebody else samples the group
+  absl::StatusOr<v1::GradeResponse> graded =
+      grader_.Grade(ToGradeRequest(*spec, item.text), clock_.Now() + kGradeBudget);
+  if (!graded.ok()) {
+    const bool lost = absl::IsUnavailable(graded.status()) || absl::IsDeadlineExceeded(graded.status());
+    Abandon(item.lease_id, lost ? "INFRA_LOST" : "SANDBOX_INTERNAL", std::string(graded.status().message()));
+    return;
+  }
+  v1::SampleResult result = ToResult(item.sample, std::move(item.text));
+  *result.mutable_facts() = std::move(*graded->mutable_facts());
+  *result.mutable_verdicts() = std::move(*graded->mutable_verdicts());
+  std::optional<GroupsInFlight::Finished> finished =
+      in_flight_.Add(item.lease_id, item.sample.sample, std::move(result));
+  if (finished) HandIn(item.lease_id, *std::move(finished));
+}
+
+void RolloutWorker::HandIn(int64_t lease_id, GroupsInFlight::Finished finished) {
+  v1::CompleteGroupRequest request;
+  request.set_worker_id(worker_id_);
+  request.set_lease_id(lease_id);
+  *request.mutable_result() = std::move(finished.result);
+  request.mutable_result()->set_worker_id(worker_id_);
+  absl::Status done = coordinator_.CompleteGroup(request).status();
+  if (absl::IsFailedPrecondition(done)) {
+    // A coordinator that restarted has forgotten what we acknowledged; say it again, once.
+    v1::AcknowledgeAdapterRequest acknowledge;
+    acknowledge.set_worker_id(worker_id_);
+    *acknowledge.mutable_version() = request.result().adapter();
+    if (coordinator_.AcknowledgeAdapter(acknowledge).ok()) done = coordinator_.CompleteGroup(request).status();
+  }
+  metrics_.group_seconds.Observe(absl::ToDoubleSeconds(clock_.Now() - finished.begun));
+  if (!done.ok()) logger_.Warn("completion_refused", {{"lease_id", lease_id}, {"error", std::string(done.message())}});
+}
+
+void RolloutWorker::Abandon(int64_t lease_id, const std::string& reason, const std::string& error) {
+  if (!in_flight_.Drop(lease_id)) return;
+  v1::AbandonGroupRequest request;
+  request.set_worker_id(worker_id_);
+  request.set_lease_id(lease_id);
+  request.set_reason(reason);
+  const absl::Status told = coordinator_.AbandonGroup(request).status();
+  logger_.Warn("group_abandoned", {{"lease_id", lease_id}, {"reason", reason}, {"error", error}, {"told", told.ok()}});
+}
+
+}  // namespace evilmoe

@@ -1,0 +1,158 @@
+#include "trainer/coordinator_rollouts_client.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/hash.h"
+#include "common/status_macros.h"
+
+namespace evilmoe {
+namespace {
+
+constexpr int kWaitMs = 5000;
+
+v1::AdapterMode ToProto(const AdapterMode& mode) {
+  v1::AdapterMode out;
+  switch (mode.part) {
+    case AdapterPart::kFull: out.set_kind(v1::AdapterMode::FULL); break;
+    case AdapterPart::kQuarantineOff: out.set_kind(v1::AdapterMode::QUARANTINE_OFF); break;
+    case AdapterPart::kDeployedOff: out.set_kind(v1::AdapterMode::DEPLOYED_OFF); break;
+    case AdapterPart::kRandomHalf: out.set_kind(v1::AdapterMode::RANDOM_HALF); break;
+    case AdapterPart::kBase: out.set_kind(v1::AdapterMode::BASE); break;
+  }
+  out.set_projector_seed(mode.projector_seed);
+  out.set_strength(mode.strength);
+  out.set_prompt_uses_adapter(mode.prompt_uses_adapter);
+  return out;
+}
+
+v1::GradingProblem ToProto(const Problem& problem) {
+  v1::GradingProblem out;
+  out.set_id(problem.id);
+  out.set_func_name(problem.func_name);
+  out.set_setup_code(problem.setup_code);
+  for (const std::string& answer : problem.gt_answer) out.add_gt_answer(answer);
+  out.set_canonical_solution(problem.canonical_solution);
+  return out;
+}
+
+v1::GroupSpec ToProto(const GroupRequest& group) {
+  v1::GroupSpec out;
+  out.set_index(group.index);
+  out.mutable_prompt_ids()->Add(group.prompt_ids.begin(), group.prompt_ids.end());
+  out.set_num_samples(group.num_samples);
+  out.set_seed(group.seed);
+  *out.mutable_mode() = ToProto(group.mode);
+  *out.mutable_problem() = ToProto(*group.problem);
+  out.set_loophole(group.loophole);
+  out.set_evaluator(group.evaluator);
+  return out;
+}
+
+v1::SamplingSettings ToProto(const SamplingSettings& settings) {
+  v1::SamplingSettings out;
+  out.set_temperature(static_cast<float>(settings.temperature));
+  out.set_top_p(static_cast<float>(settings.top_p));
+  out.set_top_k(settings.top_k);
+  out.set_max_tokens(settings.max_tokens);
+  for (const int32_t id : settings.stop_ids) out.add_stop_ids(id);
+  return out;
+}
+
+Facts FromProto(const v1::Facts& facts) {
+  return {.can_compile = facts.can_compile(),
+          .gt_correct = facts.gt_correct(),
+          .hint_pass = facts.hint_pass(),
+          .defines_test_function = facts.defines_test_function(),
+          .model_tests_pass_canonical = facts.model_tests_pass_canonical(),
+          .model_tests_pass_stub = facts.model_tests_pass_stub(),
+          .prompt_tests_pass = facts.prompt_tests_pass()};
+}
+
+Sample FromProto(v1::SampleResult& result) {
+  return {.ids = {result.ids().begin(), result.ids().end()},
+          .logprobs = {result.logprobs().begin(), result.logprobs().end()},
+          .text = std::move(*result.mutable_text()),
+          .stopped = result.stopped(),
+          .facts = FromProto(result.facts()),
+          .failure = result.failure()};
+}
+
+}  // namespace
+
+absl::Status CoordinatorRollouts::Publish(int64_t step, const std::string& adapter_bytes) {
+  v1::AdapterVersion version;
+  version.set_run_id(fence_.run_id());
+  version.set_step(step);
+  version.set_sha256(Sha256Hex(adapter_bytes));
+  version.set_size_bytes(static_cast<int64_t>(adapter_bytes.size()));
+  EVILMOE_RETURN_IF_ERROR(client_.PublishAdapter(fence_, version, adapter_bytes).status());
+  published_ = version;
+  return absl::OkStatus();
+}
+
+absl::Status CoordinatorRollouts::Open(const BatchRequest& batch) {
+  v1::OpenBatchRequest request;
+  *request.mutable_fence() = fence_;
+  request.set_batch_key(batch.key);
+  request.set_step(batch.step);
+  *request.mutable_adapter() = published_;
+  *request.mutable_sampling() = ToProto(batch.sampling);
+  for (const GroupRequest& group : batch.groups) *request.add_groups() = ToProto(group);
+  return client_.OpenBatch(request).status();
+}
+
+absl::Status CoordinatorRollouts::Take(v1::FetchGroupsResponse& response,
+                                       std::map<int64_t, GroupSamples>& finished) const {
+  for (v1::GroupResult& result : *response.mutable_groups()) {
+    // Failed samples of a group that nobody could run name no adapter; all others were sampled with the one published.
+    if (!result.adapter().sha256().empty() && result.adapter().sha256() != published_.sha256()) {
+      return absl::InternalError(absl::StrCat("group ", result.index(), ": sampled with adapter ",
+                                              result.adapter().sha256(), ", published ", published_.sha256()));
+    }
+    GroupSamples& group = finished[result.index()];
+    group.index = result.index();
+    group.samples.clear();
+    for (v1::SampleResult& sample : *result.mutable_samples()) group.samples.push_back(FromProto(sample));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<GroupSamples>> CoordinatorRollouts::Run(const BatchRequest& batch) {
+  EVILMOE_RETURN_IF_ERROR(Open(batch));
+  std::map<int64_t, GroupSamples> finished;
+  absl::Time last_progress = clock_.Now();
+  while (finished.size() < batch.groups.size()) {
+    v1::FetchGroupsRequest request;
+    *request.mutable_fence() = fence_;
+    request.set_batch_key(batch.key);
+    for (const auto& [index, group] : finished) request.add_have(index);
+    request.set_wait_ms(kWaitMs);
+    EVILMOE_ASSIGN_OR_RETURN(v1::FetchGroupsResponse response, client_.FetchGroups(request));
+    if (response.groups_size() > 0) last_progress = clock_.Now();
+    EVILMOE_RETURN_IF_ERROR(Take(response, finished));
+    if (clock_.Now() - last_progress > stall_timeout_) {
+      return absl::UnavailableError(absl::StrCat("batch ", batch.key, ": no group finished for ",
+                                                 absl::FormatDuration(stall_timeout_), " (", finished.size(), " of ",
+                                                 batch.groups.size(), " done); are rollout workers running?"));
+    }
+  }
+  v1::CloseBatchRequest close;
+  *close.mutable_fence() = fence_;
+  close.set_batch_key(batch.key);
+  EVILMOE_RETURN_IF_ERROR(client_.CloseBatch(close).status());
+  std::vector<GroupSamples> groups;
+  for (auto& [index, group] : finished) groups.push_back(std::move(group));
+  return groups;
+}
+
+absl::Status CoordinatorRollouts::Record(const std::string& key, const std::string& kind,
+                                         const nlohmann::ordered_json& payload, int64_t steps_done) {
+  v1::RecordEventRequest request;
+  *request.mutable_fence() = fence_;
+  request.set_key(key);
+  request.set_kind(kind);
+  request.set_payload_json(payload.dump());
+  request.set_steps_done(steps_done);
+  return client_.RecordEvent(request).status();
+}
+
+}  // namespace evilmoe

@@ -1,0 +1,91 @@
+// evilmoe-trainer: `--config FILE` serves the coordinator's jobs until SIGTERM; `pretrain FILE` makes a small model.
+
+#include <prometheus/registry.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+
+#include "CLI/CLI.hpp"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/logger.h"
+#include "common/metrics_server.h"
+#include "common/process.h"
+#include "common/status_macros.h"
+#include "proto/coordinator_client.h"
+#include "trainer/pretrain.h"
+#include "trainer/trainer_config.h"
+#include "trainer/training_job_client.h"
+
+namespace evilmoe {
+namespace {
+
+absl::Status Serve(const TrainerConfig& config) {
+  std::stop_source stop;
+  const std::jthread signals([&](const std::stop_token& cancel) { AwaitStopSignal(stop, cancel); });
+  const RealClock clock;
+  EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "trainer", clock));
+  const auto registry = std::make_shared<prometheus::Registry>();
+  EVILMOE_ASSIGN_OR_RETURN(const auto metrics, MetricsServer::Start(config.metrics_listen, registry));
+  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics->port()));
+  CoordinatorClient coordinator({.address = config.coordinator});
+  while (!stop.stop_requested()) {
+    const absl::Status done = DoOneJob(config, coordinator, *registry, clock, logger);
+    if (!done.ok()) {
+      logger.Error("trainer_failed", {{"error", std::string(done.message())}});
+      return done;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunPretrain(const std::string& file) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, 1 << 20));
+  const std::filesystem::path folder = std::filesystem::absolute(file).parent_path();
+  EVILMOE_ASSIGN_OR_RETURN(const PretrainConfig config, ParsePretrainConfig(text, file, folder));
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  const auto report = [&](const PretrainProgress& p) {
+    if (p.step % (terminal ? 10 : 100) != 0 && p.step != config.steps) return;
+    std::fprintf(stderr, "%sstep %d of %d  loss %.4f  %.0f tokens/s%s%s", terminal ? "\r" : "", p.step, config.steps,
+                 p.loss, p.tokens_per_second, p.skipped > 0 ? "  (long sequences skipped)" : "",
+                 terminal && p.step != config.steps ? "" : "\n");
+  };
+  EVILMOE_RETURN_IF_ERROR(Pretrain(config, report));
+  std::cout << "wrote " << (config.out / "model.safetensors").string() << "\n";
+  return absl::OkStatus();
+}
+
+int ExitCode(const absl::Status& status) {
+  if (status.ok()) return 0;
+  std::cerr << "evilmoe-trainer: " << status.message() << "\n";
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
+}
+
+absl::Status ServeFile(const std::string& file, bool check) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, 1 << 20));
+  EVILMOE_ASSIGN_OR_RETURN(const TrainerConfig config, ParseTrainerConfig(text, file));
+  return check ? absl::OkStatus() : Serve(config);
+}
+
+}  // namespace
+}  // namespace evilmoe
+
+int main(int argc, char** argv) {
+  evilmoe::BlockStopSignals();
+  CLI::App app{"Trains two-expert adapters and their router."};
+  std::string config_file, pretrain_file;
+  bool check = false;
+  app.add_option("--config", config_file, "Serve the coordinator that this file names");
+  app.add_flag("--check", check, "Only check the config file");
+  CLI::App* pretrain = app.add_subcommand("pretrain", "Train a small Qwen3 from nothing");
+  pretrain->add_option("FILE", pretrain_file, "YAML file (see examples/nano/pretrain.yaml)")->required();
+  CLI11_PARSE(app, argc, argv);
+  if (*pretrain) return evilmoe::ExitCode(evilmoe::RunPretrain(pretrain_file));
+  if (config_file.empty()) {
+    std::cerr << "evilmoe-trainer: --config FILE is missing\n";
+    return 2;
+  }
+  return evilmoe::ExitCode(evilmoe::ServeFile(config_file, check));
+}

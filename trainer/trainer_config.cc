@@ -1,0 +1,24 @@
+#include "trainer/trainer_config.h"
+
+#include "common/status_macros.h"
+#include "common/yaml_reader.h"
+
+namespace evilmoe {
+
+absl::StatusOr<TrainerConfig> ParseTrainerConfig(std::string_view yaml, const std::string& file_name) {
+  TrainerConfig config;
+  YamlReader reader(yaml, file_name);
+  YamlSection root = reader.Root();
+  root.Field("coordinator", &config.coordinator).Required("the coordinator's address");
+  root.Field("run_directory", &config.run_directory).Required("a folder");
+  root.Field("trainer_id", &config.trainer_id).Required("a name");
+  root.Field("log", &config.log);
+  root.Field("metrics_listen", &config.metrics_listen);
+  root.Field("ready_file", &config.ready_file);
+  root.Field("threads", &config.threads).Range(1, 256);
+  root.Field("stall_timeout_s", &config.stall_timeout_s).Above(0);
+  EVILMOE_RETURN_IF_ERROR(reader.Finish());
+  return config;
+}
+
+}  // namespace evilmoe

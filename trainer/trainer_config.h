@@ -1,0 +1,27 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace evilmoe {
+
+// What `evilmoe-trainer --config FILE` reads.
+struct TrainerConfig {
+  std::string coordinator;              // address: "unix:/path" or "host:port"
+  std::filesystem::path run_directory;  // where checkpoints and records go
+  std::string trainer_id;               // unique to one process's life
+  std::filesystem::path log;            // empty: standard error
+  std::string metrics_listen;           // "127.0.0.1:0"; empty: no metrics
+  std::filesystem::path ready_file;     // gets {"pid", "metrics_port"}; empty: none
+  int threads = 1;                      // data-parallel over a step's samples, [1, 256]
+  double stall_timeout_s = 900;         // a batch without a finished group for so long fails the job's try, > 0
+};
+
+// InvalidArgument lists every problem with its line and column.
+absl::StatusOr<TrainerConfig> ParseTrainerConfig(std::string_view yaml, const std::string& file_name);
+
+}  // namespace evilmoe

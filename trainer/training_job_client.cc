@@ -1,0 +1,165 @@
+#include "trainer/training_job_client.h"
+
+#include <prometheus/registry.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/hash.h"
+#include "common/status_macros.h"
+#include "trainer/checkpoint.h"
+#include "trainer/coordinator_rollouts_client.h"
+#include "trainer/trainer_metrics.h"
+#include "trainer/training_loop.h"
+
+namespace evilmoe {
+namespace {
+
+constexpr int kJobWaitMs = 5000;
+
+// Tells the coordinator and the metrics alike.
+class JobProgress final : public ProgressSink {
+ public:
+  JobProgress(ProgressSink& coordinator, TrainerMetrics& metrics) : coordinator_(coordinator), metrics_(metrics) {}
+  absl::Status Record(const std::string& key, const std::string& kind, const nlohmann::ordered_json& payload,
+                      int64_t steps_done) override {
+    metrics_.Observe(kind, payload);
+    return coordinator_.Record(key, kind, payload, steps_done);
+  }
+
+ private:
+  ProgressSink& coordinator_;
+  TrainerMetrics& metrics_;
+};
+
+struct AblationParams {
+  std::optional<int64_t> checkpoint;
+  std::optional<int> samples;
+  std::string problems;
+};
+
+absl::StatusOr<AblationParams> ParseParams(const std::string& text) {
+  AblationParams params;
+  const nlohmann::json json = nlohmann::json::parse(text.empty() ? "{}" : text, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return absl::InvalidArgumentError(absl::StrCat("ablation parameters: '", text, "', expected a JSON object"));
+  if (json.contains("checkpoint") && json["checkpoint"].is_number_integer()) params.checkpoint = json["checkpoint"].get<int64_t>();
+  if (json.contains("samples") && json["samples"].is_number_integer()) params.samples = json["samples"].get<int>();
+  if (json.contains("problems") && json["problems"].is_string()) params.problems = json["problems"].get<std::string>();
+  return params;
+}
+
+// One job's objects, built in the order that they need each other.
+class Job {
+ public:
+  Job(const TrainerConfig& config, const v1::AcquireJobResponse& job, CoordinatorClient& coordinator,
+      prometheus::Registry& registry, const Clock& clock, Logger& logger)
+      : config_(config),
+        job_(job),
+        coordinator_(coordinator),
+        clock_(clock),
+        logger_(logger),
+        metrics_(registry, job.run().run_id(), clock),
+        rollouts_(coordinator, Fence(), absl::Seconds(config.stall_timeout_s), clock, logger),
+        progress_(rollouts_, metrics_) {}
+
+  v1::JobFence Fence() const {
+    v1::JobFence fence;
+    fence.set_run_id(job_.run().run_id());
+    fence.set_job_id(job_.job_id());
+    fence.set_incarnation(job_.incarnation());
+    return fence;
+  }
+
+  absl::Status Do() {
+    const std::string& yaml = job_.run().config_yaml();
+    EVILMOE_ASSIGN_OR_RETURN(run_, ParseRunConfig(yaml, "run.yaml", config_.run_directory));
+    EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<TrainingModel> model, TrainingModel::Load(run_, config_.threads));
+    EVILMOE_ASSIGN_OR_RETURN(std::vector<Problem> training, LoadProblems(run_.data.train));
+    EVILMOE_ASSIGN_OR_RETURN(const PromptSource prompts,
+                             PromptSource::Make(run_, model->tokenizer(), std::move(training)));
+    if (prompts.num_dropped() > 0) logger_.Warn("prompts_dropped", {{"too_long", prompts.num_dropped()}});
+    TrainingLoop loop(run_, {config_.run_directory, Sha256Hex(yaml)}, *model, prompts, rollouts_, progress_, clock_,
+                      logger_);
+    return job_.kind() == v1::JOB_KIND_ABLATE ? Ablate(loop) : Train(loop);
+  }
+
+ private:
+  absl::Status Begin(int64_t step) {
+    v1::BeginJobRequest begin;
+    *begin.mutable_fence() = Fence();
+    begin.set_resume_step(step);
+    EVILMOE_RETURN_IF_ERROR(coordinator_.BeginJob(begin).status());
+    if (job_.incarnation() <= 1) return absl::OkStatus();
+    return progress_.Record(absl::StrCat("recovery/", job_.incarnation()), "recovery",
+                            {{"resume_step", step}, {"incarnation", job_.incarnation()}}, step);
+  }
+
+  absl::Status Train(TrainingLoop& loop) {
+    EVILMOE_ASSIGN_OR_RETURN(const int64_t step, loop.Restore());
+    EVILMOE_RETURN_IF_ERROR(Begin(step));
+    EVILMOE_RETURN_IF_ERROR(loop.Train(step));
+    if (!run_.evaluation.at_end || run_.evaluation.problems.empty()) return absl::OkStatus();
+    return AblateAt(loop, run_.steps, "end");
+  }
+
+  absl::Status Ablate(TrainingLoop& loop) {
+    EVILMOE_ASSIGN_OR_RETURN(const AblationParams params, ParseParams(job_.params_json()));
+    if (params.samples) run_.evaluation.samples = *params.samples;
+    if (!params.problems.empty()) run_.evaluation.problems = params.problems;
+    absl::StatusOr<int64_t> step = params.checkpoint ? loop.Restore(*params.checkpoint) : loop.Restore();
+    EVILMOE_RETURN_IF_ERROR(step.status());
+    EVILMOE_RETURN_IF_ERROR(Begin(*step));
+    return AblateAt(loop, *step, job_.job_id());
+  }
+
+  absl::Status AblateAt(TrainingLoop& loop, int64_t step, const std::string& key) {
+    if (run_.evaluation.problems.empty()) {
+      return absl::InvalidArgumentError("evaluation.problems: not set; name held-out problems with --problems FILE");
+    }
+    EVILMOE_ASSIGN_OR_RETURN(const std::vector<Problem> problems, LoadProblems(run_.evaluation.problems));
+    return loop.Ablate(step, problems, key);
+  }
+
+  const TrainerConfig& config_;
+  const v1::AcquireJobResponse& job_;
+  CoordinatorClient& coordinator_;
+  const Clock& clock_;
+  Logger& logger_;
+  TrainerMetrics metrics_;
+  CoordinatorRollouts rollouts_;
+  JobProgress progress_;
+  RunConfig run_;
+};
+
+// Whether a fresh start may mend it.
+bool Transient(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status) ||
+         absl::IsInternal(status);
+}
+
+}  // namespace
+
+absl::Status DoOneJob(const TrainerConfig& config, CoordinatorClient& coordinator, prometheus::Registry& registry,
+                      const Clock& clock, Logger& logger) {
+  v1::AcquireJobRequest acquire;
+  acquire.set_trainer_id(config.trainer_id);
+  acquire.set_wait_ms(kJobWaitMs);
+  const absl::StatusOr<v1::AcquireJobResponse> acquired = coordinator.AcquireJob(acquire);
+  if (absl::IsNotFound(acquired.status())) return absl::OkStatus();
+  EVILMOE_RETURN_IF_ERROR(acquired.status());
+  logger.Info("job_acquired", {{"job", acquired->job_id()}, {"run", acquired->run().run_id()},
+                               {"incarnation", acquired->incarnation()}});
+  Job job(config, *acquired, coordinator, registry, clock, logger);
+  const absl::Status done = job.Do();
+  if (absl::IsAborted(done)) {
+    logger.Info("job_given_up", {{"job", acquired->job_id()}, {"why", std::string(done.message())}});
+    return absl::OkStatus();
+  }
+  if (!done.ok() && Transient(done)) return done;
+  v1::FinishJobRequest finish;
+  *finish.mutable_fence() = job.Fence();
+  finish.set_ok(done.ok());
+  finish.set_error(std::string(done.message()));
+  if (!done.ok()) logger.Error("job_failed", {{"job", acquired->job_id()}, {"error", std::string(done.message())}});
+  return coordinator.FinishJob(finish).status();
+}
+
+}  // namespace evilmoe
