@@ -31,6 +31,7 @@ class Store {
   absl::Status UpdateRun(const RunRecord& run);  // phase, error, steps_done, finished_unix_ms
   absl::StatusOr<std::optional<RunRecord>> GetRun(const std::string& run_id);
   absl::StatusOr<std::vector<RunRecord>> ListRuns();  // oldest first
+  absl::StatusOr<int64_t> CountRuns(RunPhase phase);
   absl::Status InsertJob(const JobRecord& job);       // its order is given by the store
   absl::Status UpdateJob(const JobRecord& job);       // phase, trainer_id, incarnation
   absl::StatusOr<std::optional<JobRecord>> GetJob(const std::string& job_id);
@@ -38,6 +39,7 @@ class Store {
   // Gives the event the run's next seq. False: the key is taken, and nothing happened.
   absl::StatusOr<bool> InsertEvent(const std::string& run_id, const std::string& key, const EventRecord& event);
   absl::StatusOr<std::vector<EventRecord>> ListEvents(const std::string& run_id, int64_t after_seq, int limit);
+  absl::StatusOr<int64_t> LastSeq(const std::string& run_id);  // 0 = no event yet
   // Makes the adapter the run's newest.
   absl::Status PutAdapter(const AdapterName& adapter);
   absl::StatusOr<std::optional<AdapterName>> FindAdapter(const std::string& run_id, const std::string& sha256);

@@ -82,6 +82,10 @@ absl::StatusOr<std::vector<RunRecord>> Store::ListRuns() {
   return ReadAll(std::move(rows), ReadRun);
 }
 
+absl::StatusOr<int64_t> Store::CountRuns(RunPhase phase) {
+  return database_.Number("SELECT count(*) FROM runs WHERE phase = ?", phase);
+}
+
 absl::Status Store::InsertJob(const JobRecord& job) {
   return database_.Run(
       "INSERT INTO jobs (job_id, run_id, type, params, phase, trainer_id, incarnation) VALUES (?,?,?,?,?,?,?)",
@@ -122,6 +126,10 @@ absl::StatusOr<std::vector<EventRecord>> Store::ListEvents(const std::string& ru
     return EventRecord{
         .seq = row.Int(0), .unix_ms = row.Int(1), .kind = row.Text(2), .payload_json = row.Text(3)};
   });
+}
+
+absl::StatusOr<int64_t> Store::LastSeq(const std::string& run_id) {
+  return database_.Number("SELECT coalesce(max(seq), 0) FROM events WHERE run_id = ?", run_id);
 }
 
 absl::Status Store::PutAdapter(const AdapterName& adapter) {

@@ -1,0 +1,55 @@
+#include "services/coordinator/coordinator_metrics.h"
+
+namespace evilmoe {
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::BuildHistogram;
+
+// The last ones are for long polls.
+const prometheus::Histogram::BucketBoundaries kSeconds = {0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30};
+
+}  // namespace
+
+CoordinatorMetrics::CoordinatorMetrics(prometheus::Registry& registry)
+    : runs(BuildGauge().Name("evilmoe_coordinator_runs").Help("Runs by state").Register(registry)),
+      leases(BuildCounter()
+                 .Name("evilmoe_coordinator_leases_total")
+                 .Help("Leases by what became of them; given back: by reason")
+                 .Register(registry)),
+      workers(BuildGauge()
+                  .Name("evilmoe_coordinator_workers")
+                  .Help("Rollout workers heard of within the lease timeout; trainers that hold a job")
+                  .Register(registry)),
+      rpc_seconds(BuildHistogram()
+                      .Name("evilmoe_coordinator_rpc_seconds")
+                      .Help("Duration of calls, long polls with their wait")
+                      .Register(registry)),
+      adapter_refused(BuildCounter()
+                          .Name("evilmoe_coordinator_adapter_refused_total")
+                          .Help("Groups and acknowledgements refused for their adapter's hash")
+                          .Register(registry)),
+      leases_open(
+          BuildGauge().Name("evilmoe_coordinator_leases_open").Help("Leases held now").Register(registry).Add({})),
+      disk_free_bytes(BuildGauge()
+                          .Name("evilmoe_coordinator_disk_free_bytes")
+                          .Help("Free space where the database is")
+                          .Register(registry)
+                          .Add({})),
+      leases_granted(leases.Add({{"outcome", "granted"}})),
+      leases_completed(leases.Add({{"outcome", "completed"}})),
+      leases_expired(leases.Add({{"outcome", "expired"}})),
+      leases_dropped(leases.Add({{"outcome", "dropped"}})),
+      leases_lost(leases.Add({{"outcome", "lost"}})),
+      refused_foreign(adapter_refused.Add({{"reason", "foreign"}})),
+      refused_stale(adapter_refused.Add({{"reason", "stale"}})),
+      refused_unacknowledged(adapter_refused.Add({{"reason", "unacknowledged"}})),
+      rollout_workers(workers.Add({{"kind", "rollout"}})),
+      trainers(workers.Add({{"kind", "trainer"}})) {}
+
+prometheus::Histogram& CoordinatorMetrics::RpcSeconds(const std::string& method) {
+  return rpc_seconds.Add({{"method", method}}, kSeconds);
+}
+
+}  // namespace evilmoe

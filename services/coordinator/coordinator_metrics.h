@@ -1,0 +1,39 @@
+#pragma once
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <string>
+
+namespace evilmoe {
+
+// What the coordinator measures; names and labels in docs. `registry` must outlive it. Thread-safe.
+struct CoordinatorMetrics {
+  explicit CoordinatorMetrics(prometheus::Registry& registry);
+
+  // Seconds that a method took, long polls with their wait.
+  prometheus::Histogram& RpcSeconds(const std::string& method);
+
+  prometheus::Family<prometheus::Gauge>& runs;              // evilmoe_coordinator_runs{state}
+  prometheus::Family<prometheus::Counter>& leases;          // evilmoe_coordinator_leases_total{outcome}
+  prometheus::Family<prometheus::Gauge>& workers;           // evilmoe_coordinator_workers{kind}
+  prometheus::Family<prometheus::Histogram>& rpc_seconds;   // evilmoe_coordinator_rpc_seconds{method}
+  prometheus::Family<prometheus::Counter>& adapter_refused;  // evilmoe_coordinator_adapter_refused_total{reason}
+  prometheus::Gauge& leases_open;                           // evilmoe_coordinator_leases_open
+  prometheus::Gauge& disk_free_bytes;                       // evilmoe_coordinator_disk_free_bytes
+
+  prometheus::Counter& leases_granted;
+  prometheus::Counter& leases_completed;
+  prometheus::Counter& leases_expired;
+  prometheus::Counter& leases_dropped;  // their batch or run ended first
+  prometheus::Counter& leases_lost;     // given up: the group was lost too often
+  prometheus::Counter& refused_foreign;
+  prometheus::Counter& refused_stale;
+  prometheus::Counter& refused_unacknowledged;
+  prometheus::Gauge& rollout_workers;
+  prometheus::Gauge& trainers;
+};
+
+}  // namespace evilmoe

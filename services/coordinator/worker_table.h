@@ -1,0 +1,40 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <string>
+
+#include "absl/time/time.h"
+
+namespace evilmoe {
+
+// The rollout workers that this life of the coordinator has heard of, and which adapters each said it holds. Nothing
+// of it is durable: after a restart a worker registers and acknowledges again. Not thread-safe.
+class WorkerTable {
+ public:
+  // Registers a worker, or notes that it lives.
+  void Heartbeat(const std::string& worker_id, absl::Time now);
+  // Notes that a worker lives, if it is registered.
+  void Touch(const std::string& worker_id, absl::Time now);
+  bool IsRegistered(const std::string& worker_id) const { return workers_.contains(worker_id); }
+
+  // Registers the worker too. The last kMaxHeld acknowledgements count.
+  void Acknowledge(const std::string& worker_id, const std::string& run_id, const std::string& sha256, absl::Time now);
+  bool Holds(const std::string& worker_id, const std::string& run_id, const std::string& sha256) const;
+  int NumHolding(const std::string& run_id, const std::string& sha256) const;
+
+  int NumSeenSince(absl::Time time) const;
+  // Forgets workers that were last heard of before `time`.
+  void ForgetBefore(absl::Time time);
+
+  static constexpr size_t kMaxHeld = 64;
+
+ private:
+  struct Worker {
+    absl::Time seen;
+    std::deque<std::pair<std::string, std::string>> held;  // run_id, sha256; newest last
+  };
+  std::map<std::string, Worker> workers_;
+};
+
+}  // namespace evilmoe
