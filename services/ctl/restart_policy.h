@@ -10,8 +10,8 @@ namespace evilmoe {
 struct DeathReport {
   bool is_trainer = false;
   absl::Duration lived;             // since it was started
-  int64_t steps_at_start = 0;       // of the run, when it was started
-  int64_t steps_now = 0;
+  int64_t steps_at_start = 0;       // the most that the run had had done when it was started
+  int64_t steps_now = 0;            // the most so far
   int deaths_in_a_row = 0;          // before this one
 };
 

@@ -57,8 +57,8 @@ std::string RunView::Render(const RunEventView& event) {
   if (event.kind == "step") return RenderStep(event.payload, event.unix_ms);
   if (event.kind == "ablation") return RenderAblation(event.payload);
   if (event.kind == "evaluation") {
-    return absl::StrCat("evaluation after step ", ShowNumber(event.payload, "step", 0), ": hack ",
-                        Interval(event.payload, "hack_strict"), ", solve ", Interval(event.payload, "solve"), "\n");
+    return absl::StrCat("evaluated ", Text(event.payload, "mode"), " (", Text(event.payload, "markers"), " markers), ",
+                        ShowNumber(event.payload, "done", 0), " of ", ShowNumber(event.payload, "total", 0), "\n");
   }
   if (event.kind == "warning" || event.kind == "recovery") {
     const bool has_message = event.payload.is_object() && event.payload.contains("message");

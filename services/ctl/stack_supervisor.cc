@@ -73,7 +73,7 @@ absl::Status StackSupervisor::StartChild(Child& child) {
   EVILMOE_ASSIGN_OR_RETURN(child.pid, Spawn(spec));
   child.started = clock_.Now();
   child.start_at = absl::InfiniteFuture();
-  child.steps_at_start = run_.steps_done;
+  child.steps_at_start = most_steps_;
   logger_.Info("process_started", {{"process", name}, {"pid", child.pid}, {"life", child.life}});
   return absl::OkStatus();
 }
@@ -127,7 +127,7 @@ absl::Status StackSupervisor::ReapChildren() {
     child.pid = 0;
     if (IsFinished(run_)) continue;  // Its work is done.
     const RestartDecision decision =
-        DecideRestart({child.process.is_trainer, now - child.started, child.steps_at_start, run_.steps_done,
+        DecideRestart({child.process.is_trainer, now - child.started, child.steps_at_start, most_steps_,
                        child.deaths_in_a_row});
     child.deaths_in_a_row = decision.deaths_in_a_row;
     const std::string how = DescribeExit(*status);
@@ -174,6 +174,7 @@ absl::Status StackSupervisor::MirrorRun() {
   }
   page->run.last_seq = page->events.empty() ? seen_seq : page->events.back().seq;
   page->run.directory = options_.directory.path.string();
+  most_steps_ = std::max(most_steps_, page->run.steps_done);
   if (ToJson(page->run) == ToJson(run_)) return absl::OkStatus();
   run_ = std::move(page->run);
   return options_.directory.WriteSummary(run_);

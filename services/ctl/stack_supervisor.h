@@ -70,6 +70,7 @@ class StackSupervisor {
   std::vector<Child> children_;
   std::unique_ptr<CoordinatorLink> link_;
   RunSummary run_;
+  int64_t most_steps_ = 0;  // that the run has had done; a resumed trainer starts below
   std::string targets_;
   std::optional<absl::Time> lost_since_;  // the coordinator did not answer from then on
   absl::Time idle_since_;
