@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "grader_sandbox/value.h"
+
+namespace evilmoe {
+
+// Reads and writes the small part of Python that ground-truth tests are written in. No interpreter is involved:
+// the text of a test holds the expected value, and that never goes where a solution runs.
+//
+// Literals: None, True, False, ints of any size (also 0x, 0o, 0b, _), floats, inf and nan as float("inf"),
+// float('-inf'), float('nan') or the bare names inf and nan, str and bytes (also r and u prefixes, all escapes but
+// \N{...}, adjacent parts joined), lists, tuples, dicts, sets, set(), and a sign in front of a number.
+
+// One call `Solution().method(...)`.
+struct Call {
+  std::string method;
+  std::vector<Value> positional;
+  std::vector<std::pair<std::string, Value>> keywords;  // names are distinct
+};
+
+// `assert Solution().method(...) == literal`
+struct LiteralTest {
+  Call call;
+  Value expected;
+};
+
+// All three: InvalidArgument says what was found, at which byte, and what was expected.
+absl::StatusOr<LiteralTest> ParseLiteralTest(std::string_view text);
+absl::StatusOr<Call> ParseCall(std::string_view text);
+absl::StatusOr<Value> ParseLiteral(std::string_view text);
+
+// The literal that ParseLiteral reads back as the same value; what repr() prints but for inf and nan, which become
+// float("inf") and the like. InvalidArgument for an opaque value and for a str that is not UTF-8 with surrogates.
+absl::StatusOr<std::string> WriteLiteral(const Value& value);
+
+}  // namespace evilmoe

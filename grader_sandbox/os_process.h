@@ -1,0 +1,43 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "grader_sandbox/os_fd.h"
+
+namespace evilmoe {
+
+// Starting, watching and ending processes.
+
+// Starts `binary` with `socket` as its descriptor 3, nothing else open but standard error, and an empty environment.
+absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, int socket);
+
+// Sends SIGKILL and waits for the end of a child of this process.
+void KillAndReap(pid_t pid);
+
+absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid);
+void KillPidfd(int pidfd);
+
+// CPU time that a live process has used; zero when it is gone.
+absl::Duration ProcessCpuTime(pid_t pid);
+
+// How a process ended.
+struct ProcessExit {
+  bool signaled = false;
+  int code = 0;  // exit status or signal
+  int64_t cpu_us = 0;
+  int64_t peak_rss_bytes = 0;
+};
+// Blocks. Call for a direct child that is about to end, or has ended.
+absl::StatusOr<ProcessExit> ReapChild(pid_t pid);
+
+// Turns address-space randomisation off by running this program once more; returns when there is nothing to do, or
+// when the machine does not allow it.
+void ReexecWithoutAslr(char** argv);
+
+}  // namespace evilmoe

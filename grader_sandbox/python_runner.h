@@ -1,0 +1,38 @@
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+typedef struct _object PyObject;
+
+namespace evilmoe {
+
+struct RunRequest;
+
+// The interpreter of a zygote, and what a forked child does with it. Drives CPython through its C API: no line of
+// Python stands between a solution and its result. Single-threaded; one per process.
+class PythonRunner {
+ public:
+  // Starts the interpreter (fixed hash seed, no site, no environment) and imports the allow-list. Internal names
+  // what failed.
+  static absl::StatusOr<PythonRunner> Start();
+
+  // Around fork(), so that the interpreter's locks survive it. After forking `in_child` also fixes the seed of
+  // `random`.
+  void BeforeFork() const;
+  void AfterFork(bool in_child) const;
+
+  // In the child, confined: runs the request and writes frames to `results_fd`.
+  void Run(const RunRequest& request, int results_fd) const;
+
+ private:
+  PythonRunner(PyObject* find_test_function, PyObject* random_seed)
+      : find_test_function_(find_test_function), random_seed_(random_seed) {}
+
+  PyObject* find_test_function_;  // owned, for the life of the process
+  PyObject* random_seed_;
+};
+
+}  // namespace evilmoe

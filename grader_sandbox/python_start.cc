@@ -1,0 +1,71 @@
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "grader_sandbox/python_prelude.h"
+#include "grader_sandbox/python_runner.h"
+
+namespace evilmoe {
+namespace {
+
+absl::Status FromPyStatus(const PyStatus& status) {
+  if (PyStatus_Exception(status) == 0) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("python: ", status.err_msg != nullptr ? status.err_msg : "cannot start"));
+}
+
+absl::Status Initialise() {
+  PyConfig config;
+  PyConfig_InitIsolatedConfig(&config);
+  config.use_hash_seed = 1;  // the same order of sets in every run
+  config.hash_seed = 0;
+  config.site_import = 0;
+  config.write_bytecode = 0;
+  config.install_signal_handlers = 0;
+  const wchar_t* const settings[] = {L"" EVILMOE_PYTHON_PROGRAM, L"utf-8", L"backslashreplace"};
+  wchar_t** const fields[] = {&config.program_name, &config.stdio_encoding, &config.stdio_errors};
+  absl::Status status;
+  for (size_t i = 0; i < 3 && status.ok(); ++i) {
+    status = FromPyStatus(PyConfig_SetString(&config, fields[i], settings[i]));
+  }
+  if (status.ok()) status = FromPyStatus(Py_InitializeFromConfig(&config));
+  PyConfig_Clear(&config);
+  return status;
+}
+
+absl::Status PythonFailed(const char* what) {
+  PyErr_Print();  // to standard error: the zygote runs no untrusted code
+  return absl::InternalError(absl::StrCat("python: ", what, " failed"));
+}
+
+}  // namespace
+
+absl::StatusOr<PythonRunner> PythonRunner::Start() {
+  EVILMOE_RETURN_IF_ERROR(Initialise());
+  PyObject* names = PyDict_New();
+  if (names == nullptr || PyDict_SetItemString(names, "__builtins__", PyEval_GetBuiltins()) != 0) {
+    return PythonFailed("a namespace");
+  }
+  PyObject* path = PySys_GetObject("path");
+  PyObject* packages = PyUnicode_FromString(EVILMOE_PYTHON_PACKAGES);
+  if (path == nullptr || packages == nullptr || PyList_Append(path, packages) != 0) return PythonFailed("sys.path");
+  if (PyRun_String(kPythonPrelude, Py_file_input, names, names) == nullptr) return PythonFailed("the prelude");
+  PyObject* find = PyDict_GetItemString(names, "find_test_function");
+  PyObject* random = PyImport_ImportModule("random");
+  PyObject* seed = random == nullptr ? nullptr : PyObject_GetAttrString(random, "seed");
+  if (find == nullptr || seed == nullptr) return PythonFailed("finding the helpers");
+  return PythonRunner(Py_NewRef(find), seed);
+}
+
+void PythonRunner::BeforeFork() const { PyOS_BeforeFork(); }
+
+void PythonRunner::AfterFork(bool in_child) const {
+  if (!in_child) return PyOS_AfterFork_Parent();
+  PyOS_AfterFork_Child();
+  PyObject* result = PyObject_CallFunction(random_seed_, "i", 0);
+  Py_XDECREF(result);
+}
+
+}  // namespace evilmoe

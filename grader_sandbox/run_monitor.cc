@@ -1,0 +1,178 @@
+#include "grader_sandbox/run_monitor.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace evilmoe {
+namespace {
+
+constexpr int kMaxWaitMs = 50;
+constexpr int kSetupFailedStatus = 120;  // zygote_main.cc
+constexpr absl::Duration kReapTimeout = absl::Seconds(10);
+
+// Reads what is there, at most one buffer. nullopt: the end, or nothing now (`*ended` tells).
+std::optional<std::string_view> ReadSome(int fd, std::array<char, 1 << 16>& buffer, bool* ended) {
+  const ssize_t count = read(fd, buffer.data(), buffer.size());
+  if (count > 0) return std::string_view(buffer.data(), static_cast<size_t>(count));
+  *ended = count == 0 || (errno != EAGAIN && errno != EINTR);
+  return std::nullopt;
+}
+
+}  // namespace
+
+absl::StatusOr<RunOutcome> RunMonitor::Watch(const std::string& request, const Interrupt& interrupt) {
+  request_left_ = request;
+  started_ = Steady::now();
+  EVILMOE_ASSIGN_OR_RETURN(child_, zygote_.Fork(pipes_.request.theirs, pipes_.results.theirs, pipes_.output.theirs));
+  pipes_.request.theirs.Close();
+  pipes_.results.theirs.Close();
+  pipes_.output.theirs.Close();
+  const absl::Status looped = Loop(interrupt);
+  if (!looped.ok()) {
+    KillPidfd(child_.pidfd.get());
+    return absl::UnavailableError(looped.message());
+  }
+  if (!settled()) EVILMOE_RETURN_IF_ERROR(JudgeExit());
+  EVILMOE_RETURN_IF_ERROR(stop_);
+  verdict_->wall_ms = absl::ToDoubleMilliseconds(elapsed());
+  verdict_->cpu_ms = static_cast<double>(exit_->cpu_us) / 1e3;
+  verdict_->peak_rss_bytes = exit_->peak_rss_bytes;
+  if (exit_->peak_rss_bytes > limits_.rss_bytes) verdict_->kind = VerdictKind::kMemoryLimit;
+  return RunOutcome{*std::move(verdict_), std::move(output_)};
+}
+
+absl::Status RunMonitor::Loop(const Interrupt& interrupt) {
+  while (!exit_) {
+    if (!settled()) stop_ = interrupt();
+    if (!settled()) CheckLimits();
+    if (settled() && !killed_) {
+      KillPidfd(child_.pidfd.get());
+      killed_ = true;
+      killed_at_ = Steady::now();
+    }
+    if (killed_ && absl::FromChrono(Steady::now() - killed_at_) > kReapTimeout) {
+      return absl::UnavailableError("zygote: a killed run did not end");
+    }
+    EVILMOE_RETURN_IF_ERROR(Wait());
+  }
+  // What it wrote before its end still counts.
+  while (!settled() && pipes_.results.ours) {
+    const size_t before = result_bytes_;
+    ReadResults();
+    if (result_bytes_ == before) break;
+  }
+  ReadOutput();
+  return absl::OkStatus();
+}
+
+absl::Status RunMonitor::Wait() {
+  pollfd waits[] = {{.fd = zygote_.fd(), .events = POLLIN, .revents = 0},
+                    {.fd = settled() ? -1 : pipes_.results.ours.get(), .events = POLLIN, .revents = 0},
+                    {.fd = settled() ? -1 : pipes_.output.ours.get(), .events = POLLIN, .revents = 0},
+                    {.fd = settled() ? -1 : pipes_.request.ours.get(), .events = POLLOUT, .revents = 0}};
+  const int64_t wall_left_ms = absl::ToInt64Milliseconds(limits_.wall() - elapsed()) + 1;
+  const int timeout = settled() ? kMaxWaitMs : static_cast<int>(std::clamp<int64_t>(wall_left_ms, 1, kMaxWaitMs));
+  if (poll(waits, std::size(waits), timeout) < 0 && errno != EINTR) return ErrnoStatus("poll", errno);
+  if (waits[3].revents != 0) FeedRequest();
+  if (waits[1].revents != 0) ReadResults();
+  if (waits[2].revents != 0) ReadOutput();
+  if (waits[0].revents != 0) return NoteExit();
+  return absl::OkStatus();
+}
+
+void RunMonitor::FeedRequest() {
+  const ssize_t sent = send(pipes_.request.ours.get(), request_left_.data(), request_left_.size(), MSG_NOSIGNAL);
+  if (sent > 0) request_left_.remove_prefix(static_cast<size_t>(sent));
+  const bool broken = sent < 0 && errno != EAGAIN && errno != EINTR;
+  if (request_left_.empty() || broken) pipes_.request.ours.Close();  // its end is how the child knows that it has all
+}
+
+void RunMonitor::ReadResults() {
+  std::array<char, 1 << 16> buffer;
+  bool ended = false;
+  const std::optional<std::string_view> bytes = ReadSome(pipes_.results.ours.get(), buffer, &ended);
+  if (ended) pipes_.results.ours.Close();
+  if (!bytes) return;
+  result_bytes_ += bytes->size();
+  ReadFrames(*bytes);
+  if (!settled() && result_bytes_ > limits_.result_bytes) {
+    Settle({.kind = VerdictKind::kOutputLimit, .error = "results"});
+  }
+}
+
+void RunMonitor::ReadFrames(std::string_view bytes) {
+  frames_.Feed(bytes);
+  while (!settled()) {
+    const absl::StatusOr<std::optional<Frame>> frame = frames_.Next();
+    if (frame.ok() && !frame->has_value()) return;
+    const absl::StatusOr<std::optional<Verdict>> verdict =
+        frame.ok() ? judge_.OnFrame(**frame) : absl::StatusOr<std::optional<Verdict>>(frame.status());
+    if (absl::IsInvalidArgument(verdict.status())) {
+      Settle({.kind = VerdictKind::kProtocolError, .error = std::string(verdict.status().message())});
+    } else if (!verdict.ok()) {
+      stop_ = verdict.status();
+    } else if (verdict->has_value()) {
+      Settle(**verdict);
+    }
+  }
+}
+
+void RunMonitor::ReadOutput() {
+  std::array<char, 1 << 16> buffer;
+  bool ended = false;
+  const std::optional<std::string_view> bytes = ReadSome(pipes_.output.ours.get(), buffer, &ended);
+  if (ended) pipes_.output.ours.Close();
+  if (!bytes) return;
+  output_bytes_ += bytes->size();
+  output_.append(bytes->substr(0, limits_.kept_output_bytes - output_.size()));
+  if (!settled() && output_bytes_ > limits_.output_bytes) {
+    Settle({.kind = VerdictKind::kOutputLimit, .error = "standard output"});
+  }
+}
+
+void RunMonitor::CheckLimits() {
+  if (elapsed() > limits_.wall()) return Settle({.kind = VerdictKind::kTimeout, .error = "wall"});
+  // Reading the clock of a process costs a system call: not before it can be over.
+  if (elapsed() * 8 < limits_.cpu) return;
+  if (ProcessCpuTime(child_.pid) > limits_.cpu) Settle({.kind = VerdictKind::kTimeout, .error = "cpu"});
+}
+
+void RunMonitor::Settle(Verdict verdict) { verdict_ = std::move(verdict); }
+
+absl::Status RunMonitor::NoteExit() {
+  EVILMOE_ASSIGN_OR_RETURN(exit_, zygote_.ReadExit());
+  return absl::OkStatus();
+}
+
+// The process ended by itself, before the judge was done.
+absl::Status RunMonitor::JudgeExit() {
+  if (!exit_->signaled) {
+    if (exit_->code == kSetupFailedStatus && result_bytes_ == 0) {
+      return absl::UnavailableError("zygote: a run could not be confined");
+    }
+    Settle({.kind = VerdictKind::kNoResult, .error = absl::StrCat("exit ", exit_->code)});
+    return absl::OkStatus();
+  }
+  const bool over_memory = exit_->peak_rss_bytes > limits_.rss_bytes;
+  const bool over_cpu = absl::Microseconds(exit_->cpu_us) > limits_.cpu;
+  if (exit_->code == SIGSYS) {
+    Settle({.kind = VerdictKind::kSandboxViolation, .signal = SIGSYS, .error = "forbidden system call"});
+  } else if (exit_->code == SIGXCPU || (exit_->code == SIGKILL && over_cpu)) {
+    Settle({.kind = VerdictKind::kTimeout, .signal = exit_->code, .error = "cpu"});
+  } else if (exit_->code == SIGKILL && !over_memory) {
+    return absl::UnavailableError("run: killed by somebody else");
+  } else {
+    Settle({.kind = VerdictKind::kCrash, .signal = exit_->code});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace evilmoe
