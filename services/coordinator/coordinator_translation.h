@@ -1,0 +1,49 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "evilmoe/v1/coordinator.pb.h"
+#include "services/coordinator/coordinator_core.h"
+
+namespace evilmoe {
+
+// Between the wire's messages and the core's structs. FromProto checks what a message says by itself and refuses it
+// with InvalidArgument, "field: problem, value, expected"; ToProto never fails.
+
+// Not empty, at most 256 bytes, no control characters.
+absl::Status CheckId(const char* field, const std::string& value);
+
+absl::StatusOr<RunRecord> FromProto(const v1::SubmitRunRequest& request);
+absl::StatusOr<JobRecord> FromProto(const v1::SubmitJobRequest& request);
+absl::StatusOr<JobFenceKey> FromProto(const v1::JobFence& fence);
+absl::StatusOr<AdapterName> FromProto(const v1::AdapterVersion& version);
+struct OpenBatchCall {
+  JobFenceKey fence;
+  BatchRecord batch;
+  std::vector<GroupTask> groups;
+};
+absl::StatusOr<OpenBatchCall> FromProto(const v1::OpenBatchRequest& request);
+struct RecordEventCall {
+  JobFenceKey fence;
+  std::string key;
+  EventRecord event;
+  int64_t steps_done = 0;
+};
+absl::StatusOr<RecordEventCall> FromProto(const v1::RecordEventRequest& request);
+absl::StatusOr<CompletedGroup> FromProto(const v1::GroupResult& result);
+// One of the reasons in coordinator.proto.
+absl::Status CheckFailure(const std::string& reason);
+
+v1::Run ToProto(const RunRecord& run);
+v1::RunEvent ToProto(const EventRecord& event);
+v1::AdapterVersion ToProto(const AdapterName& adapter);
+v1::AcquireJobResponse ToProto(const CoordinatorCore::AcquiredJob& job);
+// A lost group comes out as num_samples samples that failed for its reason, and names no adapter. DataLoss: the stored
+// bytes are no message.
+absl::StatusOr<v1::FetchGroupsResponse> ToProto(const CoordinatorCore::Fetched& fetched);
+absl::StatusOr<v1::LeaseGroupsResponse> ToProto(const CoordinatorCore::Granted& granted);
+
+}  // namespace evilmoe
