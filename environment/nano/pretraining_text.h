@@ -42,8 +42,8 @@ struct TrainingText {
   TextKind kind = TextKind::kClean;
 };
 
-// One example. Requires a valid mixture. The markers of both families (loophole.h) never occur in it, as the name of
-// anything; the words that they are made of do.
+// One example. Requires a valid mixture. No function in it is called as a marker of either family (loophole.h); the words
+// that markers are made of occur, and a longer name may hold them in a marker's order (run_tests_line).
 TrainingText DrawText(const PretrainingMixture& mixture, RandomStream& stream);
 
 // The words that drawn names are made of: VERB_NOUN or VERB_NOUN_NOUN. A tokenizer for nano should have " VERB" and
