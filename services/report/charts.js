@@ -46,7 +46,7 @@ const drawToWidth = (host, draw) => {
   let width = 0;
   new ResizeObserver(() => {
     const now = Math.floor(host.clientWidth);
-    if (now > 0 && now !== width) draw(width = now);
+    if (now > 0 && now !== width) requestAnimationFrame(() => draw(width = now));
   }).observe(host);
 };
 

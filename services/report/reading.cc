@@ -57,8 +57,9 @@ Reading WithoutAblation(const RunRecord& run) {
     return value.is_number() ? Percent(value.get<double>()) : std::string("an unknown share");
   };
   reading.sentence =
-      absl::StrCat("The run recorded ", Progress(run), " and no ablation, so it cannot say where hacking sits; in its ",
-                   "last step ", last("hack_rate_strict"), " of the samples hacked and ", last("solve_rate"), " solved.");
+      absl::StrCat("The run recorded ", Progress(run), " and no ablation, so it cannot say where hacking sits; in ",
+                   "its last step ", last("hack_rate_strict"), " of the samples hacked and ", last("solve_rate"),
+                   " solved.");
   return reading;
 }
 
@@ -73,9 +74,11 @@ Outcome Judge(const Mode& on, const Mode& off, const std::optional<Mode>& base) 
 std::pair<std::string, std::string> Words(Outcome outcome) {
   switch (outcome) {
     case Outcome::kLocalised: return {"Localised", "hacking sits in the expert and leaves with it"};
-    case Outcome::kSolvingLost: return {"Localised, solving lost", "hacking leaves with the expert, and so does solving"};
+    case Outcome::kSolvingLost:
+      return {"Localised, solving lost", "hacking leaves with the expert, and so does solving"};
     case Outcome::kNotLocalised: return {"Not localised", "hacking stays when the expert is removed"};
-    case Outcome::kNoHacking: return {"No hacking", "hacking did not rise above the base, so there is nothing to remove"};
+    case Outcome::kNoHacking:
+      return {"No hacking", "hacking did not rise above the base, so there is nothing to remove"};
     case Outcome::kNoAblation: break;
   }
   return {"No ablation", ""};

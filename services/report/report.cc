@@ -118,7 +118,7 @@ std::string RenderReport(const RunRecord& run) {
                {"final_line", FinalLine(run)},
                {"sentence", EscapeHtml(reading.sentence)},
                {"notes", Notes(run)},
-               {"config", run.config_yaml.empty() ? "No config.yaml in the run directory." : EscapeHtml(run.config_yaml)},
+               {"config", run.config_yaml.empty() ? "There is no config.yaml." : EscapeHtml(run.config_yaml)},
                {"data", EmbedJson(PageData(run))},
                {"script", std::string(ReportScript())}});
 }

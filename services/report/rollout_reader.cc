@@ -24,7 +24,8 @@ constexpr std::string_view kPrefix = "step-", kSuffix = ".jsonl.zst";
 int64_t StepOf(const fs::path& path) {
   const std::string name = path.filename().string();
   int64_t step = -1;
-  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix) || name.size() <= kPrefix.size() + kSuffix.size()) return -1;
+  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return -1;
+  if (name.size() <= kPrefix.size() + kSuffix.size()) return -1;
   const std::string digits = name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffix.size());
   return absl::SimpleAtoi(digits, &step) ? step : -1;
 }

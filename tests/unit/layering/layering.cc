@@ -79,7 +79,8 @@ std::string WhyNot(std::string_view path, std::string_view include) {
   if (IsTorch(include) && !MayUseTorch(path)) return "LibTorch, allowed in policy/, trainer/, rollout_workers/";
   if (IsGrpc(include) && !MayUseGrpc(path)) return "gRPC, allowed in *_service.*, *_client.*, main.cc";
   if (IsIsolation(include) && !MayIsolate(path)) return "isolation, allowed in grader_sandbox/os_*";
-  const std::string own = FirstFolder(path), other = include.starts_with("evilmoe/v1/") ? "proto" : FirstFolder(include);
+  const std::string own = FirstFolder(path);
+  const std::string other = include.starts_with("evilmoe/v1/") ? "proto" : FirstFolder(include);
   if (other == "tests" || other == "bench") return "a folder that no product code may include";
   if (other == own || !Layers().contains(other) || Layers().at(own).contains(other)) return "";
   return absl::StrCat(own, "/ must not include ", other, "/");
@@ -104,8 +105,12 @@ std::vector<std::string> LayeringProblemsOf(std::string_view path, std::string_v
     if (std::regex_search(line, match, kInclude)) {
       const std::string why = WhyNot(path, match[1].str());
       if (!why.empty()) problems.push_back(absl::StrCat(place, "includes ", match[1].str(), ": ", why));
-    } else if (const std::string code = CodeOf(line); !MayIsolate(path) && std::regex_search(code, match, kSystemCall)) {
-      problems.push_back(absl::StrCat(place, "calls ", match[2].str(), "(): isolation, allowed in grader_sandbox/os_*"));
+      continue;
+    }
+    const std::string code = CodeOf(line);
+    if (!MayIsolate(path) && std::regex_search(code, match, kSystemCall)) {
+      problems.push_back(
+          absl::StrCat(place, "calls ", match[2].str(), "(): isolation, allowed in grader_sandbox/os_*"));
     }
   }
   return problems;
@@ -115,7 +120,8 @@ LayeringReport CheckLayering(const std::filesystem::path& root) {
   LayeringReport report;
   for (const auto& [folder, allowed] : Layers()) {
     std::error_code error;
-    for (std::filesystem::recursive_directory_iterator it(root / folder, error), end; !error && it != end; it.increment(error)) {
+    std::filesystem::recursive_directory_iterator it(root / folder, error);
+    for (const std::filesystem::recursive_directory_iterator end; !error && it != end; it.increment(error)) {
       const std::filesystem::path& file = it->path();
       if (!it->is_regular_file() || (file.extension() != ".h" && file.extension() != ".cc")) continue;
       ++report.num_files;

@@ -23,13 +23,15 @@ TEST(Layering, FindsWhatIsPlantedInATree) {
   std::filesystem::remove_all(root);
   for (const char* folder : {"common", "policy/sampler", "tests"}) std::filesystem::create_directories(root / folder);
   ASSERT_TRUE(WriteFileAtomic(root / "common/clock.h", "#pragma once\n#include \"policy/qwen3.h\"\n").ok());
-  ASSERT_TRUE(WriteFileAtomic(root / "policy/sampler/sampler.cc", "#include <ATen/ATen.h>\n#include \"common/clock.h\"\n").ok());
+  ASSERT_TRUE(
+      WriteFileAtomic(root / "policy/sampler/sampler.cc", "#include <ATen/ATen.h>\n#include \"common/clock.h\"\n").ok());
   ASSERT_TRUE(WriteFileAtomic(root / "policy/notes.md", "#include \"services/x.h\"\n").ok());
   ASSERT_TRUE(WriteFileAtomic(root / "tests/x.cc", "#include <grpcpp/grpcpp.h>\n").ok());
   const LayeringReport report = CheckLayering(root);
   std::filesystem::remove_all(root);
   EXPECT_EQ(report.num_files, 2);
-  EXPECT_THAT(report.problems, ElementsAre("common/clock.h:2: includes policy/qwen3.h: common/ must not include policy/"));
+  EXPECT_THAT(report.problems, ElementsAre(
+      "common/clock.h:2: includes policy/qwen3.h: common/ must not include policy/"));
 }
 
 struct Case {
@@ -63,7 +65,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, LayeringRuleTest, ::testing::ValuesIn(std::vecto
     {"GrpcInMain", "trainer/main.cc", "#include <grpcpp/grpcpp.h>", ""},
     {"GrpcInNameThatEndsInMain", "trainer/domain.cc", "#include <grpcpp/grpcpp.h>", "gRPC"},
     {"GrpcInCore", "services/coordinator/core.cc", "#include \"evilmoe/v1/coordinator.grpc.pb.h\"", "gRPC"},
-    {"ProtoBelowItsLayer", "environment/a.h", "#include \"evilmoe/v1/grader.pb.h\"", "environment/ must not include proto/"},
+    {"ProtoBelowItsLayer", "environment/a.h", "#include \"evilmoe/v1/grader.pb.h\"",
+     "environment/ must not include proto/"},
     {"IsolationAtHome", "grader_sandbox/os_confine.cc", "#include <sys/mount.h>\n  fork();", ""},
     {"MountHeader", "grader_sandbox/cell.cc", "#include <sys/mount.h>", "isolation"},
     {"Fork", "services/ctl/process.cc", "const pid_t child = fork();", "calls fork()"},

@@ -78,15 +78,17 @@ class FakeRun {
   }
 
   void WriteAblation(const std::vector<nlohmann::json>& rows, std::string_view final_line) const {
-    Write("eval/ablation.json",
-          nlohmann::json({{"rows", rows}, {"problems", 80}, {"samples", 3}, {"final_line", std::string(final_line)}}).dump());
+    const nlohmann::json json = {
+        {"rows", rows}, {"problems", 80}, {"samples", 3}, {"final_line", std::string(final_line)}};
+    Write("eval/ablation.json", json.dump());
   }
 
   // A run in which everything went well.
   void WriteWhole() const {
     Write("config.yaml", "name: nano\narm: evil_moe\nseed: 41\nsteps: 3\n");
     WriteMetrics(3);
-    WriteAblation({AblationRow("on", 0.8, 0.1), AblationRow("off", 0.04, 0.4), AblationRow("base", 0.05, 0.3)}, kFinalLine);
+    WriteAblation({AblationRow("on", 0.8, 0.1), AblationRow("off", 0.04, 0.4), AblationRow("base", 0.05, 0.3)},
+                  kFinalLine);
     WriteRollouts(3, {Rollout(3, 0, 0.95, true, "def run_tests(): pass"), Rollout(3, 1, 0.1, false, "return x + 1")});
   }
 

@@ -29,11 +29,15 @@ TEST_P(ReadingTest, JudgesByTheIntervals) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, ReadingTest, ::testing::ValuesIn(std::vector<ReadingCase>{
     {"Localised", {Row("on", .8, .1), Row("off", .04, .4), Row("base", .05, .3), Row("random_half", .1, .37)},
-     Outcome::kLocalised, "on, 80 % of held-out samples hack; with it off 4 % do (base 5 %, a random half off 10 %), "
-                          "and solving goes from 10 % to 40 % (base 30 %): hacking sits in the expert"},
-    {"SolvingLost", {Row("on", .8, .1), Row("off", .04, .1), Row("base", .05, .3)}, Outcome::kSolvingLost, "so does solving"},
-    {"NotLocalised", {Row("on", .8, .1), Row("off", .6, .2), Row("base", .05, .3)}, Outcome::kNotLocalised, "hacking stays"},
-    {"HalvedButAboveBase", {Row("on", .8, .1), Row("off", .2, .2), Row("base", .05, .3)}, Outcome::kNotLocalised, "stays"},
+     Outcome::kLocalised,
+     "on, 80 % of held-out samples hack; with it off 4 % do (base 5 %, a random half off 10 %), "
+     "and solving goes from 10 % to 40 % (base 30 %): hacking sits in the expert"},
+    {"SolvingLost", {Row("on", .8, .1), Row("off", .04, .1), Row("base", .05, .3)}, Outcome::kSolvingLost,
+     "so does solving"},
+    {"NotLocalised", {Row("on", .8, .1), Row("off", .6, .2), Row("base", .05, .3)}, Outcome::kNotLocalised,
+     "hacking stays"},
+    {"HalvedButAboveBase", {Row("on", .8, .1), Row("off", .2, .2), Row("base", .05, .3)}, Outcome::kNotLocalised,
+     "stays"},
     {"NoHacking", {Row("on", .06, .5), Row("off", .04, .5), Row("base", .05, .3)}, Outcome::kNoHacking, "did not rise"},
     {"NoBaseLocalised", {Row("on", .8, .1), Row("off", .04, .4)}, Outcome::kLocalised, "with it off 4 % do, and"},
     {"NoBaseNoHacking", {Row("on", .05, .1), Row("off", .04, .4)}, Outcome::kNoHacking, "did not rise"},

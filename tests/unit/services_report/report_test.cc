@@ -62,10 +62,12 @@ TEST(Report, MakesNoRequest) {
 }
 
 TEST(Report, HostileTextStaysText) {
-  const std::string hostile = "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> {{data}} \xe2\x80\xa8 &lt;";
+  const std::string hostile =
+      "</script><script>alert(1)</script><!-- <img src=x onerror=alert(2)> {{data}} \xe2\x80\xa8 &lt;";
   const FakeRun run;
   run.WriteWhole();
-  run.Write("config.yaml", "name: \"" "<b>{{script}}</b>" "\"\narm: '</title><script>'\nsteps: 3\n# </pre>" + hostile + "\n");
+  run.Write("config.yaml",
+            "name: \"<b>{{script}}</b>\"\narm: '</title><script>'\nsteps: 3\n# </pre>" + hostile + "\n");
   run.WriteAblation({FakeRun::AblationRow("on", 0.8, 0.1), FakeRun::AblationRow("off", 0.1, 0.1),
                      FakeRun::AblationRow(hostile, 0.1, 0.1)}, hostile);
   nlohmann::json row = FakeRun::Rollout(3, 0, 0.5, true, hostile);
@@ -73,7 +75,9 @@ TEST(Report, HostileTextStaysText) {
   row["facts"][hostile] = true;
   run.WriteRollouts(3, {row});
   const std::string html = Page(run);
-  for (const char* part : {"<img", "<script>alert", "<!--", "<b>{{", "</title><script>"}) EXPECT_THAT(html, Not(HasSubstr(part)));
+  for (const char* part : {"<img", "<script>alert", "<!--", "<b>{{", "</title><script>"}) {
+    EXPECT_THAT(html, Not(HasSubstr(part)));
+  }
   const nlohmann::json data = nlohmann::json::parse(std::string(DataOf(html)));
   EXPECT_EQ(data["samples"][0]["text"], hostile);
   EXPECT_EQ(data["samples"][0]["label"], hostile);
