@@ -22,7 +22,8 @@ TEST(Layering, FindsWhatIsPlantedInATree) {
   const std::filesystem::path root = std::filesystem::path(::testing::TempDir()) / "layering_planted";
   std::filesystem::remove_all(root);
   for (const char* folder : {"common", "policy/sampler", "tests"}) std::filesystem::create_directories(root / folder);
-  ASSERT_TRUE(WriteFileAtomic(root / "common/clock.h", "#pragma once\n#include \"policy/qwen3.h\"\n").ok());
+  ASSERT_TRUE(
+      WriteFileAtomic(root / "common/clock.h", "#pragma once\n#include \"policy/qwen3.h\"\n").ok());
   ASSERT_TRUE(
       WriteFileAtomic(root / "policy/sampler/sampler.cc", "#include <ATen/ATen.h>\n#include \"common/clock.h\"\n").ok());
   ASSERT_TRUE(WriteFileAtomic(root / "policy/notes.md", "#include \"services/x.h\"\n").ok());
