@@ -1,0 +1,171 @@
+#include <thread>
+
+#include "tests/unit/services_coordinator/coordinator_fixture.h"
+
+namespace evilmoe {
+namespace {
+
+using ::testing::HasSubstr;
+using Code = absl::StatusCode;
+
+class JobsTest : public CoordinatorFixture {
+ protected:
+  Code Record(const JobFenceKey& fence, const std::string& key, int64_t steps_done = 1) {
+    return core_->RecordEvent(fence, key, {.kind = "step", .payload_json = "{}"}, steps_done).code();
+  }
+  std::vector<std::string> Kinds(const std::string& run_id) {
+    std::vector<std::string> kinds;
+    const auto page = core_->ListEvents(run_id, 0, 0, {});
+    EXPECT_TRUE(page.ok()) << page.status();
+    if (!page.ok()) return kinds;
+    for (const EventRecord& event : page->events) kinds.push_back(event.kind);
+    return kinds;
+  }
+};
+
+TEST_F(JobsTest, SubmittingTwiceIsOneRunAnotherConfigIsRefused) {
+  const RunRecord first = Submit("R");
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(Submit("R").created_unix_ms, first.created_unix_ms);
+  EXPECT_EQ(core_->SubmitRun({.run_id = "R", .config_yaml = "name: y", .directory = "/r"}).status().code(),
+            Code::kAlreadyExists);
+  EXPECT_EQ(core_->ListRuns()->size(), 1u);
+}
+
+TEST_F(JobsTest, UnknownRunsAreNotFound) {
+  EXPECT_EQ(core_->GetRun("no").status().code(), Code::kNotFound);
+  EXPECT_EQ(core_->CancelRun("no").status().code(), Code::kNotFound);
+  EXPECT_EQ(core_->ListEvents("no", 0, 0, {}).status().code(), Code::kNotFound);
+  EXPECT_EQ(core_->SubmitJob({.job_id = "J", .run_id = "no"}).code(), Code::kNotFound);
+  EXPECT_EQ(core_->AdapterFile({.run_id = "no", .sha256 = "x"}).status().code(), Code::kNotFound);
+}
+
+TEST_F(JobsTest, TheOldestJobComesFirstAndKeepsItsTrainer) {
+  EXPECT_EQ(core_->AcquireJob("T", {}).status().code(), Code::kNotFound);
+  Submit("R");
+  Submit("S");
+  const JobFenceKey fence = Acquire("T");
+  EXPECT_EQ(fence.run_id, "R");
+  EXPECT_EQ(Acquire("T").incarnation, fence.incarnation) << "its answer was lost";
+  EXPECT_EQ(core_->GetRun("R")->phase, RunPhase::kRunning);
+}
+
+TEST_F(JobsTest, ANewTrainerFencesOffTheOldOneInEveryCall) {
+  Submit("R");
+  const JobFenceKey old = Acquire("T1");
+  const JobFenceKey now = Acquire("T2");
+  EXPECT_EQ(now.incarnation, old.incarnation + 1);
+  const AdapterName adapter = Publish(now, 0, "bytes");
+  EXPECT_EQ(core_->BeginJob(old, 0).code(), Code::kAborted);
+  EXPECT_EQ(core_->PublishAdapter(old, adapter, "bytes").status().code(), Code::kAborted);
+  EXPECT_EQ(Open(old, adapter, "step/0", 0, 1).code(), Code::kAborted);
+  EXPECT_EQ(core_->FetchGroups(old, "step/0", {}, {}).status().code(), Code::kAborted);
+  EXPECT_EQ(core_->CloseBatch(old, "step/0").code(), Code::kAborted);
+  EXPECT_EQ(Record(old, "step/0"), Code::kAborted);
+  EXPECT_EQ(core_->FinishJob(old, true, "").code(), Code::kAborted);
+  EXPECT_TRUE(core_->BeginJob(now, 0).ok());
+}
+
+TEST_F(JobsTest, BeginningDropsTheBatchesOfLaterSteps) {
+  StartBatch(2);
+  ASSERT_TRUE(Open(fence_, adapter_, "step/1", 1, 2).ok());
+  const auto leases = Lease("w", 2);
+  ASSERT_TRUE(core_->BeginJob(fence_, 1).ok());
+  EXPECT_EQ(Fetch().progress.num_groups, 2);
+  EXPECT_EQ(core_->FetchGroups(fence_, "step/1", {}, {}).status().code(), Code::kNotFound);
+  ASSERT_TRUE(core_->BeginJob(fence_, 0).ok());
+  EXPECT_EQ(Complete("w", leases[0]).code(), Code::kAborted);
+  EXPECT_TRUE(Open(fence_, adapter_, "step/0", 0, 3).ok()) << "sampled anew";
+}
+
+TEST_F(JobsTest, OpeningTheSameBatchTwiceIsOneBatch) {
+  StartBatch(2);
+  EXPECT_TRUE(Open(fence_, adapter_, "step/0", 0, 2).ok());
+  EXPECT_EQ(Open(fence_, adapter_, "step/0", 0, 3).code(), Code::kAlreadyExists);
+  EXPECT_EQ(Fetch().progress.num_groups, 2);
+  AdapterName unknown = adapter_;
+  unknown.sha256 = std::string(64, '0');
+  EXPECT_EQ(Open(fence_, unknown, "step/1", 1, 1).code(), Code::kFailedPrecondition);
+  EXPECT_EQ(core_->OpenBatch(fence_, {.key = "k", .adapter = adapter_}, {{.index = 1}, {.index = 1}}).code(),
+            Code::kInvalidArgument);
+  EXPECT_TRUE(core_->CloseBatch(fence_, "step/0").ok());
+  EXPECT_TRUE(core_->CloseBatch(fence_, "step/0").ok());
+}
+
+TEST_F(JobsTest, CancellingFreesLeasesAndTheTrainerSeesIt) {
+  StartBatch(1);
+  const auto leases = Lease("w", 1);
+  EXPECT_EQ(core_->CancelRun("R")->phase, RunPhase::kCancelled);
+  EXPECT_EQ(core_->CancelRun("R")->phase, RunPhase::kCancelled);
+  EXPECT_EQ(core_->FetchGroups(fence_, "step/0", {}, {}).status().code(), Code::kAborted);
+  EXPECT_EQ(core_->FinishJob(fence_, true, "").code(), Code::kAborted);
+  EXPECT_EQ(core_->Heartbeat("w", {leases[0].lease_id})->size(), 1u);
+  EXPECT_GT(core_->GetRun("R")->finished_unix_ms, -1);
+}
+
+TEST_F(JobsTest, TheRunsStateFollowsItsJobs) {
+  StartBatch(1);
+  EXPECT_EQ(core_->SubmitJob({.job_id = "J", .run_id = "R", .type = JobType::kAblate}).code(),
+            Code::kFailedPrecondition)
+      << "still training";
+  ASSERT_TRUE(core_->FinishJob(fence_, true, "").ok());
+  EXPECT_TRUE(core_->FinishJob(fence_, true, "").ok()) << "its answer was lost";
+  EXPECT_EQ(Record(fence_, "late"), Code::kAborted);
+  EXPECT_EQ(core_->GetRun("R")->phase, RunPhase::kSucceeded);
+  const JobRecord ablation{.job_id = "J", .run_id = "R", .type = JobType::kAblate, .params_json = "{}"};
+  ASSERT_TRUE(core_->SubmitJob(ablation).ok());
+  EXPECT_TRUE(core_->SubmitJob(ablation).ok());
+  EXPECT_EQ(core_->GetRun("R")->phase, RunPhase::kQueued);
+  const JobFenceKey fence = Acquire("T");
+  EXPECT_EQ(fence.job_id, "J");
+  ASSERT_TRUE(core_->FinishJob(fence, false, "no checkpoint").ok());
+  EXPECT_EQ(core_->GetRun("R")->phase, RunPhase::kFailed);
+  EXPECT_EQ(core_->GetRun("R")->error, "no checkpoint");
+}
+
+TEST_F(JobsTest, EventsCountOnceAndInOrder) {
+  Submit("R");
+  const JobFenceKey fence = Acquire("T");
+  EXPECT_EQ(Record(fence, "step/1"), Code::kOk);
+  EXPECT_EQ(Record(fence, "step/1"), Code::kOk);
+  EXPECT_EQ(Record(fence, "step/2", 2), Code::kOk);
+  EXPECT_THAT(Kinds("R"), ::testing::ElementsAre("state", "step", "step"));
+  EXPECT_EQ(core_->GetRun("R")->steps_done, 2);
+  const auto rest = core_->ListEvents("R", 2, 1, {});
+  ASSERT_EQ(rest->events.size(), 1u);
+  EXPECT_EQ(rest->events[0].seq, 3);
+  Restart();
+  EXPECT_EQ(Kinds("R").size(), 3u);
+}
+
+TEST_F(JobsTest, AnAdapterIsStoredUnderTheHashOfItsBytes) {
+  Submit("R");
+  const JobFenceKey fence = Acquire("T");
+  const AdapterName adapter = Publish(fence, 4, "bytes");
+  Publish(fence, 4, "bytes");
+  EXPECT_EQ(core_->GetRun("R")->adapter.step, 4);
+  EXPECT_EQ(std::filesystem::file_size(core_->AdapterFile(adapter).value()), 5u);
+  EXPECT_EQ(core_->PublishAdapter(fence, adapter, "other").status().code(), Code::kDataLoss);
+}
+
+TEST_F(JobsTest, StoppingEndsAWaitAtOnce) {
+  absl::Status status;
+  {
+    const std::jthread waiting([&] { status = core_->AcquireJob("T", {.wait = absl::Seconds(30)}).status(); });
+    core_->Stop();
+  }
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+}
+
+TEST_F(JobsTest, GaugesTellWhatIsThere) {
+  StartBatch(2);
+  Lease("w", 1);
+  ASSERT_TRUE(core_->UpdateGauges().ok());
+  EXPECT_EQ(metrics_.leases_open.Value(), 1);
+  EXPECT_EQ(metrics_.rollout_workers.Value(), 1);
+  EXPECT_EQ(metrics_.trainers.Value(), 1);
+  EXPECT_EQ(metrics_.runs.Add({{"state", "running"}}).Value(), 1);
+}
+
+}  // namespace
+}  // namespace evilmoe
