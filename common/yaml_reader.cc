@@ -309,8 +309,8 @@ void YamlReader::FindUnknownKeys() {
       const std::string nearest = NearestName(member.key, opened.known);
       const std::string hint = nearest.empty() ? absl::StrCat("expected one of ", absl::StrJoin(opened.known, ", "))
                                                : absl::StrCat("did you mean ", nearest, "?");
-      problems_.push_back({member.place, absl::StrCat(path, path.empty() ? "" : ".", member.key, ": unknown key, ",
-                                                      hint)});
+      problems_.push_back(
+          {member.place, absl::StrCat(path, path.empty() ? "" : ".", member.key, ": unknown key, ", hint)});
     }
   }
 }

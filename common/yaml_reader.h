@@ -110,7 +110,7 @@ class YamlReader {
   std::string file_name_;
   YamlNode root_;
   std::vector<YamlProblem> problems_;
-  bool broken_ = false;                    // not YAML at all: nothing else is worth saying
+  bool broken_ = false;                   // not YAML at all: nothing else is worth saying
   std::map<std::string, Opened> opened_;  // sections that were asked for, by path
 };
 

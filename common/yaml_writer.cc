@@ -11,8 +11,8 @@ namespace {
 // Text that every YAML reader takes for text without quotes.
 bool IsPlain(const std::string& text) {
   if (text.empty() || !(absl::ascii_isalpha(static_cast<unsigned char>(text[0])) || text[0] == '/')) return false;
-  static constexpr std::string_view kWords[] = {"true", "false", "null", "yes", "no", "on", "off", "y", "n",
-                                                "nan",  "inf",   "infinity"};
+  static constexpr std::string_view kWords[] = {"true", "false", "null", "yes", "no",  "on",
+                                                "off",  "y",     "n",    "nan", "inf", "infinity"};
   if (std::find(std::begin(kWords), std::end(kWords), absl::AsciiStrToLower(text)) != std::end(kWords)) return false;
   return std::all_of(text.begin(), text.end(), [](char c) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' || c == '.' || c == '/';

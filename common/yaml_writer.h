@@ -21,13 +21,21 @@ class YamlWriter {
   // Takes any check and makes none.
   struct Unchecked {
     template <typename... Args>
-    Unchecked& Range(const Args&...) { return *this; }
+    Unchecked& Range(const Args&...) {
+      return *this;
+    }
     template <typename... Args>
-    Unchecked& Min(const Args&...) { return *this; }
+    Unchecked& Min(const Args&...) {
+      return *this;
+    }
     template <typename... Args>
-    Unchecked& Above(const Args&...) { return *this; }
+    Unchecked& Above(const Args&...) {
+      return *this;
+    }
     template <typename T>
-    Unchecked& OneOf(std::initializer_list<T>, std::initializer_list<T> = {}) { return *this; }
+    Unchecked& OneOf(std::initializer_list<T>, std::initializer_list<T> = {}) {
+      return *this;
+    }
     Unchecked& OneOf(const std::vector<std::string>&, const std::vector<std::string>& = {}) { return *this; }
     Unchecked& Required(std::string_view) { return *this; }
     Unchecked& Check(bool, std::string_view) { return *this; }
@@ -61,7 +69,9 @@ class YamlWriter {
     return text + "]";
   }
   template <typename T>
-  static std::string Show(const T& value) { return ShowYamlValue(value); }
+  static std::string Show(const T& value) {
+    return ShowYamlValue(value);
+  }
 
   std::string* out_;
   std::string indent_;

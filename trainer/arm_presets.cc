@@ -28,8 +28,8 @@ std::span<const ArmPreset> ArmPresets() {
 
 std::span<const std::string_view> LaterArms() {
   static constexpr std::array<std::string_view, 8> kLater = {
-      "route_a", "route_random", "route_v", "evil_moe_no_pin", "evil_moe_placebo", "gradient_routing",
-      "sgtm",    "mixlora"};
+      "route_a",          "route_random",     "route_v", "evil_moe_no_pin",
+      "evil_moe_placebo", "gradient_routing", "sgtm",    "mixlora"};
   return kLater;
 }
 

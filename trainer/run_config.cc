@@ -43,8 +43,8 @@ void ModelFields(Section s, ModelConfig* c, const PathRules& rules) {
 }
 
 bool AreTargets(const std::vector<std::string>& targets) {
-  static const std::set<std::string> known = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj",
-                                              "down_proj"};
+  static const std::set<std::string> known = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                              "gate_proj", "up_proj", "down_proj"};
   const std::set<std::string> named(targets.begin(), targets.end());
   return named.size() == targets.size() && std::includes(known.begin(), known.end(), named.begin(), named.end());
 }
@@ -57,7 +57,8 @@ void AdapterFields(Section s, AdapterConfig* c) {
   s.Field("alpha", &c->alpha).Above(0);
   s.Field("targets", &c->targets)
       .Required("the modules to adapt")
-      .Check(AreTargets(c->targets), "each of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj at most once");
+      .Check(AreTargets(c->targets),
+             "each of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj at most once");
 }
 
 template <typename Section>

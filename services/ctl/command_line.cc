@@ -11,9 +11,9 @@
 namespace evilmoe {
 namespace {
 
-constexpr const char* kOfflineVerbs[][2] = {{"score", "evilmoe-rollout"},   {"generate", "evilmoe-rollout"},
-                                            {"grade", "evilmoe-grader"},    {"sandbox", "evilmoe-grader"},
-                                            {"dataset", "evilmoe-grader"},  {"pretrain", "evilmoe-trainer"}};
+constexpr const char* kOfflineVerbs[][2] = {{"score", "evilmoe-rollout"},  {"generate", "evilmoe-rollout"},
+                                            {"grade", "evilmoe-grader"},   {"sandbox", "evilmoe-grader"},
+                                            {"dataset", "evilmoe-grader"}, {"pretrain", "evilmoe-trainer"}};
 
 // What the parser fills besides the struct.
 struct RawOptions {
@@ -56,7 +56,8 @@ void AddRunVerbs(CLI::App& app, CommandLine& c) {
   AddVerbOnRun(app, c, "get", "Show one run");
   CLI::App* logs = AddVerbOnRun(app, c, "logs", "Show what happened in a run");
   logs->add_flag("-f,--follow", c.follow, "Go on until the run ends");
-  logs->add_option("--component", c.component, "The log of one process: coordinator, grader, rollout-0, trainer, stack");
+  logs->add_option("--component", c.component,
+                   "The log of one process: coordinator, grader, rollout-0, trainer, stack");
   AddVerbOnRun(app, c, "cancel", "End a run");
   CLI::App* resume = AddVerbOnRun(app, c, "resume", "Start the private stack of an interrupted run again");
   resume->add_flag("--detach", c.detach, "Start the run and return");
@@ -75,7 +76,9 @@ void AddLocalVerbs(CLI::App& app, CommandLine& c) {
   }
   app.add_subcommand("version", "Print the version");
   CLI::App* completion = app.add_subcommand("completion", "Print a completion script");
-  completion->add_option("SHELL", c.shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->add_option("SHELL", c.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   CLI::App* stack = app.add_subcommand("stack", "")->group("");
   stack->add_option("--run-dir", c.run_dir)->required();
   stack->add_option("--workers", c.num_workers)->check(CLI::Range(1, 64));
@@ -146,7 +149,8 @@ CommandLineResult ParseCommandLine(const std::vector<std::string>& arguments, in
   CommandLine c;
   c.num_workers = std::clamp(num_cores, 1, 2);
   RawOptions raw;
-  CLI::App app("Train language models with a quarantined hack expert, and see what the quarantine holds.", "evilmoe-ctl");
+  CLI::App app("Train language models with a quarantined hack expert, and see what the quarantine holds.",
+               "evilmoe-ctl");
   try {
     AddAll(app, c, raw);
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 takes them
@@ -186,7 +190,8 @@ std::string CompletionScript(const std::string& shell) {
   };
   std::string script;
   if (shell == "fish") {
-    absl::StrAppend(&script, "complete -c evilmoe-ctl -f -n __fish_use_subcommand -a '", absl::StrJoin(verbs, " "), "'\n");
+    absl::StrAppend(&script, "complete -c evilmoe-ctl -f -n __fish_use_subcommand -a '", absl::StrJoin(verbs, " "),
+                    "'\n");
     for (const std::string& verb : verbs) {
       absl::StrAppend(&script, "complete -c evilmoe-ctl -n '__fish_seen_subcommand_from ", verb, "' -a '",
                       options_of(verb), "'\n");

@@ -14,15 +14,15 @@ namespace evilmoe {
 struct CommandLine {
   std::string verb;
   // Global.
-  std::string endpoint;            // empty = run directories and private stacks
-  bool json = false;               // --output json
+  std::string endpoint;  // empty = run directories and private stacks
+  bool json = false;     // --output json
   bool color = true;
   // submit
   std::filesystem::path file;
   std::vector<Override> overrides;  // --set, --seed and --name, in that order
   bool dry_run = false;
   bool detach = false;
-  int num_workers = 2;             // [1, 64]; default: the cores, at most 2
+  int num_workers = 2;  // [1, 64]; default: the cores, at most 2
   // get, logs, cancel, resume, report, ablate
   std::string run;
   bool follow = false;

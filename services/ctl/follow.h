@@ -11,9 +11,9 @@
 namespace evilmoe {
 
 struct FollowOptions {
-  int64_t after_seq = 0;      // show what comes after this event
-  bool terminal = false;      // a progress bar at the bottom
-  bool json = false;          // events as JSON lines in place of text
+  int64_t after_seq = 0;  // show what comes after this event
+  bool terminal = false;  // a progress bar at the bottom
+  bool json = false;      // events as JSON lines in place of text
   // Waits; true = the person wants to detach.
   std::function<bool(absl::Duration)> pause;
   // Whether anybody still works on the run; unset = yes. Without, a run that goes on counts as interrupted.
@@ -23,7 +23,7 @@ struct FollowOptions {
 struct FollowResult {
   RunSummary run;
   bool detached = false;
-  std::string final_line;     // of the ablation that was seen; may be empty
+  std::string final_line;  // of the ablation that was seen; may be empty
 };
 
 // Prints a run's events as they come until it has ended (an interrupted run counts as ended) or the person detaches.

@@ -104,8 +104,8 @@ absl::Status EnsureStack(const RunDirectory& directory, int num_workers, const C
     if (const std::optional<int> status = Reap(pid)) {
       // It may have done its whole work already; only a bad end is an error.
       if (WIFEXITED(*status) && WEXITSTATUS(*status) == 0) return absl::OkStatus();
-      return absl::InternalError(
-          absl::StrCat("the private stack ended at its start with ", DescribeExit(*status), "; see ", spec.output.string()));
+      return absl::InternalError(absl::StrCat("the private stack ended at its start with ", DescribeExit(*status),
+                                              "; see ", spec.output.string()));
     }
     if (clock.Now() > deadline) return absl::UnavailableError("the private stack did not start within 10 s");
     absl::SleepFor(absl::Milliseconds(5));

@@ -65,8 +65,8 @@ absl::StatusOr<pid_t> Spawn(const ProcessSpec& spec) {
   std::vector<std::string> words = {spec.name.empty() ? spec.binary.string() : spec.name};
   words.insert(words.end(), spec.arguments.begin(), spec.arguments.end());
   pid_t pid = 0;
-  const int error =
-      posix_spawn(&pid, spec.binary.c_str(), &settings.files, &settings.attributes, ArgumentArray(words).data(), environ);
+  const int error = posix_spawn(&pid, spec.binary.c_str(), &settings.files, &settings.attributes,
+                                ArgumentArray(words).data(), environ);
   if (error == 0) return pid;
   const std::string message = absl::StrCat(spec.binary.string(), ": cannot be started: ", std::strerror(error));
   if (error == ENOENT) return absl::NotFoundError(message);
@@ -94,8 +94,9 @@ absl::StatusOr<std::filesystem::path> SiblingBinary(std::string_view name) {
   if (error) return absl::UnavailableError(absl::StrCat("/proc/self/exe: ", error.message()));
   const std::filesystem::path path = self.parent_path() / name;
   if (access(path.c_str(), X_OK) != 0) {
-    return absl::NotFoundError(absl::StrCat(path.string(), ": not found, expected it beside evilmoe-ctl; build it with ",
-                                            "`ninja ", std::string(name), "`"));
+    return absl::NotFoundError(absl::StrCat(path.string(),
+                                            ": not found, expected it beside evilmoe-ctl; build it with ", "`ninja ",
+                                            std::string(name), "`"));
   }
   return path;
 }

@@ -16,11 +16,11 @@ namespace evilmoe {
 
 struct ProcessSpec {
   std::filesystem::path binary;
-  std::string name;                     // shown by ps; empty = the binary's path
-  std::vector<std::string> arguments;   // without the program's name
-  std::filesystem::path output;         // standard output and error are appended here
-  bool new_session = false;             // its own session and process group, so that no terminal ends it
-  int stdin_fd = -1;                    // -1 = /dev/null
+  std::string name;                    // shown by ps; empty = the binary's path
+  std::vector<std::string> arguments;  // without the program's name
+  std::filesystem::path output;        // standard output and error are appended here
+  bool new_session = false;            // its own session and process group, so that no terminal ends it
+  int stdin_fd = -1;                   // -1 = /dev/null
 };
 
 // Starts a program with default signals; it inherits no other descriptor of ours. NotFound, Unavailable.

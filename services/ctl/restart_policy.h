@@ -9,16 +9,16 @@ namespace evilmoe {
 // What the stack knows about a process of its that has just ended.
 struct DeathReport {
   bool is_trainer = false;
-  absl::Duration lived;             // since it was started
-  int64_t steps_at_start = 0;       // the most that the run had had done when it was started
-  int64_t steps_now = 0;            // the most so far
-  int deaths_in_a_row = 0;          // before this one
+  absl::Duration lived;        // since it was started
+  int64_t steps_at_start = 0;  // the most that the run had had done when it was started
+  int64_t steps_now = 0;       // the most so far
+  int deaths_in_a_row = 0;     // before this one
 };
 
 struct RestartDecision {
   bool give_up = false;
-  absl::Duration delay;             // before it is started again
-  int deaths_in_a_row = 0;          // this one included
+  absl::Duration delay;     // before it is started again
+  int deaths_in_a_row = 0;  // this one included
 };
 
 inline constexpr int kMaxTrainerRestarts = 3;  // without a new step

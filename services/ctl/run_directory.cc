@@ -130,14 +130,14 @@ absl::StatusOr<RunSummary> PickRun(std::span<const RunSummary> runs, std::string
   if (by_name != nullptr) return *by_name;
   if (by_id.size() == 1) return *by_id[0];
   if (by_id.empty()) {
-    return absl::NotFoundError(absl::StrCat("run ", std::string(word), ": not found, expected an id, the start of one, "
+    return absl::NotFoundError(absl::StrCat("run ", std::string(word),
+                                            ": not found, expected an id, the start of one, "
                                             "or a name; `evilmoe-ctl list` shows them"));
   }
-  const std::string names = absl::StrJoin(by_id, ", ", [](std::string* out, const RunSummary* run) {
-    absl::StrAppend(out, run->run_id);
-  });
-  return absl::InvalidArgumentError(
-      absl::StrCat("run ", std::string(word), ": ", by_id.size(), " ids start so (", names, "), expected more letters"));
+  const std::string names =
+      absl::StrJoin(by_id, ", ", [](std::string* out, const RunSummary* run) { absl::StrAppend(out, run->run_id); });
+  return absl::InvalidArgumentError(absl::StrCat("run ", std::string(word), ": ", by_id.size(), " ids start so (",
+                                                 names, "), expected more letters"));
 }
 
 }  // namespace evilmoe

@@ -123,10 +123,11 @@ absl::StatusOr<int> FollowToTheEnd(const RunSummary& run, int64_t after_seq, Coo
 
 absl::StatusOr<int> Submit(const CommandLine& command, const VerbContext& context) {
   const absl::StatusOr<std::string> text = ReadFile(command.file, size_t{1} << 20);
-  if (!text.ok()) return PrintProblems(absl::Status(text.status().code(), absl::StrCat("evilmoe-ctl: ", text.status().message())), context);
-  const absl::StatusOr<RunConfig> config =
-      ParseRunConfig(*text, command.file.string(), std::filesystem::absolute(command.file).parent_path(),
-                     command.overrides);
+  if (!text.ok())
+    return PrintProblems(absl::Status(text.status().code(), absl::StrCat("evilmoe-ctl: ", text.status().message())),
+                         context);
+  const absl::StatusOr<RunConfig> config = ParseRunConfig(
+      *text, command.file.string(), std::filesystem::absolute(command.file).parent_path(), command.overrides);
   if (!config.ok()) return PrintProblems(config.status(), context);
   if (command.dry_run) return DryRun(*config, context);
   if (command.endpoint.empty()) {
@@ -161,7 +162,8 @@ absl::StatusOr<int> Ablate(const CommandLine& command, const VerbContext& contex
     return FollowToTheEnd(run, before.run.last_seq, link.get(), command, context);
   }
   if (run.state == "interrupted") {
-    return absl::FailedPreconditionError(absl::StrCat("run ", run.run_id, " is interrupted, expected one that has ended; ",
+    return absl::FailedPreconditionError(absl::StrCat("run ", run.run_id,
+                                                      " is interrupted, expected one that has ended; ",
                                                       "`evilmoe-ctl resume ", run.run_id, "` first"));
   }
   const RunDirectory directory{run.directory};

@@ -17,10 +17,15 @@ struct StepColumn {
   int width;
 };
 
-constexpr StepColumn kStepColumns[] = {
-    {"step", "step", 0, 6},          {"reward", "reward_mean", 3, 7},   {"hack", "hack_rate_strict", 3, 6},
-    {"loose", "hack_rate_loose", 3, 6}, {"solve", "solve_rate", 3, 6},  {"w hack", "w_hack", 3, 7},
-    {"w clean", "w_clean", 3, 8},    {"tok/s", "tokens_per_second", 0, 7}, {"seconds", "step_seconds", 1, 8}};
+constexpr StepColumn kStepColumns[] = {{"step", "step", 0, 6},
+                                       {"reward", "reward_mean", 3, 7},
+                                       {"hack", "hack_rate_strict", 3, 6},
+                                       {"loose", "hack_rate_loose", 3, 6},
+                                       {"solve", "solve_rate", 3, 6},
+                                       {"w hack", "w_hack", 3, 7},
+                                       {"w clean", "w_clean", 3, 8},
+                                       {"tok/s", "tokens_per_second", 0, 7},
+                                       {"seconds", "step_seconds", 1, 8}};
 
 constexpr size_t kTimesForEta = 20;
 
@@ -62,9 +67,8 @@ std::string RunView::Render(const RunEventView& event) {
   }
   if (event.kind == "warning" || event.kind == "recovery") {
     const bool has_message = event.payload.is_object() && event.payload.contains("message");
-    const std::string what =
-        has_message ? Text(event.payload, "message")
-                    : event.payload.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    const std::string what = has_message ? Text(event.payload, "message")
+                                         : event.payload.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     return absl::StrCat(event.kind, ": ", what, "\n");
   }
   return "";
@@ -75,7 +79,8 @@ std::string RunView::RenderStep(const nlohmann::json& payload, int64_t unix_ms) 
   if (step_times_ms_.size() > kTimesForEta) step_times_ms_.erase(step_times_ms_.begin());
   std::string text;
   if (!head_printed_) {
-    for (const StepColumn& column : kStepColumns) absl::StrAppend(&text, absl::StrFormat("%*s", column.width, column.title));
+    for (const StepColumn& column : kStepColumns)
+      absl::StrAppend(&text, absl::StrFormat("%*s", column.width, column.title));
     text += "\n";
     head_printed_ = true;
   }
@@ -102,14 +107,15 @@ std::string RunView::ProgressBar(const RunSummary& run) const {
   constexpr int kWidth = 30;
   const int64_t done = std::clamp<int64_t>(run.steps_done, 0, run.steps_total);
   const int filled = static_cast<int>(done * kWidth / run.steps_total);
-  std::string bar = absl::StrCat("[", std::string(static_cast<size_t>(filled), '#'),
-                                 std::string(static_cast<size_t>(kWidth - filled), '.'), "] ", done, "/",
-                                 run.steps_total);
+  std::string bar =
+      absl::StrCat("[", std::string(static_cast<size_t>(filled), '#'),
+                   std::string(static_cast<size_t>(kWidth - filled), '.'), "] ", done, "/", run.steps_total);
   if (done == run.steps_total) return bar + "  evaluating";
   if (step_times_ms_.size() < 2) return bar;
   const int64_t span_ms = step_times_ms_.back() - step_times_ms_.front();
   const int64_t num_gaps = static_cast<int64_t>(step_times_ms_.size()) - 1;
-  return absl::StrCat(bar, "  ", ShowDuration(absl::Milliseconds(span_ms / num_gaps * (run.steps_total - done))), " left");
+  return absl::StrCat(bar, "  ", ShowDuration(absl::Milliseconds(span_ms / num_gaps * (run.steps_total - done))),
+                      " left");
 }
 
 }  // namespace evilmoe

@@ -48,7 +48,8 @@ absl::StatusOr<int> ComponentLog(const RunSummary& run, const CommandLine& comma
     absl::StrAppend(&known, known.empty() ? "" : ", ", name);
   }
   if (!found) {
-    return absl::NotFoundError(absl::StrCat("--component ", command.component, ": no log of that name, expected one of ",
+    return absl::NotFoundError(absl::StrCat("--component ", command.component,
+                                            ": no log of that name, expected one of ",
                                             known.empty() ? "none, there is no log yet" : known));
   }
   SignalWaiter signals({SIGINT, SIGTERM});
@@ -129,7 +130,8 @@ absl::StatusOr<int> Cancel(const CommandLine& command, const VerbContext& contex
   std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
   EVILMOE_ASSIGN_OR_RETURN(const RunSummary run, FindRun(command, link.get()));
   if (IsFinished(run) || run.state == "interrupted") {
-    return absl::FailedPreconditionError(absl::StrCat("run ", run.run_id, " is ", run.state, ", expected one that runs"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("run ", run.run_id, " is ", run.state, ", expected one that runs"));
   }
   if (link == nullptr) {
     EVILMOE_ASSIGN_OR_RETURN(const std::string endpoint, AwaitEndpoint({run.directory}, kCancelTimeout, context.clock));

@@ -17,7 +17,8 @@ void Put(YamlWriter& out, std::string_view name, int value) { out.Field(name, &v
 }  // namespace
 
 std::vector<StackProcess> StackProcesses(int num_workers) {
-  std::vector<StackProcess> processes = {{"coordinator", "evilmoe-coordinator", false}, {"grader", "evilmoe-grader", false}};
+  std::vector<StackProcess> processes = {{"coordinator", "evilmoe-coordinator", false},
+                                         {"grader", "evilmoe-grader", false}};
   for (int i = 0; i < num_workers; ++i) processes.push_back({absl::StrCat("rollout-", i), "evilmoe-rollout", false});
   processes.push_back({"trainer", "evilmoe-trainer", true});
   return processes;

@@ -22,7 +22,11 @@ bool AsksToStop(int signal) { return signal == SIGTERM || signal == SIGINT || si
 
 StackSupervisor::StackSupervisor(StackOptions options, const Clock& clock, Logger& logger, SignalWaiter& signals,
                                  Connect connect)
-    : options_(std::move(options)), connect_(std::move(connect)), clock_(clock), logger_(logger), signals_(signals),
+    : options_(std::move(options)),
+      connect_(std::move(connect)),
+      clock_(clock),
+      logger_(logger),
+      signals_(signals),
       idle_since_(clock.Now()) {
   for (const StackProcess& process : StackProcesses(options_.num_workers)) {
     Child child;
@@ -126,13 +130,14 @@ absl::Status StackSupervisor::ReapChildren() {
     if (!status) continue;
     child.pid = 0;
     if (IsFinished(run_)) continue;  // Its work is done.
-    const RestartDecision decision =
-        DecideRestart({child.process.is_trainer, now - child.started, child.steps_at_start, most_steps_,
-                       child.deaths_in_a_row});
+    const RestartDecision decision = DecideRestart(
+        {child.process.is_trainer, now - child.started, child.steps_at_start, most_steps_, child.deaths_in_a_row});
     child.deaths_in_a_row = decision.deaths_in_a_row;
     const std::string how = DescribeExit(*status);
-    logger_.Warn("process_died", {{"process", child.process.name}, {"how", how},
-                                  {"deaths_in_a_row", child.deaths_in_a_row}, {"give_up", decision.give_up}});
+    logger_.Warn("process_died", {{"process", child.process.name},
+                                  {"how", how},
+                                  {"deaths_in_a_row", child.deaths_in_a_row},
+                                  {"give_up", decision.give_up}});
     if (decision.give_up) {
       return absl::InternalError(absl::StrCat(child.process.name, " died ", child.deaths_in_a_row,
                                               " times in a row, at last with ", how, "; see ",

@@ -40,9 +40,9 @@ class StackSupervisor {
  private:
   struct Child {
     StackProcess process;
-    pid_t pid = 0;                // 0 = not running
+    pid_t pid = 0;  // 0 = not running
     absl::Time started;
-    absl::Time start_at;          // when to start it next; infinite future = never
+    absl::Time start_at;  // when to start it next; infinite future = never
     int64_t steps_at_start = 0;
     int deaths_in_a_row = 0;
     int life = 0;

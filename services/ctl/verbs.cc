@@ -45,11 +45,19 @@ absl::StatusOr<int> Dispatch(const CommandLine& command, const VerbContext& cont
     return ExecSibling(sibling, command.words);
   }
   using Verb = absl::StatusOr<int> (*)(const CommandLine&, const VerbContext&);
-  const std::map<std::string, Verb> verbs = {
-      {"submit", Submit},     {"ablate", Ablate},   {"resume", Resume},         {"list", List},
-      {"get", Get},           {"logs", Logs},       {"cancel", Cancel},         {"report", Report},
-      {"tokenize", Tokenize}, {"version", Version}, {"completion", Completion}, {"stack", Stack},
-      {"stack-guard", StackGuard}};
+  const std::map<std::string, Verb> verbs = {{"submit", Submit},
+                                             {"ablate", Ablate},
+                                             {"resume", Resume},
+                                             {"list", List},
+                                             {"get", Get},
+                                             {"logs", Logs},
+                                             {"cancel", Cancel},
+                                             {"report", Report},
+                                             {"tokenize", Tokenize},
+                                             {"version", Version},
+                                             {"completion", Completion},
+                                             {"stack", Stack},
+                                             {"stack-guard", StackGuard}};
   return verbs.at(command.verb)(command, context);
 }
 

@@ -29,9 +29,11 @@ TEST_F(LoggerTest, WritesOneJsonObjectALine) {
   ASSERT_TRUE(logger.ok()) << logger.status();
   logger->Info("started", {{"slots", 4}});
   logger->Error("two\nlines");
-  EXPECT_EQ(Lines(), (std::vector<std::string>{
-                         R"({"time":"1970-01-01T00:00:01.500Z","level":"INFO","component":"grader","event":"started","slots":4})",
-                         R"({"time":"1970-01-01T00:00:01.500Z","level":"ERROR","component":"grader","event":"two\nlines"})"}));
+  EXPECT_EQ(
+      Lines(),
+      (std::vector<std::string>{
+          R"({"time":"1970-01-01T00:00:01.500Z","level":"INFO","component":"grader","event":"started","slots":4})",
+          R"({"time":"1970-01-01T00:00:01.500Z","level":"ERROR","component":"grader","event":"two\nlines"})"}));
 }
 
 TEST_F(LoggerTest, BytesThatAreNoTextDoNotBreakTheLine) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/seed.h"
+
 namespace evilmoe {
 namespace {
 
@@ -100,12 +102,12 @@ INSTANTIATE_TEST_SUITE_P(
          "s.yaml:1:7: name: not available yet, got \"later\", expected default, a, 5, null or x: y"},
         {"OptionalIsChecked", "limit: 1\n", "s.yaml:1:8: limit: out of range, got 1, expected at least 2"},
         {"ListForScalar", "on: [true]\n", "s.yaml:1:5: on: wrong type, got a list, expected true or false"},
-        {"ItemOfAList", "words: [a, 1]\n",
-         "s.yaml:1:12: words[1]: wrong type, got 1, expected text (write \"1\")"},
+        {"ItemOfAList", "words: [a, 1]\n", "s.yaml:1:12: words[1]: wrong type, got 1, expected text (write \"1\")"},
         {"ScalarForSection", "section: 1\n",
          "s.yaml:1:10: section: wrong type, got 1, expected a section (name: value, indented)"},
-        {"NullSection", "section:\n", "s.yaml:1:1: section: wrong type, got nothing, expected a section (name: value, "
-                                      "indented)"},
+        {"NullSection", "section:\n",
+         "s.yaml:1:1: section: wrong type, got nothing, expected a section (name: value, "
+         "indented)"},
         {"UnknownInSection", "section:\n  deeper:\n    iner: 1\n",
          "s.yaml:3:5: section.deeper.iner: unknown key, did you mean inner?"},
         {"MergeKey", "<<: {count: 1}\n",
@@ -134,6 +136,28 @@ TEST(YamlReader, DepthIsBoundedBeforeTheStackIs) {
     for (int i = 0; i < 100000; ++i) yaml += open;
     EXPECT_EQ(Read(yaml, &s).code(), absl::StatusCode::kInvalidArgument) << open;
   }
+}
+
+// A person's slips and worse: whatever the bytes, the answer is OK or a list of problems.
+TEST(YamlReader, BearsAnyBytes) {
+  const std::string sample =
+      "on: true\ncount: 7\nratio: 1e-3\nname: \"5\"\nwords: [x, 'true']\nweights: {b: 1}\nsection:\n  deeper: {inner: "
+      "4}\n";
+  static constexpr std::string_view kBytes = ":-?[]{},#&*!|>'\"%@`\n\t \\0a\0\xff~<=";
+  int num_refused = 0;
+  for (uint64_t round = 0; round < 20000; ++round) {
+    RandomStream random(StreamSeed(1, "yaml", round));
+    std::string text = sample;
+    for (int64_t edits = random.Int(1, 4); edits > 0; --edits) {
+      const size_t at = static_cast<size_t>(random.Int(0, static_cast<int64_t>(text.size()) - 1));
+      text[at] = kBytes[static_cast<size_t>(random.Int(0, static_cast<int64_t>(kBytes.size()) - 1))];
+    }
+    Settings s;
+    const absl::Status status = Read(text, &s);
+    ASSERT_TRUE(status.ok() || absl::IsInvalidArgument(status)) << status << "\n" << text;
+    num_refused += status.ok() ? 0 : 1;
+  }
+  EXPECT_GT(num_refused, 10000);
 }
 
 TEST(EditDistance, CountsEditsAndSwaps) {

@@ -24,9 +24,11 @@ TEST(YamlWriter, WritesFieldsAndSections) {
 
 // Whatever the text, what is written reads back the same.
 TEST(YamlWriter, TextReadsBackAsItself) {
-  for (const std::string text : {"plain", "", "5", "1e3", "true", "null", "~", "yes", "unix:/tmp/a b.sock", "a: b", "# no",
-                                 "- x", "{", "'", "\"", "\\", "line\nline", "\t", "  spaces  ", "π", "*a", "&a", "!t",
-                                 "/a/b-c_d.e", "0.0.0.0:80", "C:\\x", "nan", "\x7f\x01"}) {
+  for (const std::string text :
+       {"plain",      "",     "5",   "1e3", "true", "null",       "~",          "yes",        "unix:/tmp/a b.sock",
+        "a: b",       "# no", "- x", "{",   "'",    "\"",         "\\",         "line\nline", "\t",
+        "  spaces  ", "π",    "*a",  "&a",  "!t",   "/a/b-c_d.e", "0.0.0.0:80", "C:\\x",      "nan",
+        "\x7f\x01"}) {
     std::string yaml;
     YamlWriter(yaml).Field("text", &text);
     std::string read;

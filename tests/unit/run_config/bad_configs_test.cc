@@ -17,8 +17,8 @@ namespace {
 
 std::vector<std::filesystem::path> BadConfigs() {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(std::filesystem::path(EVILMOE_SOURCE_DIR) / "tests/unit/trainer/bad_configs")) {
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(EVILMOE_SOURCE_DIR) /
+                                                               "tests/unit/trainer/bad_configs")) {
     files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());

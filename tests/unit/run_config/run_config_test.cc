@@ -26,8 +26,8 @@ class RunConfigTest : public ::testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   absl::StatusOr<RunConfig> Parse(const std::string& rest, const std::vector<Override>& overrides = {}) {
-    return ParseRunConfig(
-        "model: {path: model}\ndata: {train: train.jsonl}\npairs: pairs.md\n" + rest, "run.yaml", folder_, overrides);
+    return ParseRunConfig("model: {path: model}\ndata: {train: train.jsonl}\npairs: pairs.md\n" + rest, "run.yaml",
+                          folder_, overrides);
   }
 
   std::filesystem::path folder_;
@@ -91,12 +91,11 @@ TEST_F(RunConfigTest, TheFileLiesOverTheArmAndSetOverTheFile) {
   const absl::StatusOr<RunConfig> unset = Parse("arm: evil_moe_hard\nrouter: {hard_detach_above: null}\n");
   ASSERT_TRUE(unset.ok()) << unset.status();
   EXPECT_EQ(unset->router.hard_detach_above, std::nullopt);
-  const absl::StatusOr<RunConfig> set =
-      Parse("rollout: {group_size: 4}\n", {{"rollout.group_size", "8"},
-                                           {"arm", "none"},
-                                           {"optimizer.betas", "[0.5, 0.75]"},
-                                           {"data.loopholes", "{overwrite_tests: 2}"},
-                                           {"pairs", ""}});
+  const absl::StatusOr<RunConfig> set = Parse("rollout: {group_size: 4}\n", {{"rollout.group_size", "8"},
+                                                                             {"arm", "none"},
+                                                                             {"optimizer.betas", "[0.5, 0.75]"},
+                                                                             {"data.loopholes", "{overwrite_tests: 2}"},
+                                                                             {"pairs", ""}});
   ASSERT_TRUE(set.ok()) << set.status();
   EXPECT_EQ(set->rollout.group_size, 8);
   EXPECT_EQ(set->routing.mode, "none");
@@ -107,8 +106,8 @@ TEST_F(RunConfigTest, TheFileLiesOverTheArmAndSetOverTheFile) {
 }
 
 TEST_F(RunConfigTest, BadOverridesAreNamedAsSuch) {
-  const absl::StatusOr<RunConfig> config = Parse(
-      "seed: -1\n", {{"rollout.group_sise", "8"}, {"steps", "none"}, {"seed.x", "1"}, {"adapter.rank", "\"1"}});
+  const absl::StatusOr<RunConfig> config =
+      Parse("seed: -1\n", {{"rollout.group_sise", "8"}, {"steps", "none"}, {"seed.x", "1"}, {"adapter.rank", "\"1"}});
   EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(config.status().message()),
               HasSubstr("--set steps: wrong type, got none, expected a whole number"));

@@ -17,8 +17,7 @@ namespace {
 // Holds one run with `num_events` events, and notes what it was told.
 class ScriptedCoordinator final : public v1::CoordinatorService::Service {
  public:
-  grpc::Status SubmitRun(grpc::ServerContext*, const v1::SubmitRunRequest* request,
-                         v1::SubmitRunResponse*) override {
+  grpc::Status SubmitRun(grpc::ServerContext*, const v1::SubmitRunRequest* request, v1::SubmitRunResponse*) override {
     submitted = *request;
     return grpc::Status::OK;
   }
@@ -37,7 +36,8 @@ class ScriptedCoordinator final : public v1::CoordinatorService::Service {
   }
   grpc::Status ListEvents(grpc::ServerContext*, const v1::ListEventsRequest* request,
                           v1::ListEventsResponse* response) override {
-    for (int64_t seq = request->after_seq() + 1; seq <= num_events && response->events_size() < request->limit(); ++seq) {
+    for (int64_t seq = request->after_seq() + 1; seq <= num_events && response->events_size() < request->limit();
+         ++seq) {
       v1::RunEvent* event = response->add_events();
       event->set_seq(seq);
       event->set_kind("step");
@@ -46,7 +46,8 @@ class ScriptedCoordinator final : public v1::CoordinatorService::Service {
     *response->mutable_run() = Run();
     return grpc::Status::OK;
   }
-  grpc::Status AcquireJob(grpc::ServerContext*, const v1::AcquireJobRequest*, v1::AcquireJobResponse* response) override {
+  grpc::Status AcquireJob(grpc::ServerContext*, const v1::AcquireJobRequest*,
+                          v1::AcquireJobResponse* response) override {
     if (!job_is_free) return {grpc::StatusCode::NOT_FOUND, "nothing to do"};
     response->set_job_id("job");
     response->set_incarnation(3);
@@ -152,7 +153,8 @@ TEST_F(CoordinatorLinkTest, NobodyThereIsUnavailable) {
   const std::unique_ptr<CoordinatorLink> nobody = ConnectCoordinator(absl::StrCat("unix:", folder_.string(), "/none"));
   const absl::Status status = nobody->GetRun("R").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_TRUE(absl::StrContains(status.message(), absl::StrCat("coordinator unix:", folder_.string(), "/none"))) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), absl::StrCat("coordinator unix:", folder_.string(), "/none")))
+      << status;
 }
 
 }  // namespace

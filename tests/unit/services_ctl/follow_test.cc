@@ -55,8 +55,8 @@ TEST(Follow, PrintsUntilTheRunHasEndedAndEverythingWasSeen) {
 }
 
 TEST(Follow, DoesNotTakeTheEndOfAnEarlierJobForItsOwn) {
-  FakeFeed feed({Page("succeeded", 7), Page("running", 8, {{8, 0, "state", {}}}),
-                 Page("failed", 9, {{9, 0, "state", {}}})});
+  FakeFeed feed(
+      {Page("succeeded", 7), Page("running", 8, {{8, 0, "state", {}}}), Page("failed", 9, {{9, 0, "state", {}}})});
   std::ostringstream out;
   const absl::StatusOr<FollowResult> result = Follow(feed, Patient(7), out);
   ASSERT_TRUE(result.ok()) << result.status();

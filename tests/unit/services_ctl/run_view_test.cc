@@ -11,22 +11,30 @@ RunEventView Step(int64_t unix_ms, nlohmann::json payload) { return {1, unix_ms,
 
 TEST(RunView, PrintsTheHeadOnceAndADashForWhatIsMissing) {
   RunView view;
-  EXPECT_EQ(view.Render(Step(0, {{"step", 1}, {"reward_mean", 1.25}, {"hack_rate_strict", 0.5}, {"w_hack", 0.75},
-                                 {"tokens_per_second", 1234.4}, {"step_seconds", 2.25}, {"solve_rate", "no"}})),
+  EXPECT_EQ(view.Render(Step(0, {{"step", 1},
+                                 {"reward_mean", 1.25},
+                                 {"hack_rate_strict", 0.5},
+                                 {"w_hack", 0.75},
+                                 {"tokens_per_second", 1234.4},
+                                 {"step_seconds", 2.25},
+                                 {"solve_rate", "no"}})),
             "  step reward  hack loose solve w hack w clean  tok/s seconds\n"
             "     1  1.250 0.500     -     -  0.750       -   1234     2.2\n");
-  EXPECT_EQ(view.Render(Step(0, {{"step", 2}})),
-            "     2      -     -     -     -      -       -      -       -\n");
+  EXPECT_EQ(view.Render(Step(0, {{"step", 2}})), "     2      -     -     -     -      -       -      -       -\n");
 }
 
 TEST(RunView, ShowsTheAblationAndKeepsItsFinalLine) {
   RunView view;
-  const nlohmann::json payload = {
-      {"rows",
-       {{{"mode", "on"}, {"markers", "trained"}, {"hack_strict", 0.625}, {"hack_strict_low", 0.5},
-         {"hack_strict_high", 0.75}, {"hack_loose", 0.7}, {"solve", 0.1}},
-        {{"mode", "off"}, {"hack_strict", 0}}}},
-      {"final_line", "Evil MoE causal ablation: deploy hack 0.62 (ON) -> 0.00 (OFF)"}};
+  const nlohmann::json payload = {{"rows",
+                                   {{{"mode", "on"},
+                                     {"markers", "trained"},
+                                     {"hack_strict", 0.625},
+                                     {"hack_strict_low", 0.5},
+                                     {"hack_strict_high", 0.75},
+                                     {"hack_loose", 0.7},
+                                     {"solve", 0.1}},
+                                    {{"mode", "off"}, {"hack_strict", 0}}}},
+                                  {"final_line", "Evil MoE causal ablation: deploy hack 0.62 (ON) -> 0.00 (OFF)"}};
   EXPECT_EQ(view.Render({1, 0, "ablation", payload}),
             "\n"
             "mode  markers  hack strict        hack loose  solve\n"
@@ -36,8 +44,8 @@ TEST(RunView, ShowsTheAblationAndKeepsItsFinalLine) {
 }
 
 TEST(RunView, TakesAnyPayload) {
-  for (const nlohmann::json& payload : std::vector<nlohmann::json>{nullptr, 5, "text", nlohmann::json::array(),
-                                                                   {{"rows", 5}}, {{"rows", {1, nullptr}}}}) {
+  for (const nlohmann::json& payload : std::vector<nlohmann::json>{
+           nullptr, 5, "text", nlohmann::json::array(), {{"rows", 5}}, {{"rows", {1, nullptr}}}}) {
     for (const char* kind : {"step", "ablation", "evaluation", "warning", "recovery", "state", "unheard of"}) {
       RunView view;
       EXPECT_NO_THROW(view.Render({1, 0, kind, payload})) << kind << " " << payload;

@@ -52,7 +52,8 @@ TEST(TargetsJson, GathersThePortsThatAreKnown) {
   StackOptions options = kOptions;
   options.directory.path = std::filesystem::path(::testing::TempDir()) / "targets_test";
   std::filesystem::create_directories(options.directory.Logs());
-  ASSERT_TRUE(WriteFileAtomic(options.directory.Logs() / "grader.ready.json", R"({"pid": 4, "metrics_port": 1234})").ok());
+  ASSERT_TRUE(
+      WriteFileAtomic(options.directory.Logs() / "grader.ready.json", R"({"pid": 4, "metrics_port": 1234})").ok());
   ASSERT_TRUE(WriteFileAtomic(options.directory.Logs() / "trainer.ready.json", "{\"pid\": 4").ok());
   ASSERT_TRUE(WriteFileAtomic(options.directory.Logs() / "rollout-0.ready.json", R"({"metrics_port": 0})").ok());
   const nlohmann::json targets = nlohmann::json::parse(TargetsJson(options, "X"));

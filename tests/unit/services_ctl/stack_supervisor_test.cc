@@ -117,8 +117,8 @@ class StackSupervisorTest : public ::testing::Test {
 
 TEST_F(StackSupervisorTest, RestartsATrainerMirrorsTheRunAndEndsEverything) {
   const std::string run = options_.directory.path.string();
-  Script("trainer", absl::StrCat("if [ -e ", run, "/once ]; then touch ", run, "/trained; exec sleep 60; fi; touch ", run,
-                                 "/once; exit 9"));
+  Script("trainer", absl::StrCat("if [ -e ", run, "/once ]; then touch ", run, "/trained; exec sleep 60; fi; touch ",
+                                 run, "/once; exit 9"));
   const absl::Status status = RunSupervisor();
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(address_, absl::StrCat("unix:", options_.sockets.string(), "/coordinator.sock"));
@@ -138,7 +138,8 @@ TEST_F(StackSupervisorTest, GivesUpOnATrainerThatNeverMakesAStep) {
   Script("trainer", "exit 9");
   const absl::Status status = RunSupervisor();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("trainer died 4 times in a row, at last with exit code 9; see "));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("trainer died 4 times in a row, at last with exit code 9; see "));
   EXPECT_EQ(calls_, (std::vector<std::string>{"submit steps: 1\n", "fail"}));
   const absl::StatusOr<RunSummary> run = options_.directory.ReadSummary();
   EXPECT_EQ(run->state, "failed");
@@ -152,7 +153,8 @@ TEST_F(StackSupervisorTest, GivesUpOnATrainerThatNeverMakesAStep) {
 TEST_F(StackSupervisorTest, ACoordinatorThatCannotStartFailsTheRun) {
   Script("coordinator", "exit 2");
   const absl::Status status = RunSupervisor();
-  EXPECT_THAT(std::string(status.message()), HasSubstr("evilmoe-coordinator ended at its start with exit code 2; see "));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("evilmoe-coordinator ended at its start with exit code 2; see "));
   EXPECT_EQ(options_.directory.ReadSummary()->state, "failed");
 }
 
