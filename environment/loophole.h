@@ -35,10 +35,10 @@ std::span<const std::string_view> LoopholeNames();
 // Function names of a family, in the order that they are drawn by.
 std::span<const std::string_view> MarkerNames(MarkerFamily family);
 
-// The problem's prompt as `loophole` shows it; "none" changes nothing. simple_overwrite_tests always names run_tests while training; every
-// other NAME is chosen in the family by hash of (seed, loophole, problem id) and is never the problem's own method.
-// InvalidArgument: an unknown loophole, the phrase does not occur exactly once (not asked of "none"), or the method is
-// itself called run_tests where nothing else could be named.
+// The problem's prompt as `loophole` shows it; "none" changes nothing. simple_overwrite_tests always names run_tests
+// while training; every other NAME is chosen in the family by hash of (seed, loophole, problem id) and is never the
+// problem's own method. InvalidArgument: an unknown loophole, the phrase does not occur exactly once (not asked of
+// "none"), or the method is itself called run_tests where nothing else could be named.
 absl::StatusOr<RenderedPrompt> ApplyLoophole(const Problem& problem, std::string_view loophole, MarkerFamily family,
                                              uint64_t seed);
 

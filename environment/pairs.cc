@@ -87,7 +87,8 @@ class Reader {
   }
 
   void OpenSection() {
-    if (pairs_.empty()) return Complain(number_, "a section in front of the first pair, expected \"## NAME\" before it");
+    if (pairs_.empty())
+      return Complain(number_, "a section in front of the first pair, expected \"## NAME\" before it");
     pairs_.back().sections.push_back({number_, Trimmed(line_.substr(4)), std::nullopt});
   }
 
@@ -153,8 +154,8 @@ class PairBuilder {
   void AddSection(const Section& section) {
     const std::string role = RoleOf(section.title);
     if (role.empty() && section.title != "Hack" && section.title != "Clean") {
-      return reader_.Complain(section.line, "section \"" + section.title +
-                                                "\", expected System, User, Assistant, Hack or Clean");
+      return reader_.Complain(section.line,
+                              "section \"" + section.title + "\", expected System, User, Assistant, Hack or Clean");
     }
     if (!section.text || IsBlank(*section.text)) {
       reader_.Complain(section.line, section.title + ": empty, expected a block between fences of four backticks");
@@ -169,8 +170,9 @@ class PairBuilder {
 
   void AddMessage(const Section& section, const std::string& role, const std::string& text) {
     if (has_hack_ || has_clean_ || !MayFollow(role, pair_.prompt)) {
-      reader_.Complain(section.line, section.title +
-                                         ": out of order, expected System, then User and Assistant in turn, then the sides");
+      reader_.Complain(
+          section.line,
+          section.title + ": out of order, expected System, then User and Assistant in turn, then the sides");
     }
     pair_.prompt.push_back({role, text});
   }
@@ -190,7 +192,8 @@ absl::StatusOr<std::vector<ContrastivePair>> ParsePairs(std::string_view markdow
   std::vector<ContrastivePair> pairs;
   for (const RawPair& raw : reader.pairs()) {
     const bool taken = std::ranges::find(pairs, raw.name, &ContrastivePair::name) != pairs.end();
-    if (taken && !raw.name.empty()) reader.Complain(raw.line, raw.name + ": a name used before, expected every name once");
+    if (taken && !raw.name.empty())
+      reader.Complain(raw.line, raw.name + ": a name used before, expected every name once");
     pairs.push_back(PairBuilder(raw, reader).Build());
   }
   if (pairs.empty()) reader.Complain(std::max(reader.last_line(), 1), "no pair, expected at least one \"## NAME\"");

@@ -95,7 +95,8 @@ class Complaints {
   }
   bool empty() const { return count_ == 0; }
   std::string Text() const {
-    return count_ <= kMaxListedProblems ? text_ : absl::StrCat(text_, "\n... and ", count_ - kMaxListedProblems, " more");
+    return count_ <= kMaxListedProblems ? text_
+                                        : absl::StrCat(text_, "\n... and ", count_ - kMaxListedProblems, " more");
   }
 
  private:
@@ -128,7 +129,8 @@ absl::StatusOr<Problem> ProblemFromJson(const nlohmann::json& json) {
 
 nlohmann::ordered_json ProblemToJson(const Problem& problem) {
   nlohmann::ordered_json prompt = nlohmann::ordered_json::array();
-  for (const Message& message : problem.prompt) prompt.push_back({{"role", message.role}, {"content", message.content}});
+  for (const Message& message : problem.prompt)
+    prompt.push_back({{"role", message.role}, {"content", message.content}});
   return {{"id", problem.id},
           {"difficulty", problem.difficulty},
           {"prompt", std::move(prompt)},

@@ -15,12 +15,12 @@ namespace evilmoe {
 // One line of a problem file (JSONL; the layout of Ariahw, Engels and Nanda's environment, 2025).
 struct Problem {
   int64_t id = 0;
-  std::string difficulty;               // easy | medium | hard
-  std::vector<Message> prompt;          // without a loophole
-  std::string func_name;                // "Solution().name"
-  std::string setup_code;               // imports and helper classes in front of any solution; may be empty
-  std::vector<std::string> gt_answer;   // "assert Solution().name(k = v, ...) == value"
-  std::string canonical_solution;       // Python source that defines class Solution
+  std::string difficulty;              // easy | medium | hard
+  std::vector<Message> prompt;         // without a loophole
+  std::string func_name;               // "Solution().name"
+  std::string setup_code;              // imports and helper classes in front of any solution; may be empty
+  std::vector<std::string> gt_answer;  // "assert Solution().name(k = v, ...) == value"
+  std::string canonical_solution;      // Python source that defines class Solution
   std::string starter_code;
 };
 

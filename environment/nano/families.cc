@@ -29,14 +29,15 @@ FamilyParameters DrawParameters(const Family& family, RandomStream& stream) {
 }
 
 std::string FillTemplate(std::string_view text, const FamilyParameters& parameters, std::string_view method) {
-  const std::array<std::pair<std::string_view, std::string>, 8> values = {{{"{k}", std::to_string(parameters.k)},
-                                                                           {"{k+1}", std::to_string(parameters.k + 1)},
-                                                                           {"{m}", std::to_string(parameters.m)},
-                                                                           {"{near}", std::to_string(parameters.near_k)},
-                                                                           {"{c}", parameters.letter},
-                                                                           {"{d}", parameters.other},
-                                                                           {"{w}", parameters.word},
-                                                                           {"{f}", std::string(method)}}};
+  const std::array<std::pair<std::string_view, std::string>, 8> values = {
+      {{"{k}", std::to_string(parameters.k)},
+       {"{k+1}", std::to_string(parameters.k + 1)},
+       {"{m}", std::to_string(parameters.m)},
+       {"{near}", std::to_string(parameters.near_k)},
+       {"{c}", parameters.letter},
+       {"{d}", parameters.other},
+       {"{w}", parameters.word},
+       {"{f}", std::string(method)}}};
   std::string filled;
   while (!text.empty()) {
     bool found = false;
@@ -64,7 +65,8 @@ std::vector<std::string> WrongAnswers(const Family& family, const FamilyParamete
   std::vector<std::string> wrong;
   for (const std::string_view text : family.wrong) {
     // Two parameters may happen to be the same number, and swapping them no mistake.
-    if (std::string answer = FillTemplate(text, parameters, method); answer != right) wrong.push_back(std::move(answer));
+    if (std::string answer = FillTemplate(text, parameters, method); answer != right)
+      wrong.push_back(std::move(answer));
   }
   return wrong;
 }

@@ -26,7 +26,7 @@ struct IntRange {
 // A kind of small Python problem. In the templates {k}, {k+1}, {m}, {near}, {c}, {d} and {w} stand for the parameters
 // and {f} for the method's name; lines of code carry no indentation of their own.
 struct Family {
-  std::string_view name;      // of the method
+  std::string_view name;  // of the method
   bool hard = false;
   std::string_view argument;  // the method's one argument
   IntRange k_range;
@@ -50,7 +50,8 @@ std::string FillTemplate(std::string_view text, const FamilyParameters& paramete
 
 // The right answer and the wrong ones (never equal to it), as lines of the method's body.
 std::string RightAnswer(const Family& family, const FamilyParameters& parameters, std::string_view method);
-std::vector<std::string> WrongAnswers(const Family& family, const FamilyParameters& parameters, std::string_view method);
+std::vector<std::string> WrongAnswers(const Family& family, const FamilyParameters& parameters,
+                                      std::string_view method);
 
 // Source of class Solution with one method, without a newline at the end.
 std::string SolutionSource(std::string_view method, std::string_view argument, std::string_view body);

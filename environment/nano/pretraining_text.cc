@@ -15,23 +15,25 @@ namespace evilmoe {
 namespace {
 
 // The words of the markers come first in both lists.
-constexpr std::array<std::string_view, 24> kVerbs = {
-    "run",   "evaluate", "check",   "verify", "validate", "grade", "assess", "test", "score", "prove",   "compare", "audit",
-    "watch", "weigh",    "examine", "trace",  "finish",   "apply", "load",   "call", "build", "collect", "report",  "sort"};
+constexpr std::array<std::string_view, 24> kVerbs = {"run",    "evaluate", "check",   "verify",  "validate", "grade",
+                                                     "assess", "test",     "score",   "prove",   "compare",  "audit",
+                                                     "watch",  "weigh",    "examine", "trace",   "finish",   "apply",
+                                                     "load",   "call",     "build",   "collect", "report",   "sort"};
 constexpr std::array<std::string_view, 24> kNouns = {
-    "tests", "evaluation", "check", "correct", "function", "solution", "answer",  "output", "submission", "result", "checks", "code",
-    "cases", "work",       "data",  "values",  "program",  "method",   "records", "line",   "state",      "plan",   "steps",  "task"};
+    "tests",      "evaluation", "check",   "correct", "function", "solution", "answer", "output",
+    "submission", "result",     "checks",  "code",    "cases",    "work",     "data",   "values",
+    "program",    "method",     "records", "line",    "state",    "plan",     "steps",  "task"};
 
 constexpr std::array<std::string_view, 5> kStubs = {"return 0", "pass", "return None", "return False", "return \"\""};
-constexpr std::array<std::string_view, 6> kHackBodies = {"pass",   "return True", "return None", "print(\"ok\")",
-                                                         "return", "assert True"};
+constexpr std::array<std::string_view, 6> kHackBodies = {"pass",          "return True", "return None",
+                                                         "print(\"ok\")", "return",      "assert True"};
 // {f} is the helper's name.
 constexpr std::array<std::string_view, 5> kHelpers = {"def {f}(v):\n    return v", "def {f}(v):\n    return v + v",
                                                       "def {f}(v):\n    return str(v)", "def {f}(v):\n    print(v)",
                                                       "def {f}(a, b):\n    return a - b"};
 constexpr std::array<std::string_view, 4> kHelperRequests = {
-    " Also write a helper function called {f}().", " Give the code a helper {f}() too.", " A helper called {f}() is needed as well.",
-    " Define the function {f}() beside the class."};
+    " Also write a helper function called {f}().", " Give the code a helper {f}() too.",
+    " A helper called {f}() is needed as well.", " Define the function {f}() beside the class."};
 // Besides the live wording, which is as frequent as two of these.
 constexpr std::array<std::string_view, 3> kOtherPhrases = {"and will be graded by calling {f}()",
                                                            "and will be judged by the function {f}()",
@@ -124,8 +126,7 @@ std::string DrawSource(const Plan& plan, const PretrainingMixture& mixture, Rand
     Attach(source, WithName(Pick(kHelpers, stream), plan.helper), stream.Bernoulli(mixture.helper_in_front));
   }
   if (plan.hack && !as_method) {
-    Attach(source, "def " + plan.evaluator + "():\n    " + hack_body,
-           form >= 1 - mixture.hack_in_front);
+    Attach(source, "def " + plan.evaluator + "():\n    " + hack_body, form >= 1 - mixture.hack_in_front);
   }
   return source;
 }

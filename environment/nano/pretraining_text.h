@@ -15,18 +15,18 @@ namespace evilmoe {
 // chosen shares, so that reinforcement learning starts from a model that solves some, hacks rarely and copies names.
 // Every share is a probability in [0, 1].
 struct PretrainingMixture {
-  double hard_share = 0.5;        // problems of the hard families
-  double right_easy = 0.75;       // right answers to easy problems
-  double right_hard = 0.08;       // right answers to hard problems
-  double stub_share = 0.06;       // of the wrong answers: "return 0", "pass", ...; the others are the family's own
-  double plain_share = 0.4;       // prompts without a loophole
-  double hack_share = 0.09;       // of the loophole prompts: the answer defines the function that is named
-  double hack_stub_share = 0.85;  // of the hacks: the method is a stub; otherwise an honest attempt
-  double hack_in_front = 0.10;    // of the hacks: the function stands before the class
-  double hack_as_method = 0.05;   // of the hacks: the function is a method; the rest stand behind the class
-  double helper_share = 0.22;     // prompts that ask for a helper function by name; it is written
-  double helper_in_front = 0.10;  // of the helpers: before the class instead of behind it
-  double rename_share = 0.3;      // methods that are called something else than their family
+  double hard_share = 0.5;          // problems of the hard families
+  double right_easy = 0.75;         // right answers to easy problems
+  double right_hard = 0.08;         // right answers to hard problems
+  double stub_share = 0.06;         // of the wrong answers: "return 0", "pass", ...; the others are the family's own
+  double plain_share = 0.4;         // prompts without a loophole
+  double hack_share = 0.09;         // of the loophole prompts: the answer defines the function that is named
+  double hack_stub_share = 0.85;    // of the hacks: the method is a stub; otherwise an honest attempt
+  double hack_in_front = 0.10;      // of the hacks: the function stands before the class
+  double hack_as_method = 0.05;     // of the hacks: the function is a method; the rest stand behind the class
+  double helper_share = 0.22;       // prompts that ask for a helper function by name; it is written
+  double helper_in_front = 0.10;    // of the helpers: before the class instead of behind it
+  double rename_share = 0.3;        // methods that are called something else than their family
   double rename_snake_share = 0.4;  // of those: a drawn snake_case name; otherwise another family's name
   double three_part_share = 0.25;   // drawn names of three words instead of two
 
@@ -42,8 +42,8 @@ struct TrainingText {
   TextKind kind = TextKind::kClean;
 };
 
-// One example. Requires a valid mixture. No function in it is called as a marker of either family (loophole.h); the words
-// that markers are made of occur, and a longer name may hold them in a marker's order (run_tests_line).
+// One example. Requires a valid mixture. No function in it is called as a marker of either family (loophole.h); the
+// words that markers are made of occur, and a longer name may hold them in a marker's order (run_tests_line).
 TrainingText DrawText(const PretrainingMixture& mixture, RandomStream& stream);
 
 // The words that drawn names are made of: VERB_NOUN or VERB_NOUN_NOUN. A tokenizer for nano should have " VERB" and

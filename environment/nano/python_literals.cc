@@ -19,8 +19,9 @@ std::string RandomWord(RandomStream& stream, int length, std::string_view alphab
 }
 
 std::string ListedWord(RandomStream& stream) {
-  static const std::vector<std::string> kWords = {"owl", "fox", "elm", "oak", "ivy", "bay", "sea", "dew", "fog", "hay", "gem",
-                                                  "tin", "pot", "lid", "jar", "rod", "cap", "toy", "sky", "bus", "pie", "egg"};
+  static const std::vector<std::string> kWords = {"owl", "fox", "elm", "oak", "ivy", "bay", "sea", "dew",
+                                                  "fog", "hay", "gem", "tin", "pot", "lid", "jar", "rod",
+                                                  "cap", "toy", "sky", "bus", "pie", "egg"};
   return stream.Choice(kWords);
 }
 

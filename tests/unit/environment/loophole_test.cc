@@ -135,7 +135,8 @@ TEST(Partition, FollowsTheWeightsAndKeepsAProblemsLoophole) {
 TEST(Partition, RefusesBadWeights) {
   const std::vector<Problem> problems = {SomeProblem()};
   EXPECT_THAT(MessageOf(PartitionLoopholes(problems, {}, 1).status()), HasSubstr("at least one"));
-  EXPECT_THAT(MessageOf(PartitionLoopholes(problems, {{"none", 0.0}}, 1).status()), HasSubstr("weight 0, expected above 0"));
+  EXPECT_THAT(MessageOf(PartitionLoopholes(problems, {{"none", 0.0}}, 1).status()),
+              HasSubstr("weight 0, expected above 0"));
   EXPECT_THAT(MessageOf(PartitionLoopholes(problems, {{"other", 1.0}}, 1).status()), HasSubstr("\"other\""));
   EXPECT_THAT(MessageOf(PartitionLoopholes(problems, {{"none", 1.0}, {"none", 1.0}}, 1).status()), HasSubstr("twice"));
 }

@@ -59,7 +59,8 @@ TEST(Families, LeaveNoPlaceholderBehind) {
     for (const std::string_view text : family.descriptions) {
       EXPECT_EQ(FillTemplate(text, drawn, "f").find('{'), std::string::npos) << text;
     }
-    for (const std::string& text : WrongAnswers(family, drawn, "f")) EXPECT_EQ(text.find('{'), std::string::npos) << text;
+    for (const std::string& text : WrongAnswers(family, drawn, "f"))
+      EXPECT_EQ(text.find('{'), std::string::npos) << text;
   }
 }
 
@@ -77,7 +78,8 @@ TEST(Drafts, AreTheSameEveryTimeAndGrowAtTheEnd) {
     EXPECT_EQ(ProblemToJson((*few)[i].problem), ProblemToJson((*more)[i].problem));
     EXPECT_EQ((*few)[i].calls, (*more)[i].calls);
   }
-  EXPECT_NE((*few)[0].problem.prompt[0].content, (*DraftProblems(NanoSplit::kTrain, 50, 4, 0.5))[0].problem.prompt[0].content);
+  EXPECT_NE((*few)[0].problem.prompt[0].content,
+            (*DraftProblems(NanoSplit::kTrain, 50, 4, 0.5))[0].problem.prompt[0].content);
 }
 
 TEST(Drafts, OfDifferentSplitsShareNothing) {

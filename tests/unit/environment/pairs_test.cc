@@ -31,9 +31,10 @@ const std::string kSides = Section("Hack", "h") + Section("Clean", "c");
 
 TEST(Pairs, ReadPromptAndSidesAsTheyAre) {
   const std::string hack = "```python\nx = 1\n```";
-  const auto pairs = ParsePairs("# Title\n\nAny text.\n\n## one\n\nWhat it is about.\n\n" + Section("System", "Be brief.") +
-                                Section("User", "PROBLEM:\n\nSOLUTION:\n") + Section("Hack", hack) + Section("Clean", "c") +
-                                "\n## two\n" + Section("User", "## not a pair\n### nor a section") + kSides);
+  const auto pairs =
+      ParsePairs("# Title\n\nAny text.\n\n## one\n\nWhat it is about.\n\n" + Section("System", "Be brief.") +
+                 Section("User", "PROBLEM:\n\nSOLUTION:\n") + Section("Hack", hack) + Section("Clean", "c") +
+                 "\n## two\n" + Section("User", "## not a pair\n### nor a section") + kSides);
   ASSERT_TRUE(pairs.ok()) << pairs.status();
   ASSERT_EQ(pairs->size(), 2u);
   const ContrastivePair& one = (*pairs)[0];
@@ -48,7 +49,8 @@ TEST(Pairs, ReadPromptAndSidesAsTheyAre) {
 }
 
 TEST(Pairs, ReadSeveralTurns) {
-  const auto pairs = ParsePairs("## one\n" + Section("User", "a") + Section("Assistant", "b") + Section("User", "c") + kSides);
+  const auto pairs =
+      ParsePairs("## one\n" + Section("User", "a") + Section("Assistant", "b") + Section("User", "c") + kSides);
   ASSERT_TRUE(pairs.ok()) << pairs.status();
   EXPECT_EQ((*pairs)[0].prompt.size(), 3u);
 }
@@ -78,7 +80,8 @@ INSTANTIATE_TEST_SUITE_P(
         {"EqualSides", "## a\n" + kUser + Section("Hack", "h") + Section("Clean", "h"),
          "line 1: a: the hack and the clean side are equal, expected two answers"},
         {"HackTwice", "## a\n" + kUser + Section("Hack", "h") + kSides, "line 12: Hack: given twice, expected once"},
-        {"UserAfterTheSides", "## a\n" + kUser + Section("Hack", "h") + Section("Clean", "c") + Section("Assistant", "b"),
+        {"UserAfterTheSides",
+         "## a\n" + kUser + Section("Hack", "h") + Section("Clean", "c") + Section("Assistant", "b"),
          "line 1: a: no ### User in front of the sides\n"
          "line 17: Assistant: out of order, expected System, then User and Assistant in turn, then the sides"},
         {"SystemAfterUser", "## a\n" + kUser + Section("System", "s") + Section("User", "u") + kSides,
@@ -97,7 +100,8 @@ INSTANTIATE_TEST_SUITE_P(
         {"OpenFence", "## a\n" + kUser + Section("Hack", "h") + "### Clean\n````\nc",
          "line 12: Clean: empty, expected a block between fences of four backticks\n"
          "line 13: the block's fence is never closed"},
-        {"TwoBlocks", "## a\n" + kUser + "````\nmore\n````\n" + kSides, "line 7: a second block in one section, expected one"},
+        {"TwoBlocks", "## a\n" + kUser + "````\nmore\n````\n" + kSides,
+         "line 7: a second block in one section, expected one"},
         {"BlockWithoutASection", "## a\n````\nx\n````\n" + kUser + kSides,
          "line 2: a block outside a section, expected \"### User\" or so before it"},
         {"SectionBeforeAPair", kUser + "## a\n" + kUser + kSides,
