@@ -134,7 +134,9 @@ absl::StatusOr<std::optional<CoordinatorCore::AcquiredJob>> CoordinatorCore::Try
   const auto own = std::ranges::find_if(jobs, [&](const JobRecord& job) {
     return job.phase == RunPhase::kRunning && job.trainer_id == trainer_id;
   });
-  JobRecord job = own != jobs.end() ? *own : jobs.front();
+  // What waits comes before what may only seem orphaned.
+  const auto queued = std::ranges::find(jobs, RunPhase::kQueued, &JobRecord::phase);
+  JobRecord job = own != jobs.end() ? *own : queued != jobs.end() ? *queued : jobs.front();
   EVILMOE_ASSIGN_OR_RETURN(RunRecord run, FindRunLocked(job.run_id));
   if (own != jobs.end()) return std::optional(AcquiredJob{std::move(job), std::move(run)});
   EVILMOE_ASSIGN_OR_RETURN(const auto transaction, store_.Begin());

@@ -48,6 +48,8 @@ TEST_F(JobsTest, TheOldestJobComesFirstAndKeepsItsTrainer) {
   EXPECT_EQ(fence.run_id, "R");
   EXPECT_EQ(Acquire("T").incarnation, fence.incarnation) << "its answer was lost";
   EXPECT_EQ(core_->GetRun("R")->phase, RunPhase::kRunning);
+  EXPECT_EQ(Acquire("T2").run_id, "S") << "what waits comes before what somebody holds";
+  EXPECT_EQ(Acquire("T3").run_id, "R") << "nothing waits: the oldest is taken over";
 }
 
 TEST_F(JobsTest, ANewTrainerFencesOffTheOldOneInEveryCall) {

@@ -1,0 +1,249 @@
+#include <thread>
+
+#include "proto/coordinator_client.h"
+#include "services/coordinator/coordinator_service.h"
+#include "services/coordinator/coordinator_translation.h"
+#include "services/coordinator/listening_service.h"
+#include "tests/unit/services_coordinator/coordinator_fixture.h"
+
+namespace evilmoe {
+namespace {
+
+using ::testing::HasSubstr;
+using Code = absl::StatusCode;
+
+class RpcTest : public CoordinatorFixture {
+ protected:
+  RpcTest() {
+    Serve();
+    client_ = std::make_unique<CoordinatorClient>(
+        CoordinatorClientOptions{.address = Address(), .retry_budget = absl::Seconds(30)});
+  }
+  ~RpcTest() override { StopServing(); }
+
+  std::string Address() const { return "unix:" + (folder_ / "c.sock").string(); }
+  void Serve() {
+    service_ = std::make_unique<CoordinatorServiceImpl>(*core_, metrics_);
+    auto server = StartListening(Address(), *service_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+  void StopServing() {
+    core_->Stop();
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+    server_.reset();
+  }
+
+  // A run with one open batch of two groups of one sample.
+  void StartRun() {
+    v1::SubmitRunRequest submit;
+    submit.set_run_id("R");
+    submit.set_config_yaml("name: x");
+    submit.set_directory((folder_ / "R").string());
+    ASSERT_TRUE(client_->SubmitRun(submit).ok());
+    v1::AcquireJobRequest acquire;
+    acquire.set_trainer_id("T");
+    const auto job = client_->AcquireJob(acquire);
+    ASSERT_TRUE(job.ok()) << job.status();
+    EXPECT_EQ(job->kind(), v1::JOB_KIND_TRAIN);
+    job_fence_.set_run_id("R");
+    job_fence_.set_job_id(job->job_id());
+    job_fence_.set_incarnation(job->incarnation());
+    version_.set_run_id("R");
+    version_.set_sha256(Sha256Hex(bytes_));
+    version_.set_size_bytes(static_cast<int64_t>(bytes_.size()));
+    ASSERT_TRUE(client_->PublishAdapter(job_fence_, version_, bytes_).ok());
+    ASSERT_TRUE(client_->OpenBatch(Batch()).ok());
+  }
+  v1::OpenBatchRequest Batch() const {
+    v1::OpenBatchRequest batch;
+    *batch.mutable_fence() = job_fence_;
+    batch.set_batch_key("step/0");
+    *batch.mutable_adapter() = version_;
+    batch.mutable_sampling()->set_temperature(1);
+    batch.mutable_sampling()->set_top_p(1);
+    batch.mutable_sampling()->set_max_tokens(8);
+    for (int i = 0; i < 2; ++i) {
+      v1::GroupSpec& group = *batch.add_groups();
+      group.set_index(i);
+      group.add_prompt_ids(7);
+      group.set_num_samples(1);
+    }
+    return batch;
+  }
+  void RegisterOverRpc() {
+    v1::HeartbeatRequest heartbeat;
+    heartbeat.set_worker_id("w");
+    ASSERT_TRUE(client_->Heartbeat(heartbeat).ok());
+    v1::AcknowledgeAdapterRequest acknowledge;
+    acknowledge.set_worker_id("w");
+    *acknowledge.mutable_version() = version_;
+    ASSERT_TRUE(client_->AcknowledgeAdapter(acknowledge).ok());
+  }
+  v1::LeaseGroupsRequest LeaseRequest(int max_groups) const {
+    v1::LeaseGroupsRequest lease;
+    lease.set_worker_id("w");
+    lease.set_max_groups(max_groups);
+    return lease;
+  }
+  v1::CompleteGroupRequest Completion(const v1::Lease& lease) const {
+    v1::CompleteGroupRequest request;
+    request.set_worker_id("w");
+    request.set_lease_id(lease.lease_id());
+    request.mutable_result()->set_index(lease.group().index());
+    *request.mutable_result()->mutable_adapter() = version_;
+    v1::SampleResult& sample = *request.mutable_result()->add_samples();
+    sample.add_ids(3);
+    sample.add_logprobs(-0.5F);
+    sample.set_text("t");
+    return request;
+  }
+
+  std::string bytes_ = std::string((5 << 20) / 2, 'b');
+  v1::JobFence job_fence_;
+  v1::AdapterVersion version_;
+  std::unique_ptr<CoordinatorServiceImpl> service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<CoordinatorClient> client_;
+};
+
+TEST_F(RpcTest, AGroupGoesThereAndBack) {
+  StartRun();
+  RegisterOverRpc();
+  EXPECT_EQ(client_->FetchAdapter(version_).value(), bytes_);
+  const auto leases = client_->LeaseGroups(LeaseRequest(1));
+  ASSERT_TRUE(leases.ok()) << leases.status();
+  ASSERT_EQ(leases->leases_size(), 1);
+  EXPECT_EQ(leases->config_yaml(), "name: x");
+  EXPECT_EQ(leases->sampling().max_tokens(), 8);
+  EXPECT_EQ(leases->adapter().sha256(), version_.sha256());
+  EXPECT_EQ(leases->leases(0).group().prompt_ids(0), 7);
+  ASSERT_TRUE(client_->CompleteGroup(Completion(leases->leases(0))).ok());
+  EXPECT_EQ(client_->CompleteGroup(Completion(leases->leases(0))).status().code(), Code::kAborted);
+  v1::FetchGroupsRequest fetch;
+  *fetch.mutable_fence() = job_fence_;
+  fetch.set_batch_key("step/0");
+  const auto fetched = client_->FetchGroups(fetch);
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  EXPECT_EQ(fetched->num_groups(), 2);
+  EXPECT_EQ(fetched->num_finished(), 1);
+  EXPECT_EQ(fetched->groups(0).samples(0).text(), "t");
+  EXPECT_EQ(registry_.Collect().empty(), false);
+}
+
+TEST_F(RpcTest, AWorkerLivesThroughARestart) {
+  StartRun();
+  RegisterOverRpc();
+  const auto leases = client_->LeaseGroups(LeaseRequest(2));
+  ASSERT_EQ(leases->leases_size(), 2);
+  StopServing();
+  absl::Status heartbeat_status = absl::UnknownError("not called");
+  {
+    const std::jthread worker([&] {  // calls while nobody serves
+      v1::HeartbeatRequest heartbeat;
+      heartbeat.set_worker_id("w");
+      for (const v1::Lease& lease : leases->leases()) heartbeat.add_lease_ids(lease.lease_id());
+      const auto response = client_->Heartbeat(heartbeat);
+      heartbeat_status = response.ok() && response->lost_lease_ids().empty() ? absl::OkStatus() : response.status();
+    });
+    Restart();
+    Serve();
+  }
+  EXPECT_TRUE(heartbeat_status.ok()) << heartbeat_status;
+  const auto refused = client_->CompleteGroup(Completion(leases->leases(0)));
+  EXPECT_EQ(refused.status().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("unacknowledged"));
+  RegisterOverRpc();
+  for (const v1::Lease& lease : leases->leases()) EXPECT_TRUE(client_->CompleteGroup(Completion(lease)).ok());
+}
+
+TEST_F(RpcTest, StopsWhileManyWait) {
+  std::vector<std::jthread> waiting;
+  std::vector<absl::Status> statuses(24);
+  for (size_t i = 0; i < statuses.size(); ++i) {
+    waiting.emplace_back([this, i, &statuses] {
+      CoordinatorClient impatient({.address = Address(), .retry_budget = absl::ZeroDuration()});
+      v1::AcquireJobRequest request;
+      request.set_trainer_id("T" + std::to_string(i));
+      request.set_wait_ms(30000);
+      statuses[i] = impatient.AcquireJob(request).status();
+    });
+  }
+  // Answered although all of them wait.
+  EXPECT_TRUE(client_->ListRuns({}).ok());
+  const auto start = std::chrono::steady_clock::now();
+  core_->Stop();
+  waiting.clear();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  for (const absl::Status& status : statuses) EXPECT_EQ(status.code(), Code::kUnavailable) << status;
+}
+
+TEST_F(RpcTest, BytesThatDoNotHaveTheirHashAreRefused) {
+  StartRun();
+  EXPECT_EQ(client_->PublishAdapter(job_fence_, version_, "other").status().code(), Code::kDataLoss);
+  v1::AdapterVersion unknown = version_;
+  unknown.set_sha256(std::string(64, '0'));
+  EXPECT_EQ(client_->FetchAdapter(unknown).status().code(), Code::kNotFound);
+}
+
+TEST_F(RpcTest, ASocketInUseAndAPlainFileAreNotTakenAway) {
+  EXPECT_EQ(StartListening(Address(), *service_).status().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(StartListening("unix:" + (folder_ / "store.db").string(), *service_).status().code(),
+            Code::kFailedPrecondition);
+  EXPECT_EQ(std::filesystem::status(folder_ / "c.sock").permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+}
+
+TEST_F(RpcTest, MessagesOutOfShapeAreRefusedWithTheirField) {
+  StartRun();
+  const auto refusal = [](const absl::Status& status) {
+    EXPECT_EQ(status.code(), Code::kInvalidArgument) << status;
+    return std::string(status.message());
+  };
+  const auto open = [&](auto change) {
+    v1::OpenBatchRequest batch = Batch();
+    change(batch);
+    return refusal(client_->OpenBatch(batch).status());
+  };
+  EXPECT_THAT(open([](auto& b) { b.clear_fence(); }), HasSubstr("fence.run_id"));
+  EXPECT_THAT(open([](auto& b) { b.clear_groups(); }), HasSubstr("groups"));
+  EXPECT_THAT(open([](auto& b) { b.mutable_sampling()->set_temperature(0); }), HasSubstr("temperature"));
+  EXPECT_THAT(open([](auto& b) { b.mutable_sampling()->set_top_p(1.5F); }), HasSubstr("top_p"));
+  EXPECT_THAT(open([](auto& b) { b.mutable_groups(0)->set_num_samples(0); }), HasSubstr("num_samples"));
+  EXPECT_THAT(open([](auto& b) { b.mutable_groups(1)->set_index(0); }), HasSubstr("stands twice"));
+  EXPECT_THAT(open([](auto& b) { b.mutable_adapter()->set_sha256("../x"); }), HasSubstr("sha256"));
+  v1::SubmitRunRequest submit;
+  submit.set_run_id("S");
+  submit.set_config_yaml("x");
+  submit.set_directory("/a/../etc");
+  EXPECT_THAT(refusal(client_->SubmitRun(submit).status()), HasSubstr("directory"));
+  v1::RecordEventRequest event;
+  *event.mutable_fence() = job_fence_;
+  event.set_key("k");
+  event.set_kind("step");
+  event.set_payload_json("{");
+  EXPECT_THAT(refusal(client_->RecordEvent(event).status()), HasSubstr("payload_json"));
+  EXPECT_THAT(refusal(client_->LeaseGroups(LeaseRequest(0)).status()), HasSubstr("max_groups"));
+  RegisterOverRpc();
+  const auto leases = client_->LeaseGroups(LeaseRequest(1));
+  v1::CompleteGroupRequest completion = Completion(leases->leases(0));
+  completion.mutable_result()->mutable_samples(0)->add_ids(1);
+  EXPECT_THAT(refusal(client_->CompleteGroup(completion).status()), HasSubstr("one logprob an id"));
+  v1::AbandonGroupRequest abandon;
+  abandon.set_worker_id("w");
+  abandon.set_lease_id(leases->leases(0).lease_id());
+  abandon.set_reason("tired");
+  EXPECT_THAT(refusal(client_->AbandonGroup(abandon).status()), HasSubstr("MODEL_TIMEOUT"));
+}
+
+TEST(Translation, ALostGroupHasEverySampleFailed) {
+  const auto message = ToProto(CoordinatorCore::Fetched{
+      .groups = {{.index = 4, .num_samples = 3, .lost_reason = "INFRA_LOST"}}, .progress = {1, 1}});
+  ASSERT_TRUE(message.ok());
+  EXPECT_EQ(message->groups(0).index(), 4);
+  ASSERT_EQ(message->groups(0).samples_size(), 3);
+  for (const v1::SampleResult& sample : message->groups(0).samples()) EXPECT_EQ(sample.failure(), "INFRA_LOST");
+}
+
+}  // namespace
+}  // namespace evilmoe
