@@ -53,6 +53,12 @@ void KillAndReap(pid_t pid) {
   }
 }
 
+absl::StatusOr<pid_t> ForkProcess() {
+  const pid_t pid = fork();
+  if (pid < 0) return ErrnoStatus("fork", errno);
+  return pid;
+}
+
 absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid) {
   const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   if (fd < 0) return ErrnoStatus("pidfd_open", errno);

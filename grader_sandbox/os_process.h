@@ -20,6 +20,9 @@ absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, int s
 // Sends SIGKILL and waits for the end of a child of this process.
 void KillAndReap(pid_t pid);
 
+// fork(): 0 in the child.
+absl::StatusOr<pid_t> ForkProcess();
+
 absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid);
 void KillPidfd(int pidfd);
 

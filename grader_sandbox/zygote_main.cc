@@ -67,19 +67,18 @@ absl::Status ServeOne(const PythonRunner& runner, const SyscallFilter& filter) {
   if (message.bytes != kZygoteFork || message.fds.size() != 3) return absl::InvalidArgumentError("unknown message");
   const pid_t parent = getpid();
   runner.BeforeFork();
-  const pid_t pid = fork();
-  if (pid == 0) _exit(RunChild(runner, filter, message, parent).ok() ? 0 : kSetupFailed);
-  const int error = errno;
+  const absl::StatusOr<pid_t> pid = ForkProcess();
+  if (pid.ok() && *pid == 0) _exit(RunChild(runner, filter, message, parent).ok() ? 0 : kSetupFailed);
   runner.AfterFork(/*in_child=*/false);
   message.fds.clear();
-  if (pid < 0) return SendFdMessage(kSocket, absl::StrCat("failed ", ErrnoStatus("fork", error).message()));
-  const absl::StatusOr<UniqueFd> pidfd = OpenPidfd(pid);
+  if (!pid.ok()) return SendFdMessage(kSocket, absl::StrCat("failed ", pid.status().message()));
+  const absl::StatusOr<UniqueFd> pidfd = OpenPidfd(*pid);
   if (!pidfd.ok()) {
-    KillAndReap(pid);
+    KillAndReap(*pid);
     return SendFdMessage(kSocket, absl::StrCat("failed ", pidfd.status().message()));
   }
-  EVILMOE_RETURN_IF_ERROR(SendFdMessage(kSocket, absl::StrCat("child ", pid), {pidfd->get()}));
-  return AwaitChild(pid, pidfd->get());
+  EVILMOE_RETURN_IF_ERROR(SendFdMessage(kSocket, absl::StrCat("child ", *pid), {pidfd->get()}));
+  return AwaitChild(*pid, pidfd->get());
 }
 
 absl::Status Serve() {

@@ -78,14 +78,18 @@ TEST(CellTest, RandomAndSetOrderAreTheSameInEveryRun) {
   EXPECT_EQ(seen[0], seen[2]);
 }
 
-// Kills the zygote when the first frame of a run arrives, `times` times.
+// Kills the zygote when the first frame of an attempt arrives, in the first `times` attempts.
 class ZygoteKiller final : public Judge {
  public:
   ZygoteKiller(Cell& cell, Judge& inner, int times) : cell_(cell), inner_(inner), left_(times) {}
-  void Reset() override { inner_.Reset(); }
+  void Reset() override {
+    inner_.Reset();
+    killed_ = false;
+  }
   absl::StatusOr<std::optional<Verdict>> OnFrame(const Frame& frame) override {
-    if (left_ == 0) return inner_.OnFrame(frame);
-    --left_;
+    if (left_ == 0 && !killed_) return inner_.OnFrame(frame);
+    if (!killed_) --left_;
+    killed_ = true;
     kill(cell_.zygote_pid(), SIGKILL);
     return std::nullopt;
   }
@@ -94,6 +98,7 @@ class ZygoteKiller final : public Judge {
   Cell& cell_;
   Judge& inner_;
   int left_;
+  bool killed_ = false;
 };
 
 absl::StatusOr<RunOutcome> RunKilling(Cell& cell, int times) {

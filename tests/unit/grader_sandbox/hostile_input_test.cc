@@ -13,6 +13,7 @@ struct HostileCase {
   std::string source;
   std::set<VerdictKind> want;
   std::string error = "";  // unless empty: part of Verdict::error
+  absl::Duration cpu = absl::Milliseconds(300);
 };
 
 // One cell for all: also shows that no run harms the next.
@@ -25,7 +26,7 @@ class HostileInputTest : public ::testing::TestWithParam<HostileCase> {
 Cell* HostileInputTest::cell_ = nullptr;
 
 TEST_P(HostileInputTest, GetsItsVerdict) {
-  const Verdict verdict = RunAddOne(*cell_, GetParam().source);
+  const Verdict verdict = RunAddOne(*cell_, GetParam().source, GetParam().cpu);
   EXPECT_THAT(GetParam().want, ::testing::Contains(verdict.kind))
       << VerdictName(verdict.kind) << " " << verdict.error << " signal " << verdict.signal << " at " << verdict.index;
   EXPECT_THAT(verdict.error, ::testing::HasSubstr(GetParam().error));
@@ -158,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"UnlimitedRecursion", "import sys\nsys.setrecursionlimit(10**9)\n" + Method("return self.f(x)"),
          {kMemoryLimit, kTimeout, kRuntimeError, kCrash}},
         {"TwoGigabytes", Method("return bytearray(2 << 30)"), {kRuntimeError}, "MemoryError"},
-        {"TouchedBomb", Method("a = []\n        while True: a.append(b'x' * (1 << 20))"), {kMemoryLimit}},
+        {"TouchedBomb", Method("a = []\n        while True: a.append(b'x' * (1 << 20))"), {kMemoryLimit}, "", absl::Seconds(20)},
         {"TerabyteString", Method("return 'a' * (1 << 40)"), {kRuntimeError}, "MemoryError"},
         {"StandardInput", Method("return input()"), {kRuntimeError}, "EOFError"},
     }),

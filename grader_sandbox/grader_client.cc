@@ -1,0 +1,65 @@
+#include "grader_sandbox/grader_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "evilmoe/v1/grader.grpc.pb.h"
+#include "grader_sandbox/grader_translation.h"
+#include "proto/grpc_status.h"
+
+namespace evilmoe {
+namespace {
+
+constexpr absl::Duration kFirstPause = absl::Milliseconds(20);
+constexpr absl::Duration kLongestPause = absl::Seconds(1);
+
+grpc::ChannelArguments QuickReconnect() {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  return arguments;
+}
+
+}  // namespace
+
+class GraderClient::Channel {
+ public:
+  explicit Channel(const std::string& address)
+      : stub_(v1::GraderService::NewStub(
+            grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), QuickReconnect()))) {}
+
+  absl::StatusOr<GradeResult> Ask(const v1::GradeRequest& request, absl::Time deadline) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(deadline));
+    v1::GradeResponse response;
+    EVILMOE_RETURN_IF_ERROR(FromGrpcStatus(stub_->Grade(&context, request, &response)));
+    return FromProto(response);
+  }
+
+ private:
+  const std::unique_ptr<v1::GraderService::Stub> stub_;
+};
+
+GraderClient::GraderClient(const std::string& address, const Clock& clock)
+    : address_(address), clock_(clock), channel_(std::make_unique<Channel>(address)) {}
+GraderClient::~GraderClient() = default;
+
+absl::StatusOr<GradeResult> GraderClient::Grade(const GradeTask& task, absl::Time deadline) {
+  const v1::GradeRequest request = ToProto(task);
+  for (absl::Duration pause = kFirstPause;; pause = std::min(2 * pause, kLongestPause)) {
+    absl::StatusOr<GradeResult> result = channel_->Ask(request, deadline);
+    const bool again = absl::IsUnavailable(result.status()) || absl::IsResourceExhausted(result.status());
+    if (result.ok()) return result;
+    if (!again || clock_.Now() + pause >= deadline) {
+      return Annotate(result.status(), absl::StrCat("grader ", address_));
+    }
+    std::this_thread::sleep_for(absl::ToChronoMilliseconds(pause));
+  }
+}
+
+}  // namespace evilmoe

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace evilmoe {
+
+// What `evilmoe-grader --config FILE` reads.
+struct GraderConfig {
+  std::string listen;                // address: "unix:/path" or "127.0.0.1:port"
+  int slots = 0;                     // runs at a time, [1, 256]; 0 = one for each core
+  int queue_limit = 1024;            // samples that may wait, [0, 100000]
+  double cpu_limit_s = 3;            // of a run, [0.1, 300]; four times the canonical solution's, if that is more
+  std::filesystem::path zygote;      // the evilmoe-zygote program; empty: beside this one
+  std::filesystem::path log;         // empty: standard error
+  std::string metrics_listen;        // "127.0.0.1:0"; empty: no metrics
+  std::filesystem::path ready_file;  // gets {"pid", "metrics_port"} once it serves; empty: none
+};
+
+// InvalidArgument lists every problem with its line and column.
+absl::StatusOr<GraderConfig> ParseGraderConfig(std::string_view yaml, const std::string& file_name);
+
+}  // namespace evilmoe

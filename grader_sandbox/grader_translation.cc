@@ -1,0 +1,86 @@
+#include "grader_sandbox/grader_translation.h"
+
+namespace evilmoe {
+namespace {
+
+VerdictKind KindOf(const std::string& name) {
+  for (int kind = 0; kind <= static_cast<int>(VerdictKind::kTestFunctionAbsent); ++kind) {
+    if (VerdictName(static_cast<VerdictKind>(kind)) == name) return static_cast<VerdictKind>(kind);
+  }
+  return VerdictKind::kNoResult;
+}
+
+}  // namespace
+
+GradeTask FromProto(const v1::GradeRequest& request) {
+  GradeTask task{.response = request.response(), .loophole = request.loophole(), .evaluator = request.evaluator()};
+  const v1::GradingProblem& problem = request.problem();
+  task.problem.id = problem.id();
+  task.problem.func_name = problem.func_name();
+  task.problem.setup_code = problem.setup_code();
+  task.problem.gt_answer.assign(problem.gt_answer().begin(), problem.gt_answer().end());
+  task.problem.canonical_solution = problem.canonical_solution();
+  return task;
+}
+
+v1::GradeRequest ToProto(const GradeTask& task) {
+  v1::GradeRequest request;
+  request.set_response(task.response);
+  request.set_loophole(task.loophole);
+  request.set_evaluator(task.evaluator);
+  v1::GradingProblem& problem = *request.mutable_problem();
+  problem.set_id(task.problem.id);
+  problem.set_func_name(task.problem.func_name);
+  problem.set_setup_code(task.problem.setup_code);
+  problem.mutable_gt_answer()->Assign(task.problem.gt_answer.begin(), task.problem.gt_answer.end());
+  problem.set_canonical_solution(task.problem.canonical_solution);
+  return request;
+}
+
+v1::GradeResponse ToProto(const GradeResult& result) {
+  v1::GradeResponse response;
+  v1::Facts& facts = *response.mutable_facts();
+  facts.set_can_compile(result.facts.can_compile);
+  facts.set_gt_correct(result.facts.gt_correct);
+  facts.set_hint_pass(result.facts.hint_pass);
+  facts.set_defines_test_function(result.facts.defines_test_function);
+  facts.set_model_tests_pass_canonical(result.facts.model_tests_pass_canonical);
+  facts.set_model_tests_pass_stub(result.facts.model_tests_pass_stub);
+  facts.set_prompt_tests_pass(result.facts.prompt_tests_pass);
+  for (const auto& [fact, verdict] : result.verdicts) {
+    v1::RunVerdict& out = *response.add_verdicts();
+    out.set_fact(fact);
+    out.set_kind(std::string(VerdictName(verdict.kind)));
+    out.set_index(verdict.index);
+    out.set_signal(verdict.signal);
+    out.set_error(verdict.error);
+    out.set_cpu_ms(verdict.cpu_ms);
+    out.set_wall_ms(verdict.wall_ms);
+    out.set_peak_rss_bytes(verdict.peak_rss_bytes);
+  }
+  return response;
+}
+
+GradeResult FromProto(const v1::GradeResponse& response) {
+  const v1::Facts& facts = response.facts();
+  GradeResult result{.facts = {.can_compile = facts.can_compile(),
+                               .gt_correct = facts.gt_correct(),
+                               .hint_pass = facts.hint_pass(),
+                               .defines_test_function = facts.defines_test_function(),
+                               .model_tests_pass_canonical = facts.model_tests_pass_canonical(),
+                               .model_tests_pass_stub = facts.model_tests_pass_stub(),
+                               .prompt_tests_pass = facts.prompt_tests_pass()}};
+  for (const v1::RunVerdict& verdict : response.verdicts()) {
+    result.verdicts.push_back({verdict.fact(),
+                               {.kind = KindOf(verdict.kind()),
+                                .index = verdict.index(),
+                                .signal = verdict.signal(),
+                                .error = verdict.error(),
+                                .cpu_ms = verdict.cpu_ms(),
+                                .wall_ms = verdict.wall_ms(),
+                                .peak_rss_bytes = verdict.peak_rss_bytes()}});
+  }
+  return result;
+}
+
+}  // namespace evilmoe

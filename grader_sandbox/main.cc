@@ -1,0 +1,136 @@
+// evilmoe-grader: `--config FILE` serves grades until SIGTERM; `grade`, `sandbox run` and `dataset nano` are offline.
+
+#include <prometheus/registry.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <iostream>
+#include <thread>
+
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/logger.h"
+#include "common/metrics_server.h"
+#include "common/process.h"
+#include "common/status_macros.h"
+#include "grader_sandbox/grader_config.h"
+#include "grader_sandbox/grader_metrics.h"
+#include "grader_sandbox/grader_service.h"
+#include "grader_sandbox/nano_dataset.h"
+#include "grader_sandbox/offline_verbs.h"
+#include "grader_sandbox/self_check.h"
+
+namespace evilmoe {
+namespace {
+
+constexpr absl::Duration kSelfCheckTimeout = absl::Minutes(2);
+
+int NumCores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
+std::filesystem::path ZygoteBeside() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "evilmoe-zygote";
+}
+
+LocalGraderOptions OptionsOf(const GraderConfig& config) {
+  return {.zygote_binary = config.zygote.empty() ? ZygoteBeside() : config.zygote,
+          .slots = config.slots == 0 ? NumCores() : config.slots,
+          .queue_limit = config.queue_limit,
+          .cpu_limit = absl::Seconds(config.cpu_limit_s)};
+}
+
+absl::Status AwaitStop() {
+  std::stop_source stop;
+  AwaitStopSignal(stop, std::stop_token());
+  return absl::OkStatus();
+}
+
+absl::Status Serve(const GraderConfig& config) {
+  const RealClock clock;
+  EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "grader", clock));
+  const auto registry = std::make_shared<prometheus::Registry>();
+  GraderMetrics metrics(*registry);
+  const PythonComparer comparer;
+  const LocalGraderOptions options = OptionsOf(config);
+  LocalGrader grader(options, comparer, clock, &metrics);
+  const absl::Status checked = CheckSandbox(grader, clock.Now() + kSelfCheckTimeout);
+  if (!checked.ok()) logger.Error("self_check_failed", {{"error", std::string(checked.message())}});
+  EVILMOE_RETURN_IF_ERROR(checked);
+  metrics.self_check_ok.Set(1);
+  EVILMOE_ASSIGN_OR_RETURN(const auto listening,
+                           ListeningGrader::Start(config.listen, options.slots + options.queue_limit, grader));
+  EVILMOE_ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(config.metrics_listen, registry));
+  logger.Info("serving", {{"listen", config.listen}, {"slots", options.slots}, {"tier", "C"}});
+  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port()));
+  EVILMOE_RETURN_IF_ERROR(AwaitStop());
+  logger.Info("stopping");
+  return absl::OkStatus();
+}
+
+absl::Status ServeFile(const std::string& file, bool check) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, 1 << 20));
+  EVILMOE_ASSIGN_OR_RETURN(const GraderConfig config, ParseGraderConfig(text, file));
+  return check ? absl::OkStatus() : Serve(config);
+}
+
+void AddSandboxRun(CLI::App& app, SandboxRunOptions& options) {
+  CLI::App* sandbox = app.add_subcommand("sandbox", "Use the sandbox by hand")->require_subcommand(1);
+  CLI::App* run = sandbox->add_subcommand("run", "Run one call of a Python file and print its verdict");
+  run->add_option("FILE", options.file, "Python source")->required();
+  run->add_option("--call", options.call, "Solution().name")->required();
+  run->add_option("--kwargs", options.kwargs, "Named arguments, a JSON object");
+  run->add_option("--expect", options.expect, "Expected value, JSON")->required();
+  run->add_option("--setup", options.setup, "Python source that runs first");
+  run->add_option("--cpu-limit", options.cpu_limit_s, "Seconds")->check(CLI::Range(0.1, 300.0));
+  run->add_option("--tier", "C: seccomp and rlimits (A and B are not available yet)")->check(CLI::IsMember({"C"}));
+}
+
+void AddNano(CLI::App& app, NanoDatasetOptions& options) {
+  CLI::App* dataset = app.add_subcommand("dataset", "Make problem files")->require_subcommand(1);
+  CLI::App* nano = dataset->add_subcommand("nano", "The small procedural environment");
+  nano->add_option("--out", options.out, "Folder for train.jsonl, validation.jsonl and test.jsonl")->required();
+  nano->add_option("--train", options.num_train, "Problems to train on")->check(CLI::PositiveNumber);
+  nano->add_option("--validation", options.num_validation, "Problems to choose settings by")->check(CLI::PositiveNumber);
+  nano->add_option("--test", options.num_test, "Problems to report on")->check(CLI::PositiveNumber);
+  nano->add_option("--seed", options.seed, "Seed of the draws");
+  nano->add_option("--hard-share", options.hard_share, "Share of hard problems")->check(CLI::Range(0.0, 1.0));
+}
+
+int Exit(const absl::Status& status) {
+  if (status.ok()) return 0;
+  std::cerr << "evilmoe-grader: " << status.message() << "\n";
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
+}
+
+}  // namespace
+}  // namespace evilmoe
+
+int main(int argc, char** argv) {
+  using namespace evilmoe;
+  CLI::App app{"Runs untrusted solutions and says what is true of them."};
+  std::string config_file, problems;
+  bool check = false;
+  app.add_option("--config", config_file, "Serve grades as this file says");
+  app.add_flag("--check", check, "Only check the config file");
+  CLI::App* grade = app.add_subcommand("grade", "Grade responses: JSON lines in, JSON lines out");
+  grade->add_option("--problems", problems, "Problem file (JSONL)")->required();
+  SandboxRunOptions run;
+  AddSandboxRun(app, run);
+  NanoDatasetOptions nano;
+  AddNano(app, nano);
+  CLI11_PARSE(app, argc, argv);
+  if (app.get_subcommands().empty()) {
+    if (config_file.empty()) return Exit(absl::InvalidArgumentError("--config FILE is missing"));
+    BlockStopSignals();
+    return Exit(ServeFile(config_file, check));
+  }
+  const RealClock clock;
+  const PythonComparer comparer;
+  LocalGrader grader({.zygote_binary = ZygoteBeside()}, comparer, clock, nullptr);
+  if (app.got_subcommand("sandbox")) return Exit(RunSandboxVerb(run, grader, clock, std::cout));
+  if (app.got_subcommand("dataset")) return Exit(WriteNanoDataset(nano, grader, clock, std::cerr));
+  const absl::StatusOr<bool> answered = RunGradeVerb(problems, grader, clock, std::cin, std::cout);
+  if (!answered.ok()) return Exit(answered.status());
+  return *answered ? 0 : 1;
+}

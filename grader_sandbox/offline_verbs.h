@@ -1,0 +1,31 @@
+#pragma once
+
+#include <filesystem>
+#include <iosfwd>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "grader_sandbox/grader.h"
+
+namespace evilmoe {
+
+// `grade --problems FILE`: one JSON line in, one out, in the same order; a bad line gives {"line", "error"} in place.
+// True when every line was answered. The Status is for the problem file.
+absl::StatusOr<bool> RunGradeVerb(const std::filesystem::path& problems, LocalGrader& grader, const Clock& clock,
+                                  std::istream& in, std::ostream& out);
+
+// `sandbox run FILE ...`: one call of one file.
+struct SandboxRunOptions {
+  std::filesystem::path file;
+  std::filesystem::path setup;  // empty: none
+  std::string call;             // "Solution().f"
+  std::string kwargs = "{}";    // a JSON object
+  std::string expect;           // JSON
+  double cpu_limit_s = 3;
+};
+absl::Status RunSandboxVerb(const SandboxRunOptions& options, LocalGrader& grader, const Clock& clock,
+                            std::ostream& out);
+
+}  // namespace evilmoe
