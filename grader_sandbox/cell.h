@@ -22,6 +22,7 @@ struct RunLimits {
   int64_t address_space_bytes = int64_t{1} << 30;
   int64_t rss_bytes = int64_t{512} << 20;   // judged by the peak, after the run
   size_t source_bytes = size_t{256} << 10;
+  size_t value_bytes = size_t{1} << 20;     // of one frame
   size_t result_bytes = size_t{4} << 20;    // of all frames
   size_t output_bytes = size_t{4} << 20;    // standard output and error together; more ends the run
   size_t kept_output_bytes = size_t{64} << 10;

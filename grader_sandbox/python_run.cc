@@ -16,7 +16,7 @@
 namespace evilmoe {
 namespace {
 
-constexpr size_t kMaxValueBytes = size_t{4} << 20;
+constexpr size_t kMaxValueBytes = (size_t{1} << 20) - 64;  // RunLimits::value_bytes less a frame's header
 
 struct DropReference {
   void operator()(PyObject* object) const { Py_XDECREF(object); }

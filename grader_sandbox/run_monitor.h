@@ -24,7 +24,7 @@ class RunMonitor {
   };
   // All references must outlive it.
   RunMonitor(Zygote& zygote, Pipes pipes, const RunLimits& limits, Judge& judge)
-      : zygote_(zygote), pipes_(std::move(pipes)), limits_(limits), judge_(judge), frames_(limits.result_bytes) {}
+      : zygote_(zygote), pipes_(std::move(pipes)), limits_(limits), judge_(judge), frames_(limits.value_bytes) {}
 
   // Unavailable: the zygote was lost, its state is unknown, the run has no verdict.
   absl::StatusOr<RunOutcome> Watch(const std::string& request, const Interrupt& interrupt);

@@ -107,7 +107,11 @@ bool PythonEqual(const Value& a, const Value& b) {
 
 size_t PythonHash(const Value& value) {
   if (const std::optional<PyInt> number = AsInt(value)) return HashInt(*number);
-  if (const double* number = value.As<double>()) return absl::HashOf(*number);
+  // What equals nothing, not even itself, hashes by where it stands: a hostile set of a million nans must not collide.
+  if (value.As<PyOpaque>() != nullptr) return absl::HashOf(&value);
+  if (const double* number = value.As<double>()) {
+    return std::isnan(*number) ? absl::HashOf(&value) : absl::HashOf(*number);
+  }
   if (const PyStr* text = value.As<PyStr>()) return absl::HashOf(text->utf8);
   if (const PyBytes* bytes = value.As<PyBytes>()) return absl::HashOf(bytes->bytes, 'b');
   if (const PyTuple* tuple = value.As<PyTuple>()) {

@@ -52,7 +52,8 @@ class Value {
 // Python's ==. Numbers compare by exact value across bool, int and float; nan equals nothing; a list is never a tuple.
 bool PythonEqual(const Value& a, const Value& b);
 
-// Equal values have equal hashes; seeded per process, so a hostile solution cannot choose collisions.
+// Equal values have equal hashes; seeded per process, so a hostile solution cannot choose collisions. A copy of a value
+// that equals nothing may have another hash.
 size_t PythonHash(const Value& value);
 
 // False for list, set, dict and what contains them: those cannot be keys or members of a set.
