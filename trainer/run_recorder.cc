@@ -47,10 +47,6 @@ absl::Status RunRecorder::Step(const nlohmann::ordered_json& metrics) {
   return AppendLine(directory_ / "metrics.jsonl", Line(metrics));
 }
 
-absl::Status RunRecorder::Event(const nlohmann::ordered_json& event) {
-  return AppendLine(directory_ / "events.jsonl", Line(event));
-}
-
 absl::Status RunRecorder::Rollouts(int64_t step, const std::vector<nlohmann::ordered_json>& samples) {
   EVILMOE_RETURN_IF_ERROR(MakeFolder(directory_ / "rollouts"));
   std::string text;

@@ -10,7 +10,7 @@
 
 namespace evilmoe {
 
-// The plain files of a run directory, which hold everything a person may want without us: metrics.jsonl, events.jsonl,
+// The plain files of a run directory, which hold everything a person may want without us: metrics.jsonl,
 // rollouts/step-N.jsonl.zst, eval/. Not thread-safe.
 class RunRecorder {
  public:
@@ -20,8 +20,6 @@ class RunRecorder {
   absl::Status RewindTo(int64_t step);
   // One line of metrics.jsonl; `metrics` has the field "step".
   absl::Status Step(const nlohmann::ordered_json& metrics);
-  // One line of events.jsonl.
-  absl::Status Event(const nlohmann::ordered_json& event);
   // rollouts/step-N.jsonl.zst, one line a sample.
   absl::Status Rollouts(int64_t step, const std::vector<nlohmann::ordered_json>& samples);
   // eval/NAME.json.

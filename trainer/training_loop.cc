@@ -152,7 +152,6 @@ absl::Status TrainingLoop::Ablate(int64_t step, const std::vector<Problem>& prob
   };
   EVILMOE_ASSIGN_OR_RETURN(const nlohmann::ordered_json table, ablation.Run(key, step, rollouts_, report));
   EVILMOE_RETURN_IF_ERROR(recorder_.Evaluation("ablation", table));
-  EVILMOE_RETURN_IF_ERROR(recorder_.Event({{"kind", "ablation"}, {"key", key}, {"table", table}}));
   logger_.Info("ablation", {{"final_line", table["final_line"]}});
   return progress_.Record(absl::StrCat("ablation/", key), "ablation", table, step);
 }

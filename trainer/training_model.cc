@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
-#include "common/file.h"
 #include "common/status_macros.h"
 #include "environment/pairs.h"
 #include "policy/chat_template.h"
@@ -32,11 +31,10 @@ absl::StatusOr<std::vector<int32_t>> SideIds(const std::string& text, const Toke
   return ids;
 }
 
-absl::StatusOr<std::vector<PairIds>> LoadPairs(const RunConfig& config, const Tokenizer& tokenizer) {
+absl::StatusOr<std::vector<PairIds>> TokenisePairs(const RunConfig& config, const Tokenizer& tokenizer) {
   std::vector<PairIds> out;
   if (config.routing.mode != "learned") return out;
-  EVILMOE_ASSIGN_OR_RETURN(const std::string text, ReadFile(config.pairs, size_t{1} << 24));
-  EVILMOE_ASSIGN_OR_RETURN(const std::vector<ContrastivePair> pairs, ParsePairs(text, config.pairs.string()));
+  EVILMOE_ASSIGN_OR_RETURN(const std::vector<ContrastivePair> pairs, LoadPairs(config.pairs));
   const std::optional<int32_t> end_of_turn = tokenizer.IdOf("<|im_end|>");
   if (!end_of_turn) return absl::InvalidArgumentError("tokenizer: no token <|im_end|>");
   for (const ContrastivePair& pair : pairs) {
@@ -87,7 +85,7 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConf
                                                    base.config.vocab_size));
   }
   EVILMOE_ASSIGN_OR_RETURN(Lora2r adapter, Lora2r::Init(base.config, AdapterOptions(config)));
-  EVILMOE_ASSIGN_OR_RETURN(std::vector<PairIds> pairs, LoadPairs(config, tokenizer));
+  EVILMOE_ASSIGN_OR_RETURN(std::vector<PairIds> pairs, TokenisePairs(config, tokenizer));
   std::unique_ptr<TrainingModel> model(new TrainingModel(config, std::move(tokenizer), std::move(base),
                                                          std::move(adapter), std::move(pairs), threads));
   EVILMOE_RETURN_IF_ERROR(model->SeedRouter());

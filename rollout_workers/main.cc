@@ -1,0 +1,101 @@
+// evilmoe-rollout: `--config FILE` samples for a coordinator until SIGTERM; `score` and `generate` are offline verbs.
+
+#include <prometheus/registry.h>
+
+#include <ATen/Parallel.h>
+
+#include <iostream>
+#include <thread>
+
+#include "CLI/CLI.hpp"
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/logger.h"
+#include "common/metrics_server.h"
+#include "common/process.h"
+#include "common/status_macros.h"
+#include "proto/coordinator_client.h"
+#include "rollout_workers/offline_verbs.h"
+#include "rollout_workers/rollout_config.h"
+#include "rollout_workers/sample_grader_client.h"
+#include "rollout_workers/worker_client.h"
+
+namespace evilmoe {
+namespace {
+
+absl::Status Serve(const RolloutWorkerConfig& config) {
+  std::stop_source stop;
+  const std::jthread signals([&](const std::stop_token& cancel) { AwaitStopSignal(stop, cancel); });
+  at::set_num_threads(config.threads);
+  const RealClock clock;
+  EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "rollout", clock));
+  const auto registry = std::make_shared<prometheus::Registry>();
+  EVILMOE_ASSIGN_OR_RETURN(const auto server, MetricsServer::Start(config.metrics_listen, registry));
+  RolloutMetrics metrics(*registry);
+  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, server->port()));
+  CoordinatorClient coordinator({.address = config.coordinator});
+  SampleGraderClient grader(config.grader);
+  RolloutWorker worker(config, coordinator, grader, metrics, clock, logger);
+  const absl::Status done = worker.Run(stop.get_token());
+  if (!done.ok()) logger.Error("worker_failed", {{"error", std::string(done.message())}});
+  return done;
+}
+
+absl::Status ServeFile(const std::string& file, bool check) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, 1 << 20));
+  EVILMOE_ASSIGN_OR_RETURN(const RolloutWorkerConfig config, ParseRolloutWorkerConfig(text, file));
+  return check ? absl::OkStatus() : Serve(config);
+}
+
+void AddPolicyOptions(CLI::App* verb, PolicySource& source, std::string& dtype) {
+  verb->add_option("--model", source.model, "Folder with config.json, tokenizer.json and *.safetensors")->required();
+  verb->add_option("--adapter", source.adapter, "Adapter file (checkpoints/step-N/adapter.safetensors)");
+  verb->add_option("--w", source.w, "How much of the quarantine acts: 0 off, 1 on")->check(CLI::Range(0.0, 1.0));
+  verb->add_option("--threads", source.threads, "Threads of LibTorch")->check(CLI::Range(1, 256));
+  verb->add_option("--dtype", dtype, "float32")->check(CLI::IsMember({"float32"}));
+  verb->add_option("--scope", "completion: w acts from the last prompt token on; all: everywhere")
+      ->check(CLI::IsMember({"completion", "all"}))
+      ->each([&source](const std::string& scope) { source.scope_all = scope == "all"; });
+}
+
+void AddGenerateOptions(CLI::App* verb, GenerateOptions& options) {
+  options.sampling.max_tokens = 256;
+  verb->add_option("--seed", options.seed, "Seed of the draws");
+  verb->add_option("--max-tokens", options.sampling.max_tokens, "Tokens a sample, at most")->check(CLI::Range(1, 1 << 20));
+  verb->add_option("--temperature", options.sampling.temperature, "> 0")->check(CLI::Range(1e-6, 1e6));
+  verb->add_option("--top-p", options.sampling.top_p, "(0, 1]")->check(CLI::Range(1e-9, 1.0));
+  verb->add_option("--top-k", options.sampling.top_k, "0 = off")->check(CLI::Range(0, 1 << 30));
+  verb->add_option("--n", options.num_samples, "Samples a line")->check(CLI::Range(1, 1 << 20));
+  verb->add_option("--batch", options.batch, "Samples at a time")->check(CLI::Range(1, 4096));
+  verb->add_flag("--thinking", options.thinking, "Leave room for the model's own <think> block");
+  verb->add_flag("--ignore-eos", options.ignore_eos, "Go on to --max-tokens whatever is drawn");
+}
+
+}  // namespace
+}  // namespace evilmoe
+
+int main(int argc, char** argv) {
+  CLI::App app{"Samples a shared Qwen3 policy."};
+  std::string config_file, dtype = "float32";
+  bool check = false;
+  app.add_option("--config", config_file, "Serve the coordinator that this file names");
+  app.add_flag("--check", check, "Only check the config file");
+  evilmoe::PolicySource source;
+  evilmoe::GenerateOptions generate_options;
+  CLI::App* score = app.add_subcommand("score", "Log-probabilities of given tokens: JSON lines in, JSON lines out");
+  CLI::App* generate = app.add_subcommand("generate", "Samples completions: JSON lines in, JSON lines out");
+  for (CLI::App* verb : {score, generate}) evilmoe::AddPolicyOptions(verb, source, dtype);
+  evilmoe::AddGenerateOptions(generate, generate_options);
+  CLI11_PARSE(app, argc, argv);
+  if (*score) return evilmoe::RunScore(source, std::cin, std::cout, std::cerr);
+  if (*generate) return evilmoe::RunGenerate(source, generate_options, std::cin, std::cout, std::cerr);
+  if (config_file.empty()) {
+    std::cerr << "evilmoe-rollout: --config FILE is missing\n";
+    return 2;
+  }
+  evilmoe::BlockStopSignals();
+  const absl::Status served = evilmoe::ServeFile(config_file, check);
+  if (served.ok()) return 0;
+  std::cerr << "evilmoe-rollout: " << served.message() << "\n";
+  return absl::IsInvalidArgument(served) || absl::IsNotFound(served) ? 2 : 1;
+}

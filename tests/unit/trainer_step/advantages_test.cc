@@ -1,0 +1,52 @@
+#include "trainer/advantages.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace evilmoe {
+namespace {
+
+using ::testing::DoubleNear;
+using ::testing::Pointwise;
+
+struct AdvantageCase {
+  const char* name;
+  std::vector<std::optional<double>> rewards;
+  AdvantageKind kind;
+  std::vector<double> want;
+  std::vector<bool> want_masked;
+  bool want_zero_variance;
+};
+class AdvantagesTest : public ::testing::TestWithParam<AdvantageCase> {};
+
+TEST_P(AdvantagesTest, Compute) {
+  const auto got = ComputeAdvantages(GetParam().rewards, GetParam().kind);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_THAT(got->values, Pointwise(DoubleNear(1e-4), GetParam().want));
+  EXPECT_EQ(got->masked, GetParam().want_masked);
+  EXPECT_EQ(got->zero_variance, GetParam().want_zero_variance);
+}
+
+constexpr auto kNormalised = AdvantageKind::kGroupNormalised;
+INSTANTIATE_TEST_SUITE_P(
+    Cases, AdvantagesTest,
+    ::testing::ValuesIn(std::vector<AdvantageCase>{
+        // torch: (r − r.mean()) / (r.std() + 1e-4) with r = [3.5, 0.5, 0.5, 0.5]: std 1.5
+        {"Normalised", {3.5, 0.5, 0.5, 0.5}, kNormalised, {1.4999, -0.49997, -0.49997, -0.49997}, {false, false, false, false}, false},
+        {"Centred", {3.5, 0.5}, AdvantageKind::kMeanCentred, {1.5, -1.5}, {false, false}, false},
+        {"EqualRewardsGiveZeros", {0.5, 0.5, 0.5}, kNormalised, {0, 0, 0}, {false, false, false}, true},
+        {"ALostSampleIsNoZero", {3.5, std::nullopt, 0.5}, kNormalised, {0.70707, 0, -0.70707}, {false, true, false}, false},
+        {"OneLeftMasksTheGroup", {3.5, std::nullopt}, kNormalised, {0, 0}, {true, true}, false},
+        {"NoneLeft", {std::nullopt, std::nullopt}, kNormalised, {0, 0}, {true, true}, false},
+    }),
+    [](const auto& c) { return c.param.name; });
+
+TEST(AdvantagesTest, RefusesARewardThatIsNotFinite) {
+  const auto got = ComputeAdvantages({std::numeric_limits<double>::quiet_NaN(), 1.0}, kNormalised);
+  EXPECT_EQ(got.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace evilmoe
