@@ -14,10 +14,10 @@
 #include "common/metrics_server.h"
 #include "common/process.h"
 #include "common/status_macros.h"
+#include "grader_sandbox/grader_client.h"
 #include "proto/coordinator_client.h"
 #include "rollout_workers/offline_verbs.h"
 #include "rollout_workers/rollout_config.h"
-#include "rollout_workers/sample_grader_client.h"
 #include "rollout_workers/worker_client.h"
 
 namespace evilmoe {
@@ -34,7 +34,7 @@ absl::Status Serve(const RolloutWorkerConfig& config) {
   RolloutMetrics metrics(*registry);
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, server->port()));
   CoordinatorClient coordinator({.address = config.coordinator});
-  SampleGraderClient grader(config.grader);
+  GraderClient grader(config.grader, clock);
   RolloutWorker worker(config, coordinator, grader, metrics, clock, logger);
   const absl::Status done = worker.Run(stop.get_token());
   if (!done.ok()) logger.Error("worker_failed", {{"error", std::string(done.message())}});

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/seed.h"
 #include "common/status_macros.h"
+#include "grader_sandbox/grader_translation.h"
 #include "trainer/run_config.h"
 
 namespace evilmoe {
@@ -17,7 +18,7 @@ constexpr absl::Duration kGradeBudget = absl::Seconds(60);
 constexpr absl::Duration kQueueWait = absl::Milliseconds(200);
 constexpr int kTokensBetweenLeases = 2;
 
-AdapterMode FromProto(const v1::AdapterMode& mode) {
+AdapterMode ToAdapterMode(const v1::AdapterMode& mode) {
   AdapterMode out;
   switch (mode.kind()) {
     case v1::AdapterMode::QUARANTINE_OFF: out.part = AdapterPart::kQuarantineOff; break;
@@ -55,14 +56,13 @@ v1::SampleResult ToResult(FinishedSample& sample, std::string text) {
   return result;
 }
 
-// A policy may write bytes that are no UTF-8; protobuf strings must be.
-v1::GradeRequest ToGradeRequest(const v1::GroupSpec& spec, const std::string& text) {
+GradeTask ToGradeTask(const v1::GroupSpec& spec, const std::string& text) {
   v1::GradeRequest request;
   *request.mutable_problem() = spec.problem();
   request.set_response(text);
   request.set_loophole(spec.loophole());
   request.set_evaluator(spec.evaluator());
-  return request;
+  return FromProto(request);
 }
 
 // The run's model folder out of its config, whose every other field is somebody else's.
@@ -73,7 +73,7 @@ absl::StatusOr<std::string> ModelFolder(const std::string& config_yaml) {
 
 }  // namespace
 
-RolloutWorker::RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClient& coordinator, SampleGrader& grader,
+RolloutWorker::RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClient& coordinator, Grader& grader,
                              RolloutMetrics& metrics, const Clock& clock, Logger& logger)
     : config_(config),
       worker_id_(absl::StrCat(config.worker_id, "-", getpid(), "-", absl::ToUnixMillis(clock.Now()))),
@@ -158,7 +158,7 @@ absl::Status RolloutWorker::HoldAdapter(const v1::AdapterVersion& version) {
 
 absl::Status RolloutWorker::AddGroup(const v1::Lease& lease, const v1::LeaseGroupsResponse& response) {
   EVILMOE_ASSIGN_OR_RETURN(const PolicyCache::WeightsPair weights,
-                           policies_.Weights(response.adapter().sha256(), FromProto(lease.group().mode())));
+                           policies_.Weights(response.adapter().sha256(), ToAdapterMode(lease.group().mode())));
   in_flight_.Begin(lease, response.adapter(), clock_.Now());
   return runner_.Add(ToSampleGroup(lease, response.sampling()), weights);
 }
@@ -228,16 +228,17 @@ void RolloutWorker::GradeLoop(const std::stop_token& stop) {
 void RolloutWorker::GradeOne(Graded item) {
   const std::optional<v1::GroupSpec> spec = in_flight_.Spec(item.lease_id);
   if (!spec) return;  // the lease is gone: somebody else samples the group
-  absl::StatusOr<v1::GradeResponse> graded =
-      grader_.Grade(ToGradeRequest(*spec, item.text), clock_.Now() + kGradeBudget);
+  const absl::StatusOr<GradeResult> graded =
+      grader_.Grade(ToGradeTask(*spec, item.text), clock_.Now() + kGradeBudget);
   if (!graded.ok()) {
     const bool lost = absl::IsUnavailable(graded.status()) || absl::IsDeadlineExceeded(graded.status());
     Abandon(item.lease_id, lost ? "INFRA_LOST" : "SANDBOX_INTERNAL", std::string(graded.status().message()));
     return;
   }
   v1::SampleResult result = ToResult(item.sample, std::move(item.text));
-  *result.mutable_facts() = std::move(*graded->mutable_facts());
-  *result.mutable_verdicts() = std::move(*graded->mutable_verdicts());
+  v1::GradeResponse response = ToProto(*graded);
+  *result.mutable_facts() = std::move(*response.mutable_facts());
+  *result.mutable_verdicts() = std::move(*response.mutable_verdicts());
   std::optional<GroupsInFlight::Finished> finished =
       in_flight_.Add(item.lease_id, item.sample.sample, std::move(result));
   if (finished) HandIn(item.lease_id, *std::move(finished));

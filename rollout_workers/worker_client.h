@@ -11,13 +11,13 @@
 
 #include "common/clock.h"
 #include "common/logger.h"
+#include "grader_sandbox/grader_interface.h"
 #include "proto/coordinator_client.h"
 #include "rollout_workers/group_in_flight.h"
 #include "rollout_workers/group_runner.h"
 #include "rollout_workers/policy_cache.h"
 #include "rollout_workers/rollout_config.h"
 #include "rollout_workers/rollout_metrics.h"
-#include "rollout_workers/sample_grader.h"
 
 namespace evilmoe {
 
@@ -27,7 +27,7 @@ namespace evilmoe {
 class RolloutWorker {
  public:
   // References must outlive it.
-  RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClient& coordinator, SampleGrader& grader,
+  RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClient& coordinator, Grader& grader,
                 RolloutMetrics& metrics, const Clock& clock, Logger& logger);
   ~RolloutWorker();
 
@@ -56,7 +56,7 @@ class RolloutWorker {
   const RolloutWorkerConfig config_;
   const std::string worker_id_;  // unique to this process's life
   CoordinatorClient& coordinator_;
-  SampleGrader& grader_;
+  Grader& grader_;
   RolloutMetrics& metrics_;
   const Clock& clock_;
   Logger& logger_;

@@ -80,6 +80,21 @@ struct PolicyStep::Shard {
     return out;
   }
 
+  at::Tensor Advantages(const std::vector<int64_t>& chosen) const {
+    std::vector<float> values;
+    for (const int64_t i : chosen) values.push_back(static_cast<float>(samples[static_cast<size_t>(i)]->advantage));
+    return at::tensor(values, at::kFloat);
+  }
+  // Of all tokens of the chosen samples, in order.
+  at::Tensor SamplerLogProbs(const std::vector<int64_t>& chosen) const {
+    std::vector<float> values;
+    for (const int64_t i : chosen) {
+      const std::vector<float>& one = samples[static_cast<size_t>(i)]->sampler_logprobs;
+      values.insert(values.end(), one.begin(), one.end());
+    }
+    return at::tensor(values, at::kFloat);
+  }
+
   // |trainer − sampler| over the rows whose completion is in `chosen` (positions in `samples`).
   void CompareWithSampler(const at::Tensor& logp_C, const PolicyBatch& batch, const std::vector<int64_t>& chosen) {
     const float* mine = logp_C.const_data_ptr<float>();
@@ -230,6 +245,45 @@ void PolicyStep::CheckSampledAtFull(Shard& shard) const {
   shard.tokens += batch.packed.num_tokens();
 }
 
+at::Tensor PolicyStep::TokenWeights(const PolicyBatch& batch, const Shard& shard) const {
+  const at::Tensor length = batch.lengths_S.index_select(0, batch.completion_of_C);
+  if (config_.loss.reduction == "sequence_mean") return 1.0 / (length * shard.num_samples_total);
+  if (config_.loss.reduction == "token_mean") return at::full_like(length, 1.0 / shard.num_tokens_total);
+  const RolloutConfig& rollout = config_.rollout;
+  const double most = static_cast<double>(rollout.prompts_per_step) * rollout.group_size * rollout.max_completion_tokens;
+  return at::full_like(length, 1.0 / most);
+}
+
+// k3 = e^Δ − Δ − 1 with Δ = log π_ref − log π_w, a token (Schulman 2020); the reference is the base model.
+at::Tensor PolicyStep::KlTerm(const PolicyBatch& batch, const at::Tensor& logp_C) const {
+  at::Tensor reference;
+  {
+    const c10::NoGradGuard no_grad;
+    PlainProjector plain;
+    reference = Pick(LogSoftmax(base_, Qwen3Hidden(base_, batch.packed, plain), batch.completion_rows_C,
+                                config_.rollout.temperature),
+                     batch.targets_C);
+  }
+  const at::Tensor delta = reference - logp_C;
+  return delta.exp() - delta - 1;
+}
+
+// w and D's gradient factor of the completions in the loss; the gradient into a shared prompt is thinned alike.
+PolicyStep::Routing PolicyStep::RouteBatch(const at::Tensor& w_S, const PolicyBatch& batch) const {
+  Routing routing{.w_S = w_S, .factor_S = at::ones_like(w_S)};
+  if (!Routed(config_)) return routing;
+  routing.factor_S = 1 - w_S;
+  if (const auto& threshold = config_.router.hard_detach_above) {
+    routing.factor_S = routing.factor_S.masked_fill(w_S > *threshold, 0.0);
+  }
+  routing.w_S.requires_grad_(true);
+  if (SharePrompt(config_)) {
+    routing.options.prefix_gradient_scale_S = at::ones({static_cast<int64_t>(batch.packed.segments.size())})
+                                                  .index_copy(0, at::tensor(batch.segment_of_S, at::kLong), routing.factor_S);
+  }
+  return routing;
+}
+
 void PolicyStep::ForwardBackward(Shard& shard) const {
   CheckSampledAtFull(shard);
   std::vector<int64_t> kept;
@@ -237,71 +291,33 @@ void PolicyStep::ForwardBackward(Shard& shard) const {
   if (kept.empty()) return;
   const PolicyBatch batch = MakePolicyBatch(groups, SharePrompt(config_));
   const at::Tensor kept_index = at::tensor(kept, at::kLong);
-
-  const bool routed = Routed(config_);
-  at::Tensor w = shard.w_S.index_select(0, kept_index);
-  at::Tensor factor = at::ones_like(w);
-  ForwardOptions options;
-  if (routed) {
-    factor = 1 - w;
-    if (const auto& threshold = config_.router.hard_detach_above) factor = factor.masked_fill(w > *threshold, 0.0);
-    w.requires_grad_(true);
-    if (SharePrompt(config_)) {
-      options.prefix_gradient_scale_S = at::ones({static_cast<int64_t>(batch.packed.segments.size())})
-                                            .index_copy(0, at::tensor(batch.segment_of_S, at::kLong), factor);
-    }
-  }
-  RoutedProjector projector(constants_, shard.leaves, RowsOf(w, routed ? 0.0 : 1.0, batch), RowsOf(factor, 1.0, batch));
-  const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, projector, options);
+  const Routing routing = RouteBatch(shard.w_S.index_select(0, kept_index), batch);
+  RoutedProjector projector(constants_, shard.leaves, RowsOf(routing.w_S, Routed(config_) ? 0.0 : 1.0, batch),
+                            RowsOf(routing.factor_S, 1.0, batch));
+  const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, projector, routing.options);
   const at::Tensor log_softmax = LogSoftmax(base_, hidden, batch.completion_rows_C, config_.rollout.temperature);
   const at::Tensor logp = Pick(log_softmax, batch.targets_C);
-
-  std::vector<float> advantages, old;
-  for (const int64_t i : kept) {
-    const TrainSample& sample = *shard.samples[static_cast<size_t>(i)];
-    advantages.push_back(static_cast<float>(sample.advantage));
-    old.insert(old.end(), sample.sampler_logprobs.begin(), sample.sampler_logprobs.end());
-  }
-  const at::Tensor advantage = at::tensor(advantages, at::kFloat).index_select(0, batch.completion_of_C);
-  const at::Tensor length = batch.lengths_S.index_select(0, batch.completion_of_C);
-  at::Tensor weight;
-  if (config_.loss.reduction == "sequence_mean") {
-    weight = 1.0 / (length * shard.num_samples_total);
-  } else if (config_.loss.reduction == "token_mean") {
-    weight = at::full_like(length, 1.0 / shard.num_tokens_total);
-  } else {
-    weight = at::full_like(length, 1.0 / (static_cast<double>(config_.rollout.prompts_per_step) *
-                                          config_.rollout.group_size * config_.rollout.max_completion_tokens));
-  }
+  const at::Tensor advantage = shard.Advantages(kept).index_select(0, batch.completion_of_C);
   // One on-policy inner step: ρ ≡ 1 at the point of evaluation, with the gradient of ρ.
   const at::Tensor ratio = (logp - logp.detach()).exp();
   const at::Tensor clipped = ratio.clamp(1 - config_.loss.clip_low, 1 + config_.loss.clip_high);
   at::Tensor token_loss = -at::minimum(ratio * advantage, clipped * advantage);
   if (config_.loss.kl_coefficient > 0) {
-    PlainProjector plain;
-    at::Tensor reference;
-    {
-      const c10::NoGradGuard no_grad;
-      reference = Pick(LogSoftmax(base_, Qwen3Hidden(base_, batch.packed, plain), batch.completion_rows_C,
-                                  config_.rollout.temperature),
-                       batch.targets_C);
-    }
-    const at::Tensor delta = reference - logp;
-    const at::Tensor k3 = delta.exp() - delta - 1;
-    token_loss = token_loss + config_.loss.kl_coefficient * k3;
-    shard.kl += Sum(k3);
+    const at::Tensor kl = KlTerm(batch, logp);
+    token_loss = token_loss + config_.loss.kl_coefficient * kl;
+    shard.kl = Sum(kl);
     shard.tokens += batch.packed.num_tokens();
   }
-  const at::Tensor loss = (token_loss * weight).sum();
+  const at::Tensor loss = (token_loss * TokenWeights(batch, shard)).sum();
   loss.backward();
 
   const c10::NoGradGuard no_grad;
   shard.loss = loss.item<double>();
-  if (routed) shard.dl_dw_S = at::zeros_like(shard.w_S).index_copy(0, kept_index, w.grad());
+  if (Routed(config_)) shard.dl_dw_S = at::zeros_like(shard.w_S).index_copy(0, kept_index, routing.w_S.grad());
   shard.tokens += batch.packed.num_tokens();
   shard.loss_tokens = static_cast<double>(logp.numel());
   shard.entropy = -Sum(log_softmax.exp() * log_softmax);
-  const at::Tensor importance = (logp.detach() - at::tensor(old, at::kFloat)).exp();
+  const at::Tensor importance = (logp.detach() - shard.SamplerLogProbs(kept)).exp();
   shard.ratio_sum = Sum(importance);
   shard.ratio_max = importance.max().item<double>();
   shard.clip_low = Sum(at::logical_and(importance < 1 - config_.loss.clip_low, advantage < 0));
@@ -317,80 +333,93 @@ void Accumulate(at::Tensor& sum, const at::Tensor& term) {
 
 }  // namespace
 
-absl::StatusOr<StepStats> PolicyStep::Run(const std::vector<TrainGroup>& groups, const Router* router,
-                                          StepGradients& gradients) const {
-  std::vector<Shard> shards = MakeShards(groups);
-  int64_t num_samples = 0;
-  for (const TrainGroup& group : groups) num_samples += static_cast<int64_t>(group.samples.size());
+// Sums what the shards found, in shard order.
+StepStats PolicyStep::Reduce(std::vector<Shard>& shards, StepGradients& gradients, at::Tensor& dl_dw_S) const {
   StepStats stats;
-  at::Tensor w = at::ones({num_samples});
-  if (router != nullptr) {
-    EVILMOE_RETURN_IF_ERROR(ForEachShard(shards, &PolicyStep::ReadFeatures));
+  gradients = {};
+  gradients.a.resize(adapter_.modules().size());
+  gradients.b.resize(adapter_.modules().size());
+  double tokens = 0, ratio_sum = 0, difference_sum = 0, difference_tokens = 0, kl = 0;
+  for (Shard& shard : shards) {
+    for (size_t m = 0; m < gradients.a.size(); ++m) {
+      Accumulate(gradients.a[m], shard.leaves.a[m].grad());
+      Accumulate(gradients.b[m], shard.leaves.b[m].grad());
+    }
+    if (shard.dl_dw_S.defined()) dl_dw_S.index_copy_(0, at::tensor(shard.sample_index, at::kLong), shard.dl_dw_S);
+    stats.loss += shard.loss;
+    stats.entropy += shard.entropy;
+    stats.clip_low += shard.clip_low;
+    stats.clip_high += shard.clip_high;
+    stats.ratio_max = std::max(stats.ratio_max, shard.ratio_max);
+    stats.logp_difference_max = std::max(stats.logp_difference_max, shard.difference_max);
+    stats.tokens += shard.tokens;
+    tokens += shard.loss_tokens;
+    ratio_sum += shard.ratio_sum;
+    kl += shard.kl;
+    difference_sum += shard.difference_sum;
+    difference_tokens += shard.difference_tokens;
+  }
+  const double per_token = tokens > 0 ? 1 / tokens : 0;
+  stats.entropy *= per_token;
+  stats.clip_low *= per_token;
+  stats.clip_high *= per_token;
+  if (tokens > 0) stats.ratio_mean = ratio_sum * per_token;
+  if (config_.loss.kl_coefficient > 0) stats.kl = kl * per_token;
+  if (difference_tokens > 0) stats.logp_difference_mean = difference_sum / difference_tokens;
+  stats.dl_dw_norm = dl_dw_S.norm().item<double>();
+  return stats;
+}
+
+// w of every sample, differentiable in the router; 1 without one.
+absl::StatusOr<at::Tensor> PolicyStep::Route(std::vector<Shard>& shards, int64_t num_samples,
+                                             const Router* router) const {
+  if (router == nullptr) return at::ones({num_samples});
+  EVILMOE_RETURN_IF_ERROR(ForEachShard(shards, &PolicyStep::ReadFeatures));
+  return TorchGuard("router", [&] {
     for (const at::Tensor* leaf : {&router->u(), &router->log_scale(), &router->bias()}) leaf->mutable_grad().reset();
     at::Tensor features = at::zeros({num_samples, router->u().numel()});
     for (const Shard& shard : shards) {
       if (shard.samples.empty()) continue;
       features.index_copy_(0, at::tensor(shard.sample_index, at::kLong), shard.features_SD);
     }
-    w = router->Weights(features);
-  }
+    return router->Weights(features);
+  });
+}
+
+absl::Status PolicyStep::Pin(const Router& router, StepGradients& gradients, StepStats& stats) const {
+  EVILMOE_ASSIGN_OR_RETURN(const PairFeatures pairs, ReadPairs());
+  return TorchGuard("pin", [&] {
+           const at::Tensor pin = router.PinLoss(pairs.hack, pairs.clean);
+           if (config_.router.pin_weight > 0) (config_.router.pin_weight * pin).backward();
+           stats.pin_loss = pin.item<double>();
+           stats.pair_separation = router.PairSeparation(pairs.hack, pairs.clean);
+           stats.router_angle = router.AngleToSeed();
+           gradients.u = router.u().grad();
+           gradients.log_scale = router.log_scale().grad();
+           gradients.bias = router.bias().grad();
+           return true;
+         }).status();
+}
+
+absl::StatusOr<StepStats> PolicyStep::Run(const std::vector<TrainGroup>& groups, const Router* router,
+                                          StepGradients& gradients) const {
+  std::vector<Shard> shards = MakeShards(groups);
+  int64_t num_samples = 0;
+  for (const TrainGroup& group : groups) num_samples += static_cast<int64_t>(group.samples.size());
+  EVILMOE_ASSIGN_OR_RETURN(const at::Tensor w, Route(shards, num_samples, router));
   for (Shard& shard : shards) shard.w_S = w.detach().index_select(0, at::tensor(shard.sample_index, at::kLong));
   EVILMOE_RETURN_IF_ERROR(ForEachShard(shards, &PolicyStep::ForwardBackward));
 
-  EVILMOE_ASSIGN_OR_RETURN(stats, TorchGuard("gradients", [&]() -> StepStats {
-    gradients = {};
-    gradients.a.resize(adapter_.modules().size());
-    gradients.b.resize(adapter_.modules().size());
-    at::Tensor dl_dw = at::zeros({num_samples});
-    double tokens = 0, ratio_sum = 0, difference_sum = 0, difference_tokens = 0, kl = 0;
-    for (Shard& shard : shards) {
-      for (size_t m = 0; m < gradients.a.size(); ++m) {
-        Accumulate(gradients.a[m], shard.leaves.a[m].grad());
-        Accumulate(gradients.b[m], shard.leaves.b[m].grad());
-      }
-      if (shard.dl_dw_S.defined()) {
-        dl_dw.index_copy_(0, at::tensor(shard.sample_index, at::kLong), shard.dl_dw_S);
-      }
-      stats.loss += shard.loss;
-      stats.entropy += shard.entropy;
-      stats.clip_low += shard.clip_low;
-      stats.clip_high += shard.clip_high;
-      stats.ratio_max = std::max(stats.ratio_max, shard.ratio_max);
-      stats.logp_difference_max = std::max(stats.logp_difference_max, shard.difference_max);
-      stats.tokens += shard.tokens;
-      tokens += shard.loss_tokens;
-      ratio_sum += shard.ratio_sum;
-      kl += shard.kl;
-      difference_sum += shard.difference_sum;
-      difference_tokens += shard.difference_tokens;
-    }
-    const double per_token = tokens > 0 ? 1 / tokens : 0;
-    stats.entropy *= per_token;
-    stats.clip_low *= per_token;
-    stats.clip_high *= per_token;
-    if (tokens > 0) stats.ratio_mean = ratio_sum * per_token;
-    if (config_.loss.kl_coefficient > 0) stats.kl = kl * per_token;
-    if (difference_tokens > 0) stats.logp_difference_mean = difference_sum / difference_tokens;
-    stats.dl_dw_norm = dl_dw.norm().item<double>();
-    const at::Tensor w_now = w.detach().contiguous();
-    stats.w.assign(w_now.const_data_ptr<float>(), w_now.const_data_ptr<float>() + num_samples);
-    if (router != nullptr) w.backward(dl_dw);
-    return stats;
-  }));
-  if (router == nullptr) return stats;
-
-  EVILMOE_ASSIGN_OR_RETURN(const PairFeatures pairs, ReadPairs());
-  return TorchGuard("pin", [&]() -> StepStats {
-    const at::Tensor pin = router->PinLoss(pairs.hack, pairs.clean);
-    if (config_.router.pin_weight > 0) (config_.router.pin_weight * pin).backward();
-    stats.pin_loss = pin.item<double>();
-    stats.pair_separation = router->PairSeparation(pairs.hack, pairs.clean);
-    stats.router_angle = router->AngleToSeed();
-    gradients.u = router->u().grad();
-    gradients.log_scale = router->log_scale().grad();
-    gradients.bias = router->bias().grad();
-    return stats;
-  });
+  EVILMOE_ASSIGN_OR_RETURN(StepStats stats, TorchGuard("gradients", [&] {
+                             at::Tensor dl_dw_S = at::zeros({num_samples});
+                             StepStats reduced = Reduce(shards, gradients, dl_dw_S);
+                             const at::Tensor now = w.detach().contiguous();
+                             reduced.w.assign(now.const_data_ptr<float>(), now.const_data_ptr<float>() + num_samples);
+                             if (router != nullptr) w.backward(dl_dw_S);
+                             return reduced;
+                           }));
+  if (router != nullptr) EVILMOE_RETURN_IF_ERROR(Pin(*router, gradients, stats));
+  return stats;
 }
 
 }  // namespace evilmoe

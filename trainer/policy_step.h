@@ -8,8 +8,10 @@
 #include "absl/status/statusor.h"
 #include "policy/lora2r.h"
 #include "policy/lora2r_forward.h"
+#include "policy/qwen3.h"
 #include "policy/qwen3_weights.h"
 #include "policy/router.h"
+#include "trainer/policy_batch.h"
 #include "trainer/run_config.h"
 #include "trainer/train_samples.h"
 
@@ -66,7 +68,17 @@ class PolicyStep {
   void ReadFeatures(Shard& shard) const;
   void ForwardBackward(Shard& shard) const;
   void CheckSampledAtFull(Shard& shard) const;
-  at::Tensor BaseLogProbs(const Shard& shard) const;
+  at::Tensor TokenWeights(const PolicyBatch& batch, const Shard& shard) const;
+  at::Tensor KlTerm(const PolicyBatch& batch, const at::Tensor& logp_C) const;
+  struct Routing {
+    at::Tensor w_S;       // a leaf when routed
+    at::Tensor factor_S;  // of D's gradient
+    ForwardOptions options;
+  };
+  Routing RouteBatch(const at::Tensor& w_S, const PolicyBatch& batch) const;
+  StepStats Reduce(std::vector<Shard>& shards, StepGradients& gradients, at::Tensor& dl_dw_S) const;
+  absl::StatusOr<at::Tensor> Route(std::vector<Shard>& shards, int64_t num_samples, const Router* router) const;
+  absl::Status Pin(const Router& router, StepGradients& gradients, StepStats& stats) const;
 
   const RunConfig& config_;
   const Qwen3Weights& base_;
