@@ -25,7 +25,17 @@ class HostileInputTest : public ::testing::TestWithParam<HostileCase> {
 };
 Cell* HostileInputTest::cell_ = nullptr;
 
+// AddressSanitizer catches crashes and failed allocations itself, and leaves no room for RLIMIT_AS.
+bool NeedsAPlainBuild(const std::string& name) {
+#ifdef __SANITIZE_ADDRESS__
+  return name == "ForgedBytecode" || name == "TwoGigabytes" || name == "TerabyteString";
+#else
+  return name.empty();
+#endif
+}
+
 TEST_P(HostileInputTest, GetsItsVerdict) {
+  if (NeedsAPlainBuild(GetParam().name)) GTEST_SKIP() << "AddressSanitizer answers memory errors in its own way";
   const Verdict verdict = RunAddOne(*cell_, GetParam().source, GetParam().cpu);
   EXPECT_THAT(GetParam().want, ::testing::Contains(verdict.kind))
       << VerdictName(verdict.kind) << " " << verdict.error << " signal " << verdict.signal << " at " << verdict.index;
