@@ -13,6 +13,7 @@
 #include "policy/qwen3.h"
 #include "policy/torch_guard.h"
 #include "trainer/policy_batch.h"
+#include "trainer/policy_shard.h"
 
 namespace evilmoe {
 namespace {
@@ -42,75 +43,6 @@ double Sum(const at::Tensor& t) { return t.sum().item<double>(); }
 
 }  // namespace
 
-// What one thread works on: some groups, and what came of them.
-struct PolicyStep::Shard {
-  std::vector<const TrainGroup*> groups;
-  std::vector<const TrainSample*> samples;  // unmasked, in order
-  std::vector<int64_t> sample_index;        // of each in the step
-  std::vector<bool> in_loss;
-  double num_samples_total = 0;             // unmasked, of the whole step
-  double num_tokens_total = 0;
-
-  at::Tensor features_SD;                   // of `samples`
-  at::Tensor w_S;                           // set between the phases
-  AdapterLeaves leaves;
-  at::Tensor dl_dw_S;
-  double loss = 0, entropy = 0, kl = 0, clip_low = 0, clip_high = 0, loss_tokens = 0;
-  double ratio_sum = 0, ratio_max = 0;
-  double difference_sum = 0, difference_max = 0, difference_tokens = 0;
-  int64_t tokens = 0;
-
-  // Completions for which keep(i) holds, with their prompts; `kept` receives their positions in `samples`.
-  template <typename Keep>
-  std::vector<PromptCompletions> Select(Keep keep, std::vector<int64_t>& kept) const {
-    std::vector<PromptCompletions> out;
-    size_t i = 0;
-    for (const TrainGroup* group : groups) {
-      PromptCompletions selected{.prompt = &group->prompt_ids};
-      for (const TrainSample& sample : group->samples) {
-        if (sample.masked) continue;
-        if (keep(i)) {
-          selected.completions.push_back(&sample.ids);
-          kept.push_back(static_cast<int64_t>(i));
-        }
-        ++i;
-      }
-      if (!selected.completions.empty()) out.push_back(std::move(selected));
-    }
-    return out;
-  }
-
-  at::Tensor Advantages(const std::vector<int64_t>& chosen) const {
-    std::vector<float> values;
-    for (const int64_t i : chosen) values.push_back(static_cast<float>(samples[static_cast<size_t>(i)]->advantage));
-    return at::tensor(values, at::kFloat);
-  }
-  // Of all tokens of the chosen samples, in order.
-  at::Tensor SamplerLogProbs(const std::vector<int64_t>& chosen) const {
-    std::vector<float> values;
-    for (const int64_t i : chosen) {
-      const std::vector<float>& one = samples[static_cast<size_t>(i)]->sampler_logprobs;
-      values.insert(values.end(), one.begin(), one.end());
-    }
-    return at::tensor(values, at::kFloat);
-  }
-
-  // |trainer − sampler| over the rows whose completion is in `chosen` (positions in `samples`).
-  void CompareWithSampler(const at::Tensor& logp_C, const PolicyBatch& batch, const std::vector<int64_t>& chosen) {
-    const float* mine = logp_C.const_data_ptr<float>();
-    const int64_t* owner = batch.completion_of_C.const_data_ptr<int64_t>();
-    std::vector<size_t> position(chosen.size(), 0);
-    for (int64_t row = 0; row < logp_C.numel(); ++row) {
-      const auto c = static_cast<size_t>(owner[row]);
-      const TrainSample& sample = *samples[static_cast<size_t>(chosen[c])];
-      const double difference = std::abs(mine[row] - sample.sampler_logprobs[position[c]++]);
-      difference_sum += difference;
-      difference_max = std::max(difference_max, difference);
-      difference_tokens += 1;
-    }
-  }
-};
-
 PolicyStep::PolicyStep(const RunConfig& config, const Qwen3Weights& base, const Lora2r& adapter,
                        std::vector<PairIds> pairs, int threads)
     : config_(config),
@@ -135,44 +67,7 @@ absl::StatusOr<PolicyStep::PairFeatures> PolicyStep::ReadPairs() const {
   });
 }
 
-std::vector<PolicyStep::Shard> PolicyStep::MakeShards(const std::vector<TrainGroup>& groups) const {
-  double num_samples = 0, num_tokens = 0;
-  std::vector<double> load;  // tokens of each group
-  for (const TrainGroup& group : groups) {
-    load.push_back(static_cast<double>(group.prompt_ids.size()));
-    for (const TrainSample& sample : group.samples) {
-      if (sample.masked) continue;
-      num_samples += 1;
-      num_tokens += static_cast<double>(sample.ids.size());
-      load.back() += static_cast<double>(sample.ids.size());
-    }
-  }
-  std::vector<Shard> shards(static_cast<size_t>(std::min<int64_t>(threads_, static_cast<int64_t>(groups.size()))));
-  std::vector<double> filled(shards.size(), 0.0);
-  int64_t index = 0;
-  for (size_t g = 0; g < groups.size(); ++g) {
-    const auto lightest = static_cast<size_t>(std::min_element(filled.begin(), filled.end()) - filled.begin());
-    Shard& shard = shards[lightest];
-    filled[lightest] += load[g];
-    shard.groups.push_back(&groups[g]);
-    for (const TrainSample& sample : groups[g].samples) {
-      if (!sample.masked) {
-        shard.samples.push_back(&sample);
-        shard.sample_index.push_back(index);
-        shard.in_loss.push_back(groups[g].in_loss);
-      }
-      ++index;
-    }
-  }
-  for (Shard& shard : shards) {
-    shard.num_samples_total = num_samples;
-    shard.num_tokens_total = num_tokens;
-    shard.leaves = MakeLeaves(adapter_);
-  }
-  return shards;
-}
-
-absl::Status PolicyStep::ForEachShard(std::vector<Shard>& shards, void (PolicyStep::*phase)(Shard&) const) const {
+absl::Status PolicyStep::ForEachShard(std::vector<PolicyShard>& shards, void (PolicyStep::*phase)(PolicyShard&) const) const {
   std::vector<absl::Status> statuses(shards.size());
   const auto run = [&](size_t i) {
     statuses[i] = TorchGuard("training step", [&] {
@@ -196,7 +91,7 @@ absl::Status PolicyStep::ForEachShard(std::vector<Shard>& shards, void (PolicySt
 
 // The ablated pass, without gradient: the router's features, and the log-probabilities of deploy-mode samples, which
 // were drawn from exactly this model.
-void PolicyStep::ReadFeatures(Shard& shard) const {
+void PolicyStep::ReadFeatures(PolicyShard& shard) const {
   const c10::NoGradGuard no_grad;
   std::vector<int64_t> kept;
   const PolicyBatch batch = MakePolicyBatch(shard.Select([](size_t) { return true; }, kept), /*share_prompt=*/true);
@@ -221,13 +116,11 @@ void PolicyStep::ReadFeatures(Shard& shard) const {
   }
   const at::Tensor logp = Pick(LogSoftmax(base_, hidden, at::tensor(rows, at::kLong), config_.rollout.temperature),
                                at::tensor(targets, at::kLong));
-  PolicyBatch view;
-  view.completion_of_C = at::tensor(owners, at::kLong);
-  shard.CompareWithSampler(logp, view, deployed);
+  shard.CompareWithSampler(logp, at::tensor(owners, at::kLong), deployed);
 }
 
 // One group that was sampled with the whole adapter, forwarded at w = 1 as the sampler did.
-void PolicyStep::CheckSampledAtFull(Shard& shard) const {
+void PolicyStep::CheckSampledAtFull(PolicyShard& shard) const {
   const c10::NoGradGuard no_grad;
   const auto full = std::find_if(shard.samples.begin(), shard.samples.end(),
                                  [](const TrainSample* sample) { return !sample->deploy_mode; });
@@ -241,11 +134,11 @@ void PolicyStep::CheckSampledAtFull(Shard& shard) const {
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, routed);
   const at::Tensor logp =
       Pick(LogSoftmax(base_, hidden, batch.completion_rows_C, config_.rollout.temperature), batch.targets_C);
-  shard.CompareWithSampler(logp, batch, chosen);
+  shard.CompareWithSampler(logp, batch.completion_of_C, chosen);
   shard.tokens += batch.packed.num_tokens();
 }
 
-at::Tensor PolicyStep::TokenWeights(const PolicyBatch& batch, const Shard& shard) const {
+at::Tensor PolicyStep::TokenWeights(const PolicyBatch& batch, const PolicyShard& shard) const {
   const at::Tensor length = batch.lengths_S.index_select(0, batch.completion_of_C);
   if (config_.loss.reduction == "sequence_mean") return 1.0 / (length * shard.num_samples_total);
   if (config_.loss.reduction == "token_mean") return at::full_like(length, 1.0 / shard.num_tokens_total);
@@ -284,7 +177,7 @@ PolicyStep::Routing PolicyStep::RouteBatch(const at::Tensor& w_S, const PolicyBa
   return routing;
 }
 
-void PolicyStep::ForwardBackward(Shard& shard) const {
+void PolicyStep::ForwardBackward(PolicyShard& shard) const {
   CheckSampledAtFull(shard);
   std::vector<int64_t> kept;
   const std::vector<PromptCompletions> groups = shard.Select([&](size_t i) { return shard.in_loss[i]; }, kept);
@@ -302,20 +195,18 @@ void PolicyStep::ForwardBackward(Shard& shard) const {
   const at::Tensor ratio = (logp - logp.detach()).exp();
   const at::Tensor clipped = ratio.clamp(1 - config_.loss.clip_low, 1 + config_.loss.clip_high);
   at::Tensor token_loss = -at::minimum(ratio * advantage, clipped * advantage);
-  if (config_.loss.kl_coefficient > 0) {
-    const at::Tensor kl = KlTerm(batch, logp);
-    token_loss = token_loss + config_.loss.kl_coefficient * kl;
-    shard.kl = Sum(kl);
-    shard.tokens += batch.packed.num_tokens();
-  }
+  const bool in_loss = config_.loss.kl_coefficient > 0;
+  const at::Tensor kl = KlTerm(batch, in_loss ? logp : logp.detach());  // a metric in any case
+  if (in_loss) token_loss = token_loss + config_.loss.kl_coefficient * kl;
   const at::Tensor loss = (token_loss * TokenWeights(batch, shard)).sum();
   loss.backward();
 
   const c10::NoGradGuard no_grad;
   shard.loss = loss.item<double>();
   if (Routed(config_)) shard.dl_dw_S = at::zeros_like(shard.w_S).index_copy(0, kept_index, routing.w_S.grad());
-  shard.tokens += batch.packed.num_tokens();
+  shard.tokens += 2 * batch.packed.num_tokens();  // and the reference pass
   shard.loss_tokens = static_cast<double>(logp.numel());
+  shard.kl = Sum(kl);
   shard.entropy = -Sum(log_softmax.exp() * log_softmax);
   const at::Tensor importance = (logp.detach() - shard.SamplerLogProbs(kept)).exp();
   shard.ratio_sum = Sum(importance);
@@ -334,13 +225,13 @@ void Accumulate(at::Tensor& sum, const at::Tensor& term) {
 }  // namespace
 
 // Sums what the shards found, in shard order.
-StepStats PolicyStep::Reduce(std::vector<Shard>& shards, StepGradients& gradients, at::Tensor& dl_dw_S) const {
+StepStats PolicyStep::Reduce(std::vector<PolicyShard>& shards, StepGradients& gradients, at::Tensor& dl_dw_S) const {
   StepStats stats;
   gradients = {};
   gradients.a.resize(adapter_.modules().size());
   gradients.b.resize(adapter_.modules().size());
   double tokens = 0, ratio_sum = 0, difference_sum = 0, difference_tokens = 0, kl = 0;
-  for (Shard& shard : shards) {
+  for (PolicyShard& shard : shards) {
     for (size_t m = 0; m < gradients.a.size(); ++m) {
       Accumulate(gradients.a[m], shard.leaves.a[m].grad());
       Accumulate(gradients.b[m], shard.leaves.b[m].grad());
@@ -363,22 +254,24 @@ StepStats PolicyStep::Reduce(std::vector<Shard>& shards, StepGradients& gradient
   stats.entropy *= per_token;
   stats.clip_low *= per_token;
   stats.clip_high *= per_token;
-  if (tokens > 0) stats.ratio_mean = ratio_sum * per_token;
-  if (config_.loss.kl_coefficient > 0) stats.kl = kl * per_token;
+  if (tokens > 0) {
+    stats.ratio_mean = ratio_sum * per_token;
+    stats.kl = kl * per_token;
+  }
   if (difference_tokens > 0) stats.logp_difference_mean = difference_sum / difference_tokens;
   stats.dl_dw_norm = dl_dw_S.norm().item<double>();
   return stats;
 }
 
 // w of every sample, differentiable in the router; 1 without one.
-absl::StatusOr<at::Tensor> PolicyStep::Route(std::vector<Shard>& shards, int64_t num_samples,
+absl::StatusOr<at::Tensor> PolicyStep::Route(std::vector<PolicyShard>& shards, int64_t num_samples,
                                              const Router* router) const {
   if (router == nullptr) return at::ones({num_samples});
   EVILMOE_RETURN_IF_ERROR(ForEachShard(shards, &PolicyStep::ReadFeatures));
   return TorchGuard("router", [&] {
     for (const at::Tensor* leaf : {&router->u(), &router->log_scale(), &router->bias()}) leaf->mutable_grad().reset();
     at::Tensor features = at::zeros({num_samples, router->u().numel()});
-    for (const Shard& shard : shards) {
+    for (const PolicyShard& shard : shards) {
       if (shard.samples.empty()) continue;
       features.index_copy_(0, at::tensor(shard.sample_index, at::kLong), shard.features_SD);
     }
@@ -403,11 +296,11 @@ absl::Status PolicyStep::Pin(const Router& router, StepGradients& gradients, Ste
 
 absl::StatusOr<StepStats> PolicyStep::Run(const std::vector<TrainGroup>& groups, const Router* router,
                                           StepGradients& gradients) const {
-  std::vector<Shard> shards = MakeShards(groups);
+  std::vector<PolicyShard> shards = SplitGroups(groups, adapter_, threads_);
   int64_t num_samples = 0;
   for (const TrainGroup& group : groups) num_samples += static_cast<int64_t>(group.samples.size());
   EVILMOE_ASSIGN_OR_RETURN(const at::Tensor w, Route(shards, num_samples, router));
-  for (Shard& shard : shards) shard.w_S = w.detach().index_select(0, at::tensor(shard.sample_index, at::kLong));
+  for (PolicyShard& shard : shards) shard.w_S = w.detach().index_select(0, at::tensor(shard.sample_index, at::kLong));
   EVILMOE_RETURN_IF_ERROR(ForEachShard(shards, &PolicyStep::ForwardBackward));
 
   EVILMOE_ASSIGN_OR_RETURN(StepStats stats, TorchGuard("gradients", [&] {

@@ -12,6 +12,7 @@
 #include "policy/qwen3_weights.h"
 #include "policy/router.h"
 #include "trainer/policy_batch.h"
+#include "trainer/policy_shard.h"
 #include "trainer/run_config.h"
 #include "trainer/train_samples.h"
 
@@ -29,7 +30,7 @@ struct StepStats {
   double loss = 0;            // GRPO with KL, without the pin
   double pin_loss = 0;
   std::vector<double> w;      // (S) the router's, or 1 without routing
-  std::optional<double> kl;   // k3 against the base model, a token; only when the loss needs it
+  std::optional<double> kl;   // k3 against the base model, mean over tokens in the loss; unset without such tokens
   double entropy = 0;         // mean over tokens in the loss
   double clip_low = 0, clip_high = 0;          // fraction of tokens in the loss
   double dl_dw_norm = 0;
@@ -62,13 +63,11 @@ class PolicyStep {
                                 StepGradients& gradients) const;
 
  private:
-  struct Shard;
-  std::vector<Shard> MakeShards(const std::vector<TrainGroup>& groups) const;
-  absl::Status ForEachShard(std::vector<Shard>& shards, void (PolicyStep::*phase)(Shard&) const) const;
-  void ReadFeatures(Shard& shard) const;
-  void ForwardBackward(Shard& shard) const;
-  void CheckSampledAtFull(Shard& shard) const;
-  at::Tensor TokenWeights(const PolicyBatch& batch, const Shard& shard) const;
+  absl::Status ForEachShard(std::vector<PolicyShard>& shards, void (PolicyStep::*phase)(PolicyShard&) const) const;
+  void ReadFeatures(PolicyShard& shard) const;
+  void ForwardBackward(PolicyShard& shard) const;
+  void CheckSampledAtFull(PolicyShard& shard) const;
+  at::Tensor TokenWeights(const PolicyBatch& batch, const PolicyShard& shard) const;
   at::Tensor KlTerm(const PolicyBatch& batch, const at::Tensor& logp_C) const;
   struct Routing {
     at::Tensor w_S;       // a leaf when routed
@@ -76,8 +75,8 @@ class PolicyStep {
     ForwardOptions options;
   };
   Routing RouteBatch(const at::Tensor& w_S, const PolicyBatch& batch) const;
-  StepStats Reduce(std::vector<Shard>& shards, StepGradients& gradients, at::Tensor& dl_dw_S) const;
-  absl::StatusOr<at::Tensor> Route(std::vector<Shard>& shards, int64_t num_samples, const Router* router) const;
+  StepStats Reduce(std::vector<PolicyShard>& shards, StepGradients& gradients, at::Tensor& dl_dw_S) const;
+  absl::StatusOr<at::Tensor> Route(std::vector<PolicyShard>& shards, int64_t num_samples, const Router* router) const;
   absl::Status Pin(const Router& router, StepGradients& gradients, StepStats& stats) const;
 
   const RunConfig& config_;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -114,8 +115,8 @@ class CoordinatorCore {
   // Calls attempt() -> StatusOr<optional<T>> now and after every change until it gives a value or an error, or the
   // wait is over (nullopt).
   template <typename Attempt>
-  auto AwaitLocked(const WaitOptions& wait, Attempt attempt) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_)
-      -> decltype(attempt());
+  std::invoke_result_t<Attempt> AwaitLocked(const WaitOptions& wait, Attempt attempt)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ChangedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);  // wakes the waiting
   int64_t NowMs() const { return absl::ToUnixMillis(clock_.Now()); }
   int64_t LeaseDeadlineMs() const { return absl::ToUnixMillis(clock_.Now() + options_.lease_timeout); }
@@ -125,7 +126,8 @@ class CoordinatorCore {
   absl::StatusOr<JobRecord> CheckFenceLocked(const JobFenceKey& fence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status SetPhaseLocked(RunRecord& run, RunPhase phase, const std::string& error)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::Status DropBatchesLocked(const std::string& run_id, int64_t from_step) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status DropBatchesLocked(const std::string& run_id, std::optional<int64_t> keep_step)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<std::optional<AcquiredJob>> TryAcquireLocked(const std::string& trainer_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<std::optional<Granted>> TryLeaseLocked(const std::string& worker_id, int max_groups)
@@ -150,8 +152,8 @@ class CoordinatorCore {
 };
 
 template <typename Attempt>
-auto CoordinatorCore::AwaitLocked(const WaitOptions& wait, Attempt attempt) -> decltype(attempt()) {
-  using Result = decltype(attempt());
+std::invoke_result_t<Attempt> CoordinatorCore::AwaitLocked(const WaitOptions& wait, Attempt attempt) {
+  using Result = std::invoke_result_t<Attempt>;
   Result result = typename Result::value_type();
   std::optional<uint64_t> seen;
   const auto done = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {

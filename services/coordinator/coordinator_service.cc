@@ -28,18 +28,26 @@ WaitOptions WaitOf(grpc::ServerContext* context, int32_t wait_ms) {
   return {.wait = absl::Milliseconds(wait_ms), .gone = [context] { return context->IsCancelled(); }};
 }
 
-// Reads the rest of the stream behind its first message.
-absl::StatusOr<std::string> ReadChunks(grpc::ServerReader<v1::PublishAdapterRequest>& reader,
-                                       v1::PublishAdapterRequest& first) {
-  std::string bytes = std::move(*first.mutable_chunk());
-  v1::PublishAdapterRequest next;
-  while (reader.Read(&next)) {
-    if (bytes.size() + next.chunk().size() > kMaxAdapterBytes) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("adapter: more than ", kMaxAdapterBytes, " bytes, expected at most that many"));
-    }
-    bytes += next.chunk();
+absl::Status AddChunk(const std::string& chunk, std::string& bytes) {
+  if (chunk.size() > kChunkBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("chunk: got ", chunk.size(), " bytes, expected at most ", kChunkBytes));
   }
+  if (bytes.size() + chunk.size() > kMaxAdapterBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("adapter: more than ", kMaxAdapterBytes, " bytes, expected at most that many"));
+  }
+  bytes += chunk;
+  return absl::OkStatus();
+}
+
+// The bytes of a stream whose first message was read.
+absl::StatusOr<std::string> ReadChunks(grpc::ServerReader<v1::PublishAdapterRequest>& reader,
+                                       const v1::PublishAdapterRequest& first) {
+  std::string bytes;
+  EVILMOE_RETURN_IF_ERROR(AddChunk(first.chunk(), bytes));
+  v1::PublishAdapterRequest next;
+  while (reader.Read(&next)) EVILMOE_RETURN_IF_ERROR(AddChunk(next.chunk(), bytes));
   return bytes;
 }
 

@@ -32,8 +32,8 @@ absl::Status CoordinatorCore::SetPhaseLocked(RunRecord& run, RunPhase phase, con
   return store_.InsertEvent(run.run_id, absl::StrCat("coordinator/", last + 1), event).status();
 }
 
-absl::Status CoordinatorCore::DropBatchesLocked(const std::string& run_id, int64_t from_step) {
-  EVILMOE_ASSIGN_OR_RETURN(const int64_t num_leases, store_.DeleteBatches(run_id, from_step));
+absl::Status CoordinatorCore::DropBatchesLocked(const std::string& run_id, std::optional<int64_t> keep_step) {
+  EVILMOE_ASSIGN_OR_RETURN(const int64_t num_leases, store_.DeleteBatches(run_id, keep_step));
   metrics_.leases_dropped.Increment(static_cast<double>(num_leases));
   return absl::OkStatus();
 }
@@ -105,7 +105,7 @@ absl::StatusOr<RunRecord> CoordinatorCore::CancelRun(const std::string& run_id) 
     job.phase = RunPhase::kCancelled;
     EVILMOE_RETURN_IF_ERROR(store_.UpdateJob(job));
   }
-  EVILMOE_RETURN_IF_ERROR(DropBatchesLocked(run_id, INT64_MIN));
+  EVILMOE_RETURN_IF_ERROR(DropBatchesLocked(run_id, std::nullopt));
   EVILMOE_RETURN_IF_ERROR(SetPhaseLocked(run, RunPhase::kCancelled, ""));
   EVILMOE_RETURN_IF_ERROR(transaction->Commit());
   ChangedLocked();
@@ -166,6 +166,7 @@ absl::Status CoordinatorCore::BeginJob(const JobFenceKey& fence, int64_t resume_
   MutexLock lock(mu_);
   EVILMOE_ASSIGN_OR_RETURN(const JobRecord job, CheckFenceLocked(fence));
   EVILMOE_ASSIGN_OR_RETURN(const auto transaction, store_.Begin());
+  // Of the step that is next, what is finished stays: the trainer opens the same batch again. Earlier steps are done.
   EVILMOE_RETURN_IF_ERROR(DropBatchesLocked(fence.run_id, resume_step));
   if (job.type == JobType::kTrain) {
     EVILMOE_ASSIGN_OR_RETURN(RunRecord run, FindRunLocked(fence.run_id));
@@ -181,13 +182,15 @@ absl::Status CoordinatorCore::BeginJob(const JobFenceKey& fence, int64_t resume_
 absl::Status CoordinatorCore::RecordEvent(const JobFenceKey& fence, const std::string& key, EventRecord event,
                                           int64_t steps_done) {
   MutexLock lock(mu_);
-  EVILMOE_RETURN_IF_ERROR(CheckFenceLocked(fence).status());
+  EVILMOE_ASSIGN_OR_RETURN(const JobRecord job, CheckFenceLocked(fence));
   EVILMOE_ASSIGN_OR_RETURN(RunRecord run, FindRunLocked(fence.run_id));
   EVILMOE_ASSIGN_OR_RETURN(const auto transaction, store_.Begin());
   event.unix_ms = NowMs();
   EVILMOE_RETURN_IF_ERROR(store_.InsertEvent(fence.run_id, key, event).status());
-  run.steps_done = steps_done;
-  EVILMOE_RETURN_IF_ERROR(store_.UpdateRun(run));
+  if (job.type == JobType::kTrain) {  // an ablation of an early checkpoint does not take the run back to it
+    run.steps_done = steps_done;
+    EVILMOE_RETURN_IF_ERROR(store_.UpdateRun(run));
+  }
   EVILMOE_RETURN_IF_ERROR(transaction->Commit());
   ChangedLocked();
   return absl::OkStatus();
@@ -204,7 +207,7 @@ absl::Status CoordinatorCore::FinishJob(const JobFenceKey& fence, bool ok, const
   EVILMOE_ASSIGN_OR_RETURN(const auto transaction, store_.Begin());
   job.phase = phase;
   EVILMOE_RETURN_IF_ERROR(store_.UpdateJob(job));
-  EVILMOE_RETURN_IF_ERROR(DropBatchesLocked(fence.run_id, INT64_MIN));
+  EVILMOE_RETURN_IF_ERROR(DropBatchesLocked(fence.run_id, std::nullopt));
   EVILMOE_RETURN_IF_ERROR(SetPhaseLocked(run, phase, ok ? "" : error));
   EVILMOE_RETURN_IF_ERROR(transaction->Commit());
   ChangedLocked();

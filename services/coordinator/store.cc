@@ -8,6 +8,7 @@ namespace evilmoe {
 namespace {
 
 absl::Status Prepare(SqliteDatabase& database) {
+  EVILMOE_RETURN_IF_ERROR(CheckStoreOwner(database));  // before anything is written
   EVILMOE_RETURN_IF_ERROR(database.Execute(
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF"));
   EVILMOE_ASSIGN_OR_RETURN(SqliteStatement check, database.Prepare("PRAGMA quick_check(1)"));
@@ -43,16 +44,17 @@ const char* RunPhaseName(RunPhase phase) {
 }
 
 absl::StatusOr<Store> Store::Open(const std::filesystem::path& path) {
+  EVILMOE_ASSIGN_OR_RETURN(StoreLock lock, StoreLock::Take(path));
   EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase database,
                            SqliteDatabase::Open(path, SqliteDatabase::Mode::kReadWriteCreate));
   if (const absl::Status status = Prepare(database); !status.ok()) return Blame(status, path);
-  return Store(std::move(database));
+  return Store(std::move(lock), std::move(database));
 }
 
 absl::StatusOr<Store> Store::OpenReadOnly(const std::filesystem::path& path) {
   EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase database, SqliteDatabase::Open(path, SqliteDatabase::Mode::kReadOnly));
   if (const absl::Status status = CheckStoreSchema(database); !status.ok()) return Blame(status, path);
-  return Store(std::move(database));
+  return Store(StoreLock(), std::move(database));
 }
 
 }  // namespace evilmoe

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "services/coordinator/coordinator_types.h"
 #include "services/coordinator/sqlite_database.h"
+#include "services/coordinator/store_lock.h"
 
 namespace evilmoe {
 
@@ -18,7 +19,7 @@ namespace evilmoe {
 class Store {
  public:
   // Creates or migrates. DataLoss: not a database or a damaged one; FailedPrecondition: of a newer program, or
-  // another's. The message names the path.
+  // another's, or another Store writes it. The message names the path.
   static absl::StatusOr<Store> Open(const std::filesystem::path& path);
   // For tools while no coordinator runs, or beside one: only the Get, List and Find methods work. NotFound.
   static absl::StatusOr<Store> OpenReadOnly(const std::filesystem::path& path);
@@ -48,8 +49,8 @@ class Store {
   absl::Status InsertBatch(const BatchRecord& batch, const std::vector<GroupTask>& groups);
   absl::StatusOr<std::optional<BatchRecord>> FindBatch(const std::string& run_id, const std::string& key);
   absl::StatusOr<std::optional<BatchRecord>> GetBatch(int64_t id);
-  // Drops the run's batches of `from_step` and later with their groups and leases; says how many leases that took.
-  absl::StatusOr<int64_t> DeleteBatches(const std::string& run_id, int64_t from_step);
+  // Drops the run's batches, except those of `keep_step`, with their groups and leases; says how many leases that took.
+  absl::StatusOr<int64_t> DeleteBatches(const std::string& run_id, std::optional<int64_t> keep_step);
   absl::Status DeleteBatch(int64_t id);
   absl::StatusOr<bool> HasBatchWithAdapter(const std::string& run_id, const std::string& sha256);
   // The oldest batch with a group that waits for a worker.
@@ -82,8 +83,9 @@ class Store {
                                                           size_t max_bytes);
 
  private:
-  explicit Store(SqliteDatabase database) : database_(std::move(database)) {}
+  Store(StoreLock lock, SqliteDatabase database) : lock_(std::move(lock)), database_(std::move(database)) {}
 
+  StoreLock lock_;  // nobody's for a reader; let go of last
   SqliteDatabase database_;
 };
 

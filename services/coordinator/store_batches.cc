@@ -51,12 +51,15 @@ absl::StatusOr<std::optional<BatchRecord>> Store::GetBatch(int64_t id) {
   return ReadBatch(database_.Prepare(EVILMOE_SELECT_BATCH "WHERE id = ?", id));
 }
 
-absl::StatusOr<int64_t> Store::DeleteBatches(const std::string& run_id, int64_t from_step) {
+absl::StatusOr<int64_t> Store::DeleteBatches(const std::string& run_id, std::optional<int64_t> keep_step) {
+  const int64_t keep = keep_step.has_value() ? 1 : 0;
+  const int64_t step = keep_step.value_or(0);
   EVILMOE_ASSIGN_OR_RETURN(const int64_t num_leases,
                            database_.Number("SELECT count(*) FROM groups JOIN batches ON id = batch_id WHERE run_id = ? "
-                                            "AND step >= ? AND state = ?",
-                                            run_id, from_step, kLeased));
-  EVILMOE_RETURN_IF_ERROR(database_.Run("DELETE FROM batches WHERE run_id = ? AND step >= ?", run_id, from_step));
+                                            "AND NOT (? AND step = ?) AND state = ?",
+                                            run_id, keep, step, kLeased));
+  EVILMOE_RETURN_IF_ERROR(
+      database_.Run("DELETE FROM batches WHERE run_id = ? AND NOT (? AND step = ?)", run_id, keep, step));
   return num_leases;
 }
 

@@ -76,6 +76,8 @@ absl::Status MigrateStore(SqliteDatabase& database) {
   return transaction->Commit();
 }
 
+absl::Status CheckStoreOwner(SqliteDatabase& database) { return ReadVersion(database).status(); }
+
 absl::Status CheckStoreSchema(SqliteDatabase& database) {
   EVILMOE_ASSIGN_OR_RETURN(const int64_t version, ReadVersion(database));
   if (version == kStoreSchemaVersion) return absl::OkStatus();
