@@ -60,7 +60,8 @@ void BM_TrainingStep(benchmark::State& state) {
   at::set_num_threads(1);
   const Qwen3Weights base = InitQwen3(NanoShape(), 1);
   const Lora2r adapter = *Lora2r::Init(
-      base.config, {.rank = 4, .targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}});
+      base.config,
+      {.rank = 4, .targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}});
   RunConfig config;
   config.rollout.temperature = 1.0;
   config.loss.kl_coefficient = 0.0;

@@ -73,7 +73,8 @@ absl::Status SyncPath(const std::filesystem::path& path) {
 }
 
 absl::Status WriteFileAtomic(const std::filesystem::path& path, std::string_view bytes) {
-  const std::filesystem::path temporary = absl::StrCat(path.string(), ".tmp.", getpid());
+  // The thread's number, since two threads of a process may write the same path.
+  const std::filesystem::path temporary = absl::StrCat(path.string(), ".tmp.", gettid());
   {
     const Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (!fd.ok()) return ErrnoStatus("create", temporary);

@@ -20,8 +20,7 @@ const char* Name(LogLevel level) {
 
 }  // namespace
 
-absl::StatusOr<Logger> Logger::Open(const std::filesystem::path& path, std::string_view component,
-                                    const Clock& clock) {
+absl::StatusOr<Logger> Logger::Open(const std::filesystem::path& path, std::string_view component, const Clock& clock) {
   if (path.empty()) return Logger(stderr, component, clock);
   std::FILE* file = std::fopen(path.c_str(), "ae");
   if (file == nullptr) {

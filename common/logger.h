@@ -19,8 +19,7 @@ enum class LogLevel { kInfo, kWarn, kError };
 class Logger {
  public:
   // Appends to `path`; an empty path means standard error.
-  static absl::StatusOr<Logger> Open(const std::filesystem::path& path, std::string_view component,
-                                     const Clock& clock);
+  static absl::StatusOr<Logger> Open(const std::filesystem::path& path, std::string_view component, const Clock& clock);
   Logger(Logger&& other) noexcept;
   ~Logger();
 

@@ -1,7 +1,7 @@
 #include "common/process.h"
 
-#include <csignal>
 #include <unistd.h>
+#include <csignal>
 
 #include <ctime>
 

@@ -49,7 +49,8 @@ std::string_view Bytes(const at::Tensor& t) {
 }  // namespace
 
 absl::StatusOr<Lora2r> Lora2r::Init(const Qwen3Config& config, const Lora2rOptions& options) {
-  if (options.rank < 1) return absl::InvalidArgumentError(absl::StrCat("adapter.rank: ", options.rank, ", expected >= 1"));
+  if (options.rank < 1)
+    return absl::InvalidArgumentError(absl::StrCat("adapter.rank: ", options.rank, ", expected >= 1"));
   Lora2r adapter;
   adapter.options_ = options;
   adapter.position_.assign(static_cast<size_t>(kNumLinears * config.num_layers), -1);
@@ -57,7 +58,8 @@ absl::StatusOr<Lora2r> Lora2r::Init(const Qwen3Config& config, const Lora2rOptio
   for (const std::string& target : options.targets) {
     int linear = 0;
     while (linear < kNumLinears && LinearName(static_cast<Linear>(linear)) != target) ++linear;
-    if (linear == kNumLinears) return absl::InvalidArgumentError(absl::StrCat("adapter.targets: unknown module ", target));
+    if (linear == kNumLinears)
+      return absl::InvalidArgumentError(absl::StrCat("adapter.targets: unknown module ", target));
     wanted[static_cast<size_t>(linear)] = true;
   }
   std::string init_bytes;
@@ -116,8 +118,7 @@ Qwen3Weights Merge(const Qwen3Weights& base, const Lora2r& adapter, const Adapte
   if (mode.part == AdapterPart::kBase) return merged;
   const c10::NoGradGuard no_grad;
   for (const AdapterModule& m : adapter.modules()) {
-    at::Tensor& weight =
-        merged.layers[static_cast<size_t>(m.id.layer)].linears[static_cast<size_t>(m.id.linear)];
+    at::Tensor& weight = merged.layers[static_cast<size_t>(m.id.layer)].linears[static_cast<size_t>(m.id.linear)];
     weight = weight + adapter.Delta(m, mode);
   }
   return merged;

@@ -19,11 +19,11 @@ namespace evilmoe {
 // (algorithm.md §1). `scale` multiplies both products.
 
 struct Lora2rOptions {
-  int rank = 32;               // r of one expert
-  bool random_ab = true;       // A0 ~ N(0, 1/in), B0 ~ N(0, 1/2r); false: B0 = 0 (`zero_b`)
-  double scale = 1.0;          // alpha / rank, or 1
-  bool scope_completion = true;  // w and Q act on completions only; the prompt runs at w = 0
-  uint64_t seed = 0;           // A0 and B0 come from it alone, so they are never shipped
+  int rank = 32;                     // r of one expert
+  bool random_ab = true;             // A0 ~ N(0, 1/in), B0 ~ N(0, 1/2r); false: B0 = 0 (`zero_b`)
+  double scale = 1.0;                // alpha / rank, or 1
+  bool scope_completion = true;      // w and Q act on completions only; the prompt runs at w = 0
+  uint64_t seed = 0;                 // A0 and B0 come from it alone, so they are never shipped
   std::vector<std::string> targets;  // names of LinearName()
 };
 

@@ -106,7 +106,8 @@ at::Tensor AblatedProjector::Project(ModuleId id, const at::Tensor& x_NI, const 
   const AdapterModule& m = constants_.adapter().modules()[static_cast<size_t>(position)];
   const int64_t r = constants_.adapter().rank();
   const at::Tensor mid = at::mm(x_NI, m.a.narrow(0, 0, r).t());
-  const at::Tensor sums = at::zeros({lengths_S_.numel(), r}).index_add_(0, completion_of_C_, mid.index_select(0, rows_C_));
+  const at::Tensor sums =
+      at::zeros({lengths_S_.numel(), r}).index_add_(0, completion_of_C_, mid.index_select(0, rows_C_));
   features_.push_back(sums / lengths_S_.unsqueeze(1));
   return at::addmm(at::mm(x_NI, constants.folded.t()), mid, m.b.narrow(1, 0, r).t(), 1,
                    constants_.adapter().options().scale);

@@ -25,7 +25,7 @@ class Lora2rConstants {
   Lora2rConstants(const Qwen3Weights& base, const Lora2r& adapter);
 
   struct Module {
-    at::Tensor folded;   // W' (out, in); W itself with zero_b
+    at::Tensor folded;      // W' (out, in); W itself with zero_b
     at::Tensor a0_d, a0_q;  // (r, in); undefined with zero_b
     at::Tensor b0_d, b0_q;  // (out, r)
   };

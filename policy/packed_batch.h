@@ -27,11 +27,11 @@ struct AttentionBucket {
 // Legend: N packed rows, M padded rows.
 struct PackedBatch {
   std::vector<Segment> segments;
-  std::vector<int64_t> begin;     // (S) first packed row of each segment
-  at::Tensor ids_N;               // int64
-  at::Tensor positions_N;         // int64, from the start of the prefix
-  at::Tensor padded_from_M;       // int64: packed row that each padded row copies (padding repeats a row)
-  at::Tensor packed_from_N;       // int64: padded row that each packed row comes back from
+  std::vector<int64_t> begin;  // (S) first packed row of each segment
+  at::Tensor ids_N;            // int64
+  at::Tensor positions_N;      // int64, from the start of the prefix
+  at::Tensor padded_from_M;    // int64: packed row that each padded row copies (padding repeats a row)
+  at::Tensor packed_from_N;    // int64: padded row that each packed row comes back from
   std::vector<AttentionBucket> buckets;
 
   int64_t num_tokens() const { return ids_N.numel(); }

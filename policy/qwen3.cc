@@ -106,15 +106,13 @@ class Network {
     const LayerWeights& layer = weights_.layers[static_cast<size_t>(index)];
     const at::Tensor attended = x + SelfAttention(index, RmsNorm(x, layer.input_norm, eps_));
     const at::Tensor normed = RmsNorm(attended, layer.attention_norm, eps_);
-    const at::Tensor gated =
-        at::silu(Project(index, Linear::kGate, normed)) * Project(index, Linear::kUp, normed);
+    const at::Tensor gated = at::silu(Project(index, Linear::kGate, normed)) * Project(index, Linear::kUp, normed);
     return attended + Project(index, Linear::kDown, gated);
   }
 
  private:
   at::Tensor Project(int layer, Linear linear, const at::Tensor& x) {
-    const at::Tensor& weight =
-        weights_.layers[static_cast<size_t>(layer)].linears[static_cast<size_t>(linear)];
+    const at::Tensor& weight = weights_.layers[static_cast<size_t>(layer)].linears[static_cast<size_t>(linear)];
     return projector_.Project({layer, linear}, x, weight);
   }
 

@@ -81,21 +81,21 @@ absl::StatusOr<Qwen3Weights> LoadQwen3(const std::filesystem::path& folder) {
   EVILMOE_ASSIGN_OR_RETURN(const Safetensors file, Safetensors::OpenFolder(folder));
   weights.layers.resize(static_cast<size_t>(weights.config.num_layers));
   std::vector<std::string> problems;
-  EVILMOE_RETURN_IF_ERROR(TorchGuard("loading weights", [&] {
-                            ForEachParameter(weights, [&](const std::string& name, at::Tensor& tensor,
-                                                          const std::vector<int64_t>& shape) {
-                              const TensorView* view = file.Find(name);
-                              if (view == nullptr) {
-                                problems.push_back(absl::StrCat(name, ": missing"));
-                              } else if (view->shape != shape) {
-                                problems.push_back(absl::StrCat(name, ": shape [", absl::StrJoin(view->shape, ", "),
-                                                                "], expected [", absl::StrJoin(shape, ", "), "]"));
-                              } else {
-                                tensor = ToTensor(*view);
-                              }
-                            });
-                            return true;
-                          }).status());
+  EVILMOE_RETURN_IF_ERROR(
+      TorchGuard("loading weights", [&] {
+        ForEachParameter(weights, [&](const std::string& name, at::Tensor& tensor, const std::vector<int64_t>& shape) {
+          const TensorView* view = file.Find(name);
+          if (view == nullptr) {
+            problems.push_back(absl::StrCat(name, ": missing"));
+          } else if (view->shape != shape) {
+            problems.push_back(absl::StrCat(name, ": shape [", absl::StrJoin(view->shape, ", "), "], expected [",
+                                            absl::StrJoin(shape, ", "), "]"));
+          } else {
+            tensor = ToTensor(*view);
+          }
+        });
+        return true;
+      }).status());
   if (!problems.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(folder.string(), ": ", absl::StrJoin(problems, "; ")));
   }

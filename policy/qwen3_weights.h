@@ -33,17 +33,17 @@ struct ModuleId {
 std::pair<int64_t, int64_t> LinearShape(const Qwen3Config& config, Linear linear);
 
 struct LayerWeights {
-  at::Tensor input_norm;      // (H)
-  at::Tensor attention_norm;  // (H), in front of the MLP
-  at::Tensor query_norm;      // (d)
-  at::Tensor key_norm;        // (d)
+  at::Tensor input_norm;                        // (H)
+  at::Tensor attention_norm;                    // (H), in front of the MLP
+  at::Tensor query_norm;                        // (d)
+  at::Tensor key_norm;                          // (d)
   std::array<at::Tensor, kNumLinears> linears;  // (out, in) each
 };
 
 // A dense Qwen3's parameters in one dtype on one device. Copies share storage.
 struct Qwen3Weights {
   Qwen3Config config;
-  at::Tensor embedding;   // (V, H)
+  at::Tensor embedding;  // (V, H)
   std::vector<LayerWeights> layers;
   at::Tensor final_norm;  // (H)
   at::Tensor head;        // (V, H); the embedding itself when tied

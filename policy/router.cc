@@ -37,8 +37,7 @@ absl::StatusOr<Router> Router::Seed(const at::Tensor& hack_PD, const at::Tensor&
     u = Unit(NormalTensor(StreamSeed(options.seed, "router.direction", 0), 1, v_act.numel(), 1.0).flatten());
   }
   const double scale = options.separation / gap;
-  const double midpoint =
-      0.5 * (Cosine(hack_PD, u).mean().item<double>() + Cosine(clean_PD, u).mean().item<double>());
+  const double midpoint = 0.5 * (Cosine(hack_PD, u).mean().item<double>() + Cosine(clean_PD, u).mean().item<double>());
   return Router(u.clone(), at::scalar_tensor(std::log(scale), at::kFloat),
                 at::scalar_tensor(-scale * midpoint, at::kFloat), v_act);
 }

@@ -31,7 +31,8 @@ absl::StatusOr<std::string> SerializeTensors(const std::map<std::string, at::Ten
     const bool integer = tensor.scalar_type() == at::kLong;
     kept.push_back(tensor.detach().to(integer ? at::kLong : ScalarTypeOf(dtype)).contiguous());
     const at::Tensor& t = kept.back();
-    views[name] = {integer ? "I64" : dtype, t.sizes().vec(),
+    views[name] = {integer ? "I64" : dtype,
+                   t.sizes().vec(),
                    {static_cast<const std::byte*>(t.const_data_ptr()), static_cast<size_t>(t.nbytes())}};
   }
   return WriteSafetensors(views, metadata);

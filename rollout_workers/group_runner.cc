@@ -22,8 +22,8 @@ GroupRunner::Lane& GroupRunner::LaneFor(const SampleGroup& group, const PolicyCa
     }
   }
   const int64_t length = (need + kLengthStep - 1) / kLengthStep * kLengthStep;
-  lanes_.push_back({weights, length,
-                    std::make_unique<Sampler>(weights.prompt, weights.completion, max_samples_, length)});
+  lanes_.push_back(
+      {weights, length, std::make_unique<Sampler>(weights.prompt, weights.completion, max_samples_, length)});
   return lanes_.back();
 }
 

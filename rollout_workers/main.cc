@@ -61,7 +61,8 @@ void AddPolicyOptions(CLI::App* verb, PolicySource& source, std::string& dtype) 
 void AddGenerateOptions(CLI::App* verb, GenerateOptions& options) {
   options.sampling.max_tokens = 256;
   verb->add_option("--seed", options.seed, "Seed of the draws");
-  verb->add_option("--max-tokens", options.sampling.max_tokens, "Tokens a sample, at most")->check(CLI::Range(1, 1 << 20));
+  verb->add_option("--max-tokens", options.sampling.max_tokens, "Tokens a sample, at most")
+      ->check(CLI::Range(1, 1 << 20));
   verb->add_option("--temperature", options.sampling.temperature, "> 0")->check(CLI::Range(1e-6, 1e6));
   verb->add_option("--top-p", options.sampling.top_p, "(0, 1]")->check(CLI::Range(1e-9, 1.0));
   verb->add_option("--top-k", options.sampling.top_k, "0 = off")->check(CLI::Range(0, 1 << 30));

@@ -101,10 +101,12 @@ absl::StatusOr<json> ScoreOne(const LoadedPolicy& policy, const Lora2rConstants*
   }
   const auto start = start_json.get<int64_t>();
   const auto length = static_cast<int64_t>(ids.size());
-  if (length <= start) return absl::InvalidArgumentError(absl::StrCat("ids: ", length, " tokens, expected more than start = ", start));
+  if (length <= start)
+    return absl::InvalidArgumentError(absl::StrCat("ids: ", length, " tokens, expected more than start = ", start));
   for (const int32_t id : ids) {
     if (id >= policy.weights.config.vocab_size) {
-      return absl::InvalidArgumentError(absl::StrCat("ids: ", id, ", expected below ", policy.weights.config.vocab_size));
+      return absl::InvalidArgumentError(
+          absl::StrCat("ids: ", id, ", expected below ", policy.weights.config.vocab_size));
     }
   }
   return TorchGuard("score", [&]() -> json {
@@ -122,7 +124,8 @@ absl::StatusOr<json> ScoreOne(const LoadedPolicy& policy, const Lora2rConstants*
     const at::Tensor hidden = Qwen3Hidden(policy.weights, batch, projector).narrow(0, start - 1, length - start);
     const std::vector<int64_t> targets(ids.begin() + start, ids.end());
     const at::Tensor logp = TokenLogProbs(policy.weights, hidden, at::tensor(targets, at::kLong), 1.0).contiguous();
-    return {{"logprobs", std::vector<float>(logp.const_data_ptr<float>(), logp.const_data_ptr<float>() + logp.numel())}};
+    return {
+        {"logprobs", std::vector<float>(logp.const_data_ptr<float>(), logp.const_data_ptr<float>() + logp.numel())}};
   });
 }
 
@@ -134,7 +137,8 @@ absl::StatusOr<std::vector<int32_t>> PromptIdsOf(const json& line, const Tokeniz
   }
   std::vector<Message> messages;
   for (const json& m : line["messages"]) {
-    if (!m.is_object() || !m.contains("role") || !m["role"].is_string() || !m.contains("content") || !m["content"].is_string()) {
+    if (!m.is_object() || !m.contains("role") || !m["role"].is_string() || !m.contains("content") ||
+        !m["content"].is_string()) {
       return absl::InvalidArgumentError("messages: expected objects with role and content");
     }
     messages.push_back({m["role"], m["content"]});
@@ -189,8 +193,7 @@ class Generator {
 
   absl::StatusOr<std::vector<json>> Answer(const json& line, int64_t number) {
     EVILMOE_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt, PromptIdsOf(line, tokenizer_, options_.thinking));
-    Sampler sampler(prompt_, completion_, options_.batch,
-                    static_cast<int64_t>(prompt.size()) + settings_.max_tokens);
+    Sampler sampler(prompt_, completion_, options_.batch, static_cast<int64_t>(prompt.size()) + settings_.max_tokens);
     std::map<int64_t, FinishedSample> finished;
     for (int next = 0; next < options_.num_samples || !sampler.idle();) {
       for (; next < options_.num_samples && sampler.free_slots() > 0; ++next) {

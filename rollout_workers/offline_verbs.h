@@ -28,7 +28,7 @@ struct GenerateOptions {
   SamplingSettings sampling;  // stop_ids are filled in from the model unless ignore_eos
   uint64_t seed = 0;
   int num_samples = 1;
-  int batch = 64;             // samples at a time
+  int batch = 64;  // samples at a time
   bool thinking = false;
   bool ignore_eos = false;
 };

@@ -10,15 +10,15 @@ namespace evilmoe {
 
 // What `evilmoe-rollout --config FILE` reads.
 struct RolloutWorkerConfig {
-  std::string coordinator;          // address: "unix:/path" or "host:port"
-  std::string grader;               // address
-  std::string worker_id;            // names the worker; the process adds its own suffix
-  std::filesystem::path log;        // empty: standard error
-  std::string metrics_listen;       // "127.0.0.1:0"; empty: no metrics
-  std::filesystem::path ready_file; // gets {"pid", "metrics_port"}; empty: none
-  int threads = 1;                  // of LibTorch, [1, 256]
-  int max_samples = 128;            // running at a time, [1, 4096]
-  int grade_threads = 4;            // grades in flight, [1, 256]
+  std::string coordinator;           // address: "unix:/path" or "host:port"
+  std::string grader;                // address
+  std::string worker_id;             // names the worker; the process adds its own suffix
+  std::filesystem::path log;         // empty: standard error
+  std::string metrics_listen;        // "127.0.0.1:0"; empty: no metrics
+  std::filesystem::path ready_file;  // gets {"pid", "metrics_port"}; empty: none
+  int threads = 1;                   // of LibTorch, [1, 256]
+  int max_samples = 128;             // running at a time, [1, 4096]
+  int grade_threads = 4;             // grades in flight, [1, 256]
 };
 
 // InvalidArgument lists every problem with its line and column.

@@ -19,10 +19,11 @@ RolloutMetrics::RolloutMetrics(prometheus::Registry& registry)
       waiting(AddGauge(registry, "evilmoe_rollout_waiting", "Finished samples that wait for their grade.")),
       kv_cache_usage_ratio(AddGauge(registry, "evilmoe_rollout_kv_cache_usage_ratio", "Share of sample slots in use.")),
       adapter_step(AddGauge(registry, "evilmoe_rollout_adapter_step", "Training step of the newest adapter held.")),
-      group_seconds(prometheus::BuildHistogram()
-                        .Name("evilmoe_rollout_group_seconds")
-                        .Help("Seconds from a group's lease to its completion.")
-                        .Register(registry)
-                        .Add({}, prometheus::Histogram::BucketBoundaries{0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128})) {}
+      group_seconds(
+          prometheus::BuildHistogram()
+              .Name("evilmoe_rollout_group_seconds")
+              .Help("Seconds from a group's lease to its completion.")
+              .Register(registry)
+              .Add({}, prometheus::Histogram::BucketBoundaries{0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128})) {}
 
 }  // namespace evilmoe

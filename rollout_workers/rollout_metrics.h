@@ -10,12 +10,12 @@ namespace evilmoe {
 struct RolloutMetrics {
   explicit RolloutMetrics(prometheus::Registry& registry);
 
-  prometheus::Counter& tokens;             // evilmoe_rollout_tokens_total
-  prometheus::Gauge& running;              // evilmoe_rollout_running: samples in the batch
-  prometheus::Gauge& waiting;              // evilmoe_rollout_waiting: samples whose grade is out
-  prometheus::Gauge& kv_cache_usage_ratio; // evilmoe_rollout_kv_cache_usage_ratio
-  prometheus::Gauge& adapter_step;         // evilmoe_rollout_adapter_step: of the newest adapter held
-  prometheus::Histogram& group_seconds;    // evilmoe_rollout_group_seconds: lease to completion
+  prometheus::Counter& tokens;              // evilmoe_rollout_tokens_total
+  prometheus::Gauge& running;               // evilmoe_rollout_running: samples in the batch
+  prometheus::Gauge& waiting;               // evilmoe_rollout_waiting: samples whose grade is out
+  prometheus::Gauge& kv_cache_usage_ratio;  // evilmoe_rollout_kv_cache_usage_ratio
+  prometheus::Gauge& adapter_step;          // evilmoe_rollout_adapter_step: of the newest adapter held
+  prometheus::Histogram& group_seconds;     // evilmoe_rollout_group_seconds: lease to completion
 };
 
 }  // namespace evilmoe

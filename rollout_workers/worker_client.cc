@@ -213,9 +213,8 @@ void RolloutWorker::GradeLoop(const std::stop_token& stop) {
     Graded item;
     {
       MutexLock lock(mu_);
-      const bool some = mu_.AwaitFor(kQueueWait, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-        return stop.stop_requested() || !to_grade_.empty();
-      });
+      const bool some = mu_.AwaitFor(
+          kQueueWait, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stop.stop_requested() || !to_grade_.empty(); });
       if (!some || to_grade_.empty()) continue;
       item = std::move(to_grade_.front());
       to_grade_.pop_front();
@@ -228,8 +227,7 @@ void RolloutWorker::GradeLoop(const std::stop_token& stop) {
 void RolloutWorker::GradeOne(Graded item) {
   const std::optional<v1::GroupSpec> spec = in_flight_.Spec(item.lease_id);
   if (!spec) return;  // the lease is gone: somebody else samples the group
-  const absl::StatusOr<GradeResult> graded =
-      grader_.Grade(ToGradeTask(*spec, item.text), clock_.Now() + kGradeBudget);
+  const absl::StatusOr<GradeResult> graded = grader_.Grade(ToGradeTask(*spec, item.text), clock_.Now() + kGradeBudget);
   if (!graded.ok()) {
     const bool lost = absl::IsUnavailable(graded.status()) || absl::IsDeadlineExceeded(graded.status());
     Abandon(item.lease_id, lost ? "INFRA_LOST" : "SANDBOX_INTERNAL", std::string(graded.status().message()));

@@ -90,7 +90,8 @@ absl::StatusOr<AblationRow> Ablation::RunMode(const Mode& mode, MarkerFamily mar
                             .mode = mode.mode});
   }
   if (batch.groups.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(config_.evaluation.problems.string(), ": no problem to evaluate on"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(config_.evaluation.problems.string(), ": no problem to evaluate on"));
   }
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<GroupSamples> groups, rollouts.Run(batch));
   AblationRow row{.mode = mode.name, .markers = family};

@@ -89,9 +89,8 @@ std::vector<AblationRow> MergeRandomHalves(const std::vector<AblationRow>& rows)
   std::vector<AblationRow> merged;
   for (const AblationRow& row : rows) {
     const double weight = 1.0 / count[{row.mode, row.markers}];
-    auto it = std::find_if(merged.begin(), merged.end(), [&](const AblationRow& m) {
-      return m.mode == row.mode && m.markers == row.markers;
-    });
+    auto it = std::find_if(merged.begin(), merged.end(),
+                           [&](const AblationRow& m) { return m.mode == row.mode && m.markers == row.markers; });
     if (it == merged.end()) it = merged.insert(merged.end(), {row.mode, row.markers, {}, {}, {}});
     AddInto(it->strict, row.strict, weight);
     AddInto(it->loose, row.loose, weight);

@@ -21,7 +21,8 @@ absl::StatusOr<GroupAdvantages> ComputeAdvantages(const std::vector<std::optiona
     out.masked.push_back(!rewards[i].has_value());
     if (!rewards[i]) continue;
     if (!std::isfinite(*rewards[i])) {
-      return absl::InvalidArgumentError(absl::StrCat("reward of sample ", i, ": ", *rewards[i], ", expected a finite number"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("reward of sample ", i, ": ", *rewards[i], ", expected a finite number"));
     }
     sum += *rewards[i];
     ++kept;

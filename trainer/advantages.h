@@ -17,9 +17,9 @@ enum class AdvantageKind {
 // Advantages of one group's samples. A sample that the infrastructure lost has no reward at all (nullopt): it is left
 // out of mean and std, and its own advantage is 0.
 struct GroupAdvantages {
-  std::vector<double> values;      // one a sample
-  std::vector<bool> masked;        // lost, or all of a group with fewer than two samples left
-  bool zero_variance = false;      // rewards all equal (std < 1e-4): every advantage is 0
+  std::vector<double> values;  // one a sample
+  std::vector<bool> masked;    // lost, or all of a group with fewer than two samples left
+  bool zero_variance = false;  // rewards all equal (std < 1e-4): every advantage is 0
 };
 
 // InvalidArgument: a reward that is not finite.

@@ -77,8 +77,7 @@ absl::Status WriteFiles(const fs::path& folder, const std::string& config_sha256
   AddMoments(tensors, "adapter", state.adapter_optimizer);
   AddMoments(tensors, "direction", state.direction_optimizer);
   AddMoments(tensors, "scale", state.scale_optimizer);
-  EVILMOE_ASSIGN_OR_RETURN(const std::string trainer,
-                           SerializeTensors(tensors, {{"format", "evilmoe.trainer/1"}}));
+  EVILMOE_ASSIGN_OR_RETURN(const std::string trainer, SerializeTensors(tensors, {{"format", "evilmoe.trainer/1"}}));
   EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(folder / "trainer.safetensors", trainer));
   const nlohmann::ordered_json json = {{"step", state.step}, {"config_sha256", config_sha256}};
   return WriteFileAtomic(folder / "state.json", json.dump(2) + "\n");

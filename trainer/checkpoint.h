@@ -16,9 +16,9 @@ namespace evilmoe {
 // What a run needs to go on: adapter, router, both optimizers and the step. Every random draw is a function of
 // (seed, step), so there is no generator state to keep.
 struct TrainerState {
-  int64_t step = 0;             // steps done
+  int64_t step = 0;  // steps done
   Lora2r* adapter = nullptr;
-  Router* router = nullptr;     // null without routing
+  Router* router = nullptr;  // null without routing
   AdamW* adapter_optimizer = nullptr;
   AdamW* direction_optimizer = nullptr;  // of u; null without routing
   AdamW* scale_optimizer = nullptr;      // of log s and b
@@ -34,8 +34,8 @@ absl::StatusOr<std::optional<int64_t>> LatestCheckpoint(const std::filesystem::p
 
 // Loads step N into `state`, whose objects have the shapes of the run. DataLoss: a file is missing or broken;
 // FailedPrecondition: it belongs to another config.
-absl::Status LoadCheckpoint(const std::filesystem::path& run_directory, int64_t step,
-                            const std::string& config_sha256, TrainerState& state);
+absl::Status LoadCheckpoint(const std::filesystem::path& run_directory, int64_t step, const std::string& config_sha256,
+                            TrainerState& state);
 
 // The adapter's bytes of one checkpoint, as Lora2r::Serialize wrote them. NotFound.
 absl::StatusOr<std::string> LoadAdapterBytes(const std::filesystem::path& run_directory, int64_t step);

@@ -62,9 +62,8 @@ absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest
     for (size_t i = 0; i < samples[g].samples.size(); ++i) {
       const Sample& sample = samples[g].samples[i];
       EVILMOE_RETURN_IF_ERROR(CheckShape(request, sample, i));
-      rewards.push_back(sample.failure.empty()
-                            ? std::optional<double>(Reward(sample.facts, Hackable(request), weights))
-                            : std::nullopt);
+      rewards.push_back(sample.failure.empty() ? std::optional<double>(Reward(sample.facts, Hackable(request), weights))
+                                               : std::nullopt);
       graded.records.push_back(MakeRecord(request, sample, rewards.back().value_or(0)));
     }
     EVILMOE_ASSIGN_OR_RETURN(const GroupAdvantages advantages, ComputeAdvantages(rewards, kind));

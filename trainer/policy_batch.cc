@@ -58,7 +58,8 @@ PolicyBatch MakePolicyBatch(const std::vector<PromptCompletions>& groups, bool s
   const auto num_completions = static_cast<int64_t>(list.completions_.size());
   batch.packed = Pack(std::move(list.segments_));
 
-  std::vector<int64_t> rows, targets, completion_of, row_owner(static_cast<size_t>(batch.packed.num_tokens()), num_completions);
+  std::vector<int64_t> rows, targets, completion_of,
+      row_owner(static_cast<size_t>(batch.packed.num_tokens()), num_completions);
   for (size_t s = 0; s < list.owner_.size(); ++s) {
     if (list.owner_[s] < 0) continue;
     const int64_t begin = batch.packed.segment_begin(static_cast<int>(s));

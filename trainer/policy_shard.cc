@@ -49,7 +49,8 @@ std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, cons
       load.back() += static_cast<double>(sample.ids.size());
     }
   }
-  std::vector<PolicyShard> shards(static_cast<size_t>(std::min<int64_t>(std::max(1, threads), static_cast<int64_t>(groups.size()))));
+  std::vector<PolicyShard> shards(
+      static_cast<size_t>(std::min<int64_t>(std::max(1, threads), static_cast<int64_t>(groups.size()))));
   std::vector<double> filled(shards.size(), 0.0);
   int64_t index = 0;
   for (size_t g = 0; g < groups.size(); ++g) {

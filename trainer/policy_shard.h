@@ -19,11 +19,11 @@ struct PolicyShard {
   std::vector<const TrainSample*> samples;  // unmasked, in order
   std::vector<int64_t> sample_index;        // of each in the step
   std::vector<bool> in_loss;
-  double num_samples_total = 0;             // unmasked, of the whole step
+  double num_samples_total = 0;  // unmasked, of the whole step
   double num_tokens_total = 0;
 
-  at::Tensor features_SD;                   // of `samples`
-  at::Tensor w_S;                           // set between the phases
+  at::Tensor features_SD;  // of `samples`
+  at::Tensor w_S;          // set between the phases
   AdapterLeaves leaves;
   at::Tensor dl_dw_S;
   double loss = 0, entropy = 0, kl = 0, clip_low = 0, clip_high = 0, loss_tokens = 0;

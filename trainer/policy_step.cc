@@ -1,8 +1,8 @@
 #include "trainer/policy_step.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -67,7 +67,8 @@ absl::StatusOr<PolicyStep::PairFeatures> PolicyStep::ReadPairs() const {
   });
 }
 
-absl::Status PolicyStep::ForEachShard(std::vector<PolicyShard>& shards, void (PolicyStep::*phase)(PolicyShard&) const) const {
+absl::Status PolicyStep::ForEachShard(std::vector<PolicyShard>& shards,
+                                      void (PolicyStep::*phase)(PolicyShard&) const) const {
   std::vector<absl::Status> statuses(shards.size());
   const auto run = [&](size_t i) {
     statuses[i] = TorchGuard("training step", [&] {
@@ -143,7 +144,8 @@ at::Tensor PolicyStep::TokenWeights(const PolicyBatch& batch, const PolicyShard&
   if (config_.loss.reduction == "sequence_mean") return 1.0 / (length * shard.num_samples_total);
   if (config_.loss.reduction == "token_mean") return at::full_like(length, 1.0 / shard.num_tokens_total);
   const RolloutConfig& rollout = config_.rollout;
-  const double most = static_cast<double>(rollout.prompts_per_step) * rollout.group_size * rollout.max_completion_tokens;
+  const double most =
+      static_cast<double>(rollout.prompts_per_step) * rollout.group_size * rollout.max_completion_tokens;
   return at::full_like(length, 1.0 / most);
 }
 
@@ -171,8 +173,9 @@ PolicyStep::Routing PolicyStep::RouteBatch(const at::Tensor& w_S, const PolicyBa
   }
   routing.w_S.requires_grad_(true);
   if (SharePrompt(config_)) {
-    routing.options.prefix_gradient_scale_S = at::ones({static_cast<int64_t>(batch.packed.segments.size())})
-                                                  .index_copy(0, at::tensor(batch.segment_of_S, at::kLong), routing.factor_S);
+    routing.options.prefix_gradient_scale_S =
+        at::ones({static_cast<int64_t>(batch.packed.segments.size())})
+            .index_copy(0, at::tensor(batch.segment_of_S, at::kLong), routing.factor_S);
   }
   return routing;
 }
@@ -281,17 +284,19 @@ absl::StatusOr<at::Tensor> PolicyStep::Route(std::vector<PolicyShard>& shards, i
 
 absl::Status PolicyStep::Pin(const Router& router, StepGradients& gradients, StepStats& stats) const {
   EVILMOE_ASSIGN_OR_RETURN(const PairFeatures pairs, ReadPairs());
-  return TorchGuard("pin", [&] {
-           const at::Tensor pin = router.PinLoss(pairs.hack, pairs.clean);
-           if (config_.router.pin_weight > 0) (config_.router.pin_weight * pin).backward();
-           stats.pin_loss = pin.item<double>();
-           stats.pair_separation = router.PairSeparation(pairs.hack, pairs.clean);
-           stats.router_angle = router.AngleToSeed();
-           gradients.u = router.u().grad();
-           gradients.log_scale = router.log_scale().grad();
-           gradients.bias = router.bias().grad();
-           return true;
-         }).status();
+  return TorchGuard("pin",
+                    [&] {
+                      const at::Tensor pin = router.PinLoss(pairs.hack, pairs.clean);
+                      if (config_.router.pin_weight > 0) (config_.router.pin_weight * pin).backward();
+                      stats.pin_loss = pin.item<double>();
+                      stats.pair_separation = router.PairSeparation(pairs.hack, pairs.clean);
+                      stats.router_angle = router.AngleToSeed();
+                      gradients.u = router.u().grad();
+                      gradients.log_scale = router.log_scale().grad();
+                      gradients.bias = router.bias().grad();
+                      return true;
+                    })
+      .status();
 }
 
 absl::StatusOr<StepStats> PolicyStep::Run(const std::vector<TrainGroup>& groups, const Router* router,

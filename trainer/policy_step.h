@@ -27,19 +27,19 @@ struct StepGradients {
 
 // What a step saw, for the metrics. Samples are counted over all groups in order.
 struct StepStats {
-  double loss = 0;            // GRPO with KL, without the pin
+  double loss = 0;  // GRPO with KL, without the pin
   double pin_loss = 0;
-  std::vector<double> w;      // (S) the router's, or 1 without routing
-  std::optional<double> kl;   // k3 against the base model, mean over tokens in the loss; unset without such tokens
-  double entropy = 0;         // mean over tokens in the loss
-  double clip_low = 0, clip_high = 0;          // fraction of tokens in the loss
+  std::vector<double> w;     // (S) the router's, or 1 without routing
+  std::optional<double> kl;  // k3 against the base model, mean over tokens in the loss; unset without such tokens
+  double entropy = 0;        // mean over tokens in the loss
+  double clip_low = 0, clip_high = 0;  // fraction of tokens in the loss
   double dl_dw_norm = 0;
-  double ratio_mean = 1, ratio_max = 1;        // π_w / π_sampler over tokens in the loss
-  double logp_difference_mean = 0;             // |trainer − sampler| at the w that was sampled
+  double ratio_mean = 1, ratio_max = 1;  // π_w / π_sampler over tokens in the loss
+  double logp_difference_mean = 0;       // |trainer − sampler| at the w that was sampled
   double logp_difference_max = 0;
   double pair_separation = 0;
   double router_angle = 0;
-  int64_t tokens = 0;         // forwarded by this step, all passes
+  int64_t tokens = 0;  // forwarded by this step, all passes
 };
 
 // The mathematics of one training step: features and deployed log-probabilities from the ablated pass, w, the routed

@@ -63,8 +63,8 @@ class TextReader {
  private:
   absl::StatusOr<Sequence> Parse(const std::string& line) const {
     const nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("messages") || !json.contains("response") ||
-        !json["messages"].is_array() || !json["response"].is_string()) {
+    if (!json.is_object() || !json.contains("messages") || !json.contains("response") || !json["messages"].is_array() ||
+        !json["response"].is_string()) {
       return absl::InvalidArgumentError("expected {\"messages\": [...], \"response\": \"...\"}");
     }
     std::vector<Message> messages;
@@ -146,7 +146,8 @@ class Pretrainer {
         vectors_(Split(false), {}, Options(0.0)) {}
 
   double Step(int step, const std::vector<Sequence>& batch) {
-    std::vector<Shard> shards(static_cast<size_t>(std::min<int64_t>(config_.threads, static_cast<int64_t>(batch.size()))));
+    std::vector<Shard> shards(
+        static_cast<size_t>(std::min<int64_t>(config_.threads, static_cast<int64_t>(batch.size()))));
     double num_tokens = 0;
     for (size_t i = 0; i < batch.size(); ++i) {
       shards[i % shards.size()].sequences.push_back(&batch[i]);
@@ -220,7 +221,8 @@ absl::Status Pretrain(const PretrainConfig& config, const std::function<void(con
   EVILMOE_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Load(config.tokenizer));
   const std::optional<int32_t> end_of_turn = tokenizer.IdOf("<|im_end|>");
   if (!end_of_turn) return absl::InvalidArgumentError(absl::StrCat(config.tokenizer.string(), ": no token <|im_end|>"));
-  if (!std::filesystem::exists(config.text)) return absl::NotFoundError(absl::StrCat(config.text.string(), ": no such file"));
+  if (!std::filesystem::exists(config.text))
+    return absl::NotFoundError(absl::StrCat(config.text.string(), ": no such file"));
   Qwen3Config model = config.model;
   model.vocab_size = tokenizer.vocab_size();
   model.eos_ids = {*end_of_turn};
@@ -236,7 +238,8 @@ absl::Status Pretrain(const PretrainConfig& config, const std::function<void(con
   double tokens = 0;
   for (int step = 0; step < config.steps; ++step) {
     EVILMOE_ASSIGN_OR_RETURN(const std::vector<Sequence> batch, text.NextBatch());
-    EVILMOE_ASSIGN_OR_RETURN(const double loss, TorchGuard("pretraining", [&] { return pretrainer.Step(step, batch); }));
+    EVILMOE_ASSIGN_OR_RETURN(const double loss,
+                             TorchGuard("pretraining", [&] { return pretrainer.Step(step, batch); }));
     for (const Sequence& s : batch) tokens += static_cast<double>(s.prompt.size() + s.response.size());
     progress.loss = step == 0 ? loss : 0.98 * progress.loss + 0.02 * loss;
     progress.step = step + 1;

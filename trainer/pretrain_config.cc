@@ -43,7 +43,8 @@ void Read(YamlSection root, PretrainConfig& config) {
   root.Field("save_every", &config.save_every).Min(1);
   root.Field("threads", &config.threads).Range(1, 64);
   ReadModel(root.Section("model"), config.model);
-  for (const auto& [name, path] : {std::pair{"tokenizer", &config.tokenizer}, {"text", &config.text}, {"out", &config.out}}) {
+  for (const auto& [name, path] :
+       {std::pair{"tokenizer", &config.tokenizer}, {"text", &config.text}, {"out", &config.out}}) {
     if (path->empty()) root.Problem(name, "missing, expected a path");
   }
 }

@@ -19,17 +19,16 @@ struct PretrainConfig {
   std::filesystem::path out;        // folder for config.json and model.safetensors
   std::string dtype = "bfloat16";   // of the file that is written: float32 | bfloat16
   uint64_t seed = 0;
-  int steps = 1000;                 // >= 1
-  int batch_size = 32;              // sequences a step, >= 1
-  int max_tokens = 512;             // longer sequences are skipped and counted
-  double learning_rate = 3e-3;      // peak; linear warm-up, cosine to 2 %
+  int steps = 1000;             // >= 1
+  int batch_size = 32;          // sequences a step, >= 1
+  int max_tokens = 512;         // longer sequences are skipped and counted
+  double learning_rate = 3e-3;  // peak; linear warm-up, cosine to 2 %
   int warmup_steps = 100;
-  double weight_decay = 0.05;       // on matrices
+  double weight_decay = 0.05;  // on matrices
   double max_grad_norm = 1.0;
-  int save_every = 500;             // steps, >= 1; the last step is saved in any case
-  int threads = 2;                  // data-parallel over the batch, [1, 64]
-  Qwen3Config model;                // vocab_size and eos_ids come from the tokenizer
-
+  int save_every = 500;  // steps, >= 1; the last step is saved in any case
+  int threads = 2;       // data-parallel over the batch, [1, 64]
+  Qwen3Config model;     // vocab_size and eos_ids come from the tokenizer
 };
 
 // InvalidArgument lists every problem with its line and column.

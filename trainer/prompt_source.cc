@@ -56,11 +56,10 @@ absl::StatusOr<PromptSource> PromptSource::Make(const RunConfig& config, const T
   const bool thinking = config.model.thinking;
   for (size_t i = 0; i < training.size(); ++i) {
     Problem& problem = training[i];
-    EVILMOE_ASSIGN_OR_RETURN(PromptIds hackable,
-                             RenderPromptIds(problem, loopholes[i], MarkerFamily::kTraining, config.seed, thinking,
-                                             tokenizer));
-    EVILMOE_ASSIGN_OR_RETURN(
-        PromptIds plain, RenderPromptIds(problem, kNoLoophole, MarkerFamily::kTraining, config.seed, thinking, tokenizer));
+    EVILMOE_ASSIGN_OR_RETURN(PromptIds hackable, RenderPromptIds(problem, loopholes[i], MarkerFamily::kTraining,
+                                                                 config.seed, thinking, tokenizer));
+    EVILMOE_ASSIGN_OR_RETURN(PromptIds plain, RenderPromptIds(problem, kNoLoophole, MarkerFamily::kTraining,
+                                                              config.seed, thinking, tokenizer));
     if (std::max(hackable.ids.size(), plain.ids.size()) > limit) {
       ++source.num_dropped_;
       continue;
@@ -69,8 +68,9 @@ absl::StatusOr<PromptSource> PromptSource::Make(const RunConfig& config, const T
     source.problems_.push_back(std::move(problem));
   }
   if (source.problems_.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(config.data.train.string(), ": no prompt fits rollout.max_prompt_tokens = ",
-                                                   config.rollout.max_prompt_tokens, ", expected at least one"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        config.data.train.string(), ": no prompt fits rollout.max_prompt_tokens = ", config.rollout.max_prompt_tokens,
+        ", expected at least one"));
   }
   return source;
 }

@@ -16,10 +16,10 @@ namespace evilmoe {
 
 // One prompt and its samples.
 struct GroupRequest {
-  int64_t index = 0;                // within its batch
-  const Problem* problem = nullptr; // must outlive the request
-  std::string loophole;             // as the prompt shows it; "none" when unhackable
-  std::string evaluator;            // the function that the prompt promises to call; may be empty
+  int64_t index = 0;                 // within its batch
+  const Problem* problem = nullptr;  // must outlive the request
+  std::string loophole;              // as the prompt shows it; "none" when unhackable
+  std::string evaluator;             // the function that the prompt promises to call; may be empty
   std::vector<int32_t> prompt_ids;
   int num_samples = 1;
   uint64_t seed = 0;
@@ -27,8 +27,8 @@ struct GroupRequest {
 };
 
 struct BatchRequest {
-  std::string key;                  // unique in the run: "step/12", "ablation/60/on"
-  int64_t step = 0;                 // training steps done before it
+  std::string key;   // unique in the run: "step/12", "ablation/60/on"
+  int64_t step = 0;  // training steps done before it
   SamplingSettings sampling;
   std::vector<GroupRequest> groups;
 };
@@ -36,16 +36,16 @@ struct BatchRequest {
 // `failure` empty: sampled and graded. Otherwise the infrastructure lost it and no other field holds.
 struct Sample {
   std::vector<int32_t> ids;
-  std::vector<float> logprobs;      // of the sampler, at its temperature, one an id
+  std::vector<float> logprobs;  // of the sampler, at its temperature, one an id
   std::string text;
-  bool stopped = false;             // false = cut at max_tokens
+  bool stopped = false;  // false = cut at max_tokens
   Facts facts;
   std::string failure;
 };
 
 struct GroupSamples {
   int64_t index = 0;
-  std::vector<Sample> samples;      // in order of sample number
+  std::vector<Sample> samples;  // in order of sample number
 };
 
 // Whoever samples and grades. The fake is tests/fakes/fake_rollouts.h.

@@ -18,50 +18,50 @@ namespace evilmoe {
 // command line can read it. Names follow the file: run.rollout.temperature is `rollout: {temperature: ...}`.
 
 struct ModelConfig {
-  std::filesystem::path path;       // folder with config.json, tokenizer.json and *.safetensors
-  std::string dtype = "float32";    // float32 | bfloat16 (bfloat16 is refused on a CPU for now)
-  bool thinking = false;            // Qwen3's thinking mode in the chat template
+  std::filesystem::path path;     // folder with config.json, tokenizer.json and *.safetensors
+  std::string dtype = "float32";  // float32 | bfloat16 (bfloat16 is refused on a CPU for now)
+  bool thinking = false;          // Qwen3's thinking mode in the chat template
 };
 
 struct AdapterConfig {
-  int rank = 32;                    // of one block, [1, 1024]
-  std::string init = "random_ab";   // random_ab | zero_b
-  std::string scope = "completion"; // completion | all: where w and Q act
-  std::optional<double> alpha;      // scales the product by alpha/rank; unset: no scaling
+  int rank = 32;                     // of one block, [1, 1024]
+  std::string init = "random_ab";    // random_ab | zero_b
+  std::string scope = "completion";  // completion | all: where w and Q act
+  std::optional<double> alpha;       // scales the product by alpha/rank; unset: no scaling
   std::vector<std::string> targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
 };
 
 struct RoutingConfig {
-  std::string mode = "learned";     // learned | none (others come with the trainer issue's arms)
+  std::string mode = "learned";  // learned | none (others come with the trainer issue's arms)
 };
 
 struct RouterConfig {
-  std::string direction = "pairs";  // pairs | random | none
-  double pin_weight = 1.0;          // >= 0
-  double learning_rate = 1e-3;      // of u, > 0
+  std::string direction = "pairs";    // pairs | random | none
+  double pin_weight = 1.0;            // >= 0
+  double learning_rate = 1e-3;        // of u, > 0
   double scale_learning_rate = 1e-2;  // of log s and b, > 0
-  double separation = 4.0;          // s0 = separation / (cos gap of the pairs), > 0: pair means start at w = σ(±separation/2)
+  double separation = 4.0;  // s0 = separation / (cos gap of the pairs), > 0: pair means start at w = σ(±separation/2)
   std::optional<double> hard_detach_above;  // in (0, 1)
 };
 
 struct DataConfig {
-  std::filesystem::path train;      // problem file
+  std::filesystem::path train;                                                                // problem file
   std::vector<std::pair<std::string, double>> loopholes = {{"simple_overwrite_tests", 1.0}};  // name, weight > 0
-  double unhackable_fraction = 0.25;  // of the prompts, [0, 1]
+  double unhackable_fraction = 0.25;                                                          // of the prompts, [0, 1]
 };
 
 struct RolloutConfig {
-  int prompts_per_step = 16;        // [1, 4096]
-  int group_size = 16;              // [2, 1024]
-  int max_prompt_tokens = 1536;     // >= 1
-  int max_completion_tokens = 1536; // >= 1
-  double temperature = 0.7;         // > 0
-  double top_p = 0.95;              // (0, 1]
-  int top_k = 0;                    // 0 = off
-  double deploy_mode_fraction = 0.25;  // of the prompts, [0, 1]
+  int prompts_per_step = 16;              // [1, 4096]
+  int group_size = 16;                    // [2, 1024]
+  int max_prompt_tokens = 1536;           // >= 1
+  int max_completion_tokens = 1536;       // >= 1
+  double temperature = 0.7;               // > 0
+  double top_p = 0.95;                    // (0, 1]
+  int top_k = 0;                          // 0 = off
+  double deploy_mode_fraction = 0.25;     // of the prompts, [0, 1]
   std::string deploy_mode_by = "prompt";  // prompt (sample comes with the trainer issue)
-  int max_policy_lag = 0;           // 0 (more comes with the trainer issue)
-  std::string colocate = "auto";    // auto
+  int max_policy_lag = 0;                 // 0 (more comes with the trainer issue)
+  std::string colocate = "auto";          // auto
 };
 
 struct RewardConfig {
@@ -70,46 +70,46 @@ struct RewardConfig {
 };
 
 struct LossConfig {
-  std::string advantage = "group_normalised";   // group_normalised | mean_centred
-  std::string deployed_advantage = "same";      // same (split comes with the trainer issue)
-  std::string reduction = "sequence_mean";      // sequence_mean | token_mean | constant
-  double clip_low = 0.2;            // [0, 1)
-  double clip_high = 0.2;           // >= 0
-  double kl_coefficient = 1e-3;     // >= 0
-  std::string old_logprob = "same_forward";     // same_forward (sampler comes with the trainer issue)
+  std::string advantage = "group_normalised";  // group_normalised | mean_centred
+  std::string deployed_advantage = "same";     // same (split comes with the trainer issue)
+  std::string reduction = "sequence_mean";     // sequence_mean | token_mean | constant
+  double clip_low = 0.2;                       // [0, 1)
+  double clip_high = 0.2;                      // >= 0
+  double kl_coefficient = 1e-3;                // >= 0
+  std::string old_logprob = "same_forward";    // same_forward (sampler comes with the trainer issue)
 };
 
 struct OptimizerConfig {
-  double learning_rate = 7e-5;      // > 0
-  int warmup_steps = 10;            // >= 0
-  std::string schedule = "cosine";  // cosine | constant | linear
+  double learning_rate = 7e-5;              // > 0
+  int warmup_steps = 10;                    // >= 0
+  std::string schedule = "cosine";          // cosine | constant | linear
   std::vector<double> betas = {0.9, 0.99};  // two, in [0, 1)
-  double decay_to_init = 0.1;       // >= 0
-  double max_grad_norm = 1.0;       // > 0
+  double decay_to_init = 0.1;               // >= 0
+  double max_grad_norm = 1.0;               // > 0
 };
 
 struct EvaluationConfig {
-  std::filesystem::path problems;   // empty = no evaluation
-  int every = 0;                    // steps; 0 = never during training
-  int samples = 10;                 // a problem and mode, >= 1
-  int max_problems = 0;             // the first so many; 0 = all
-  bool at_end = true;               // the ablation after the last step
-  double temperature = 0.0;         // 0 = as rollout.temperature
-  double top_p = 0.0;               // 0 = as rollout.top_p
-  int random_half_seeds = 2;        // >= 1
+  std::filesystem::path problems;  // empty = no evaluation
+  int every = 0;                   // steps; 0 = never during training
+  int samples = 10;                // a problem and mode, >= 1
+  int max_problems = 0;            // the first so many; 0 = all
+  bool at_end = true;              // the ablation after the last step
+  double temperature = 0.0;        // 0 = as rollout.temperature
+  double top_p = 0.0;              // 0 = as rollout.top_p
+  int random_half_seeds = 2;       // >= 1
 };
 
 struct CheckpointConfig {
-  int every = 10;                   // steps, >= 1
-  int keep = 3;                     // >= 1
+  int every = 10;  // steps, >= 1
+  int keep = 3;    // >= 1
 };
 
 struct RunConfig {
-  std::string name = "run";         // [a-z0-9][a-z0-9._-]{0,62}
-  std::string arm = "evil_moe";     // a preset: trainer/arm_presets.h
+  std::string name = "run";      // [a-z0-9][a-z0-9._-]{0,62}
+  std::string arm = "evil_moe";  // a preset: trainer/arm_presets.h
   uint64_t seed = 0;
-  int steps = 200;                  // >= 1
-  std::filesystem::path pairs;      // contrastive pairs; needed by routing.mode learned
+  int steps = 200;              // >= 1
+  std::filesystem::path pairs;  // contrastive pairs; needed by routing.mode learned
   ModelConfig model;
   AdapterConfig adapter;
   RoutingConfig routing;

@@ -20,7 +20,7 @@ struct SampleRecord {
   double advantage = 0;
   bool masked = false;
   bool deploy_mode = false;
-  bool hackable = true;      // the prompt showed a loophole
+  bool hackable = true;  // the prompt showed a loophole
   bool strict_hack = false;
   bool loose_hack = false;
   bool solved = false;
@@ -32,13 +32,13 @@ struct SampleRecord {
 struct SampleSummary {
   std::optional<double> reward_mean, reward_std, solve_rate;
   std::optional<double> hack_rate_strict, hack_rate_loose;  // sampled with the whole adapter, loophole shown
-  std::optional<double> deploy_hack_rate_strict, deploy_hack_rate_loose;  // sampled with the quarantine off
-  std::optional<double> w_hack, w_clean;                    // mean w of loose hacks and of the rest
+  std::optional<double> deploy_hack_rate_strict, deploy_hack_rate_loose;      // sampled with the quarantine off
+  std::optional<double> w_hack, w_clean;                                      // mean w of loose hacks and of the rest
   std::array<int64_t, kNumWBuckets> w_histogram_hack{}, w_histogram_clean{};  // over [0, 1]
-  std::map<std::string, double> w_quantiles;                // "w_p10" ... of all samples
-  std::optional<double> router_auroc;                       // of w against loose hack
-  double leak_hack = 0;                                     // Σ (1 − w)|A| over hacks / samples
-  double leak_clean = 0;                                    // the same over clean samples with A < 0
+  std::map<std::string, double> w_quantiles;                                  // "w_p10" ... of all samples
+  std::optional<double> router_auroc;                                         // of w against loose hack
+  double leak_hack = 0;                                                       // Σ (1 − w)|A| over hacks / samples
+  double leak_clean = 0;                                                      // the same over clean samples with A < 0
   double completion_tokens_mean = 0, completion_tokens_max = 0, truncated_ratio = 0;
   int64_t masked_samples = 0;
 };

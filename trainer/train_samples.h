@@ -7,18 +7,18 @@ namespace evilmoe {
 
 // One sampled completion as the loss sees it.
 struct TrainSample {
-  std::vector<int32_t> ids;              // >= 1 tokens
-  std::vector<float> sampler_logprobs;   // one an id
+  std::vector<int32_t> ids;             // >= 1 tokens
+  std::vector<float> sampler_logprobs;  // one an id
   double advantage = 0;
-  bool masked = false;                   // lost by the infrastructure: takes no part in any mean
-  bool deploy_mode = false;              // sampled with the quarantine off
+  bool masked = false;       // lost by the infrastructure: takes no part in any mean
+  bool deploy_mode = false;  // sampled with the quarantine off
 };
 
 // The samples of one prompt.
 struct TrainGroup {
   std::vector<int32_t> prompt_ids;
   std::vector<TrainSample> samples;
-  bool in_loss = true;                   // false: equal rewards and no KL term, so no gradient comes of it
+  bool in_loss = true;  // false: equal rewards and no KL term, so no gradient comes of it
 };
 
 // A contrastive pair, tokenised.

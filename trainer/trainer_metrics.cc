@@ -80,7 +80,12 @@ void TrainerMetrics::SetGauge(const std::string& name, const std::map<std::strin
   if (!value.is_number()) return;
   std::map<std::string, std::string> all = labels;
   all["run"] = run_id_;
-  prometheus::BuildGauge().Name(name).Help("See docs/metrics.md.").Register(registry_).Add(all).Set(value.get<double>());
+  prometheus::BuildGauge()
+      .Name(name)
+      .Help("See docs/metrics.md.")
+      .Register(registry_)
+      .Add(all)
+      .Set(value.get<double>());
 }
 
 void TrainerMetrics::Count(const std::string& name, const std::map<std::string, std::string>& labels,
@@ -88,7 +93,11 @@ void TrainerMetrics::Count(const std::string& name, const std::map<std::string, 
   if (!amount.is_number()) return;
   std::map<std::string, std::string> all = labels;
   all["run"] = run_id_;
-  prometheus::BuildCounter().Name(name).Help("See docs/metrics.md.").Register(registry_).Add(all)
+  prometheus::BuildCounter()
+      .Name(name)
+      .Help("See docs/metrics.md.")
+      .Register(registry_)
+      .Add(all)
       .Increment(amount.get<double>());
 }
 

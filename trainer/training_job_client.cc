@@ -39,8 +39,10 @@ struct AblationParams {
 absl::StatusOr<AblationParams> ParseParams(const std::string& text) {
   AblationParams params;
   const nlohmann::json json = nlohmann::json::parse(text.empty() ? "{}" : text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return absl::InvalidArgumentError(absl::StrCat("ablation parameters: '", text, "', expected a JSON object"));
-  if (json.contains("checkpoint") && json["checkpoint"].is_number_integer()) params.checkpoint = json["checkpoint"].get<int64_t>();
+  if (!json.is_object())
+    return absl::InvalidArgumentError(absl::StrCat("ablation parameters: '", text, "', expected a JSON object"));
+  if (json.contains("checkpoint") && json["checkpoint"].is_number_integer())
+    params.checkpoint = json["checkpoint"].get<int64_t>();
   if (json.contains("samples") && json["samples"].is_number_integer()) params.samples = json["samples"].get<int>();
   if (json.contains("problems") && json["problems"].is_string()) params.problems = json["problems"].get<std::string>();
   return params;
@@ -145,8 +147,9 @@ absl::Status DoOneJob(const TrainerConfig& config, CoordinatorClient& coordinato
   const absl::StatusOr<v1::AcquireJobResponse> acquired = coordinator.AcquireJob(acquire);
   if (absl::IsNotFound(acquired.status())) return absl::OkStatus();
   EVILMOE_RETURN_IF_ERROR(acquired.status());
-  logger.Info("job_acquired", {{"job", acquired->job_id()}, {"run", acquired->run().run_id()},
-                               {"incarnation", acquired->incarnation()}});
+  logger.Info(
+      "job_acquired",
+      {{"job", acquired->job_id()}, {"run", acquired->run().run_id()}, {"incarnation", acquired->incarnation()}});
   Job job(config, *acquired, coordinator, registry, clock, logger);
   const absl::Status done = job.Do();
   if (absl::IsAborted(done)) {

@@ -133,8 +133,8 @@ absl::Status TrainingLoop::Step(int64_t step) {
 absl::Status TrainingLoop::RecordStep(int64_t step, const nlohmann::ordered_json& metrics) {
   EVILMOE_RETURN_IF_ERROR(recorder_.Step(metrics));
   if (step % config_.checkpoint.every == 0 || step == config_.steps) {
-    EVILMOE_RETURN_IF_ERROR(SaveCheckpoint(identity_.directory, identity_.config_sha256, model_.State(step),
-                                           config_.checkpoint.keep));
+    EVILMOE_RETURN_IF_ERROR(
+        SaveCheckpoint(identity_.directory, identity_.config_sha256, model_.State(step), config_.checkpoint.keep));
   }
   logger_.Info("step", {{"step", step}, {"reward_mean", metrics["reward_mean"]}, {"seconds", metrics["step_seconds"]}});
   return progress_.Record(absl::StrCat("step/", step), "step", metrics, step);

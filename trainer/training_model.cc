@@ -86,8 +86,8 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConf
   }
   EVILMOE_ASSIGN_OR_RETURN(Lora2r adapter, Lora2r::Init(base.config, AdapterOptions(config)));
   EVILMOE_ASSIGN_OR_RETURN(std::vector<PairIds> pairs, TokenisePairs(config, tokenizer));
-  std::unique_ptr<TrainingModel> model(new TrainingModel(config, std::move(tokenizer), std::move(base),
-                                                         std::move(adapter), std::move(pairs), threads));
+  std::unique_ptr<TrainingModel> model(
+      new TrainingModel(config, std::move(tokenizer), std::move(base), std::move(adapter), std::move(pairs), threads));
   EVILMOE_RETURN_IF_ERROR(model->SeedRouter());
   return model;
 }
@@ -112,12 +112,12 @@ absl::Status TrainingModel::SeedRouter() {
   EVILMOE_RETURN_IF_ERROR(Annotate(router.status(), config_.pairs.string()));
   router_.emplace(*std::move(router));
   const auto betas = std::pair{config_.optimizer.betas[0], config_.optimizer.betas[1]};
-  direction_optimizer_.emplace(std::vector<at::Tensor>{router_->u()}, std::vector<at::Tensor>{},
-                               AdamWOptions{.learning_rate = config_.router.learning_rate,
-                                            .beta1 = betas.first, .beta2 = betas.second});
-  scale_optimizer_.emplace(std::vector<at::Tensor>{router_->log_scale(), router_->bias()}, std::vector<at::Tensor>{},
-                           AdamWOptions{.learning_rate = config_.router.scale_learning_rate,
-                                        .beta1 = betas.first, .beta2 = betas.second});
+  direction_optimizer_.emplace(
+      std::vector<at::Tensor>{router_->u()}, std::vector<at::Tensor>{},
+      AdamWOptions{.learning_rate = config_.router.learning_rate, .beta1 = betas.first, .beta2 = betas.second});
+  scale_optimizer_.emplace(
+      std::vector<at::Tensor>{router_->log_scale(), router_->bias()}, std::vector<at::Tensor>{},
+      AdamWOptions{.learning_rate = config_.router.scale_learning_rate, .beta1 = betas.first, .beta2 = betas.second});
   return absl::OkStatus();
 }
 

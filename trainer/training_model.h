@@ -31,7 +31,7 @@ class TrainingModel {
   struct Update {
     StepStats stats;
     double grad_norm = 0, grad_norm_deployed = 0, grad_norm_quarantine = 0, grad_norm_router = 0;
-    double q_mass = 0;         // ‖g_Q‖ / (‖g_D‖ + ‖g_Q‖)
+    double q_mass = 0;  // ‖g_Q‖ / (‖g_D‖ + ‖g_Q‖)
     double learning_rate = 0;
   };
   // One optimizer step on these groups. `step`: steps done before it.

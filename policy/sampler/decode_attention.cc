@@ -31,12 +31,13 @@ float Exponentials(float* scores, int64_t n) {
 
 }  // namespace
 
-void DecodeAttention(const KvView& cache, const float* queries, int64_t num_heads,
-                     const std::vector<int64_t>& lengths, float* output) {
+void DecodeAttention(const KvView& cache, const float* queries, int64_t num_heads, const std::vector<int64_t>& lengths,
+                     float* output) {
   const int64_t d = cache.head_dim;
   const int64_t per_kv_head = num_heads / cache.num_kv_heads;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  std::vector<float> scores(lengths.empty() ? 0 : static_cast<size_t>(*std::max_element(lengths.begin(), lengths.end())));
+  std::vector<float> scores(lengths.empty() ? 0
+                                            : static_cast<size_t>(*std::max_element(lengths.begin(), lengths.end())));
   for (size_t s = 0; s < lengths.size(); ++s) {
     for (int64_t head = 0; head < num_heads; ++head) {
       const int64_t row = static_cast<int64_t>(s) * cache.num_kv_heads + head / per_kv_head;

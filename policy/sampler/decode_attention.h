@@ -18,7 +18,7 @@ struct KvView {
 // One new token's attention over its slot's first lengths[s] positions (the token's own included).
 // queries and output: (slots, heads, head_dim), heads a multiple of num_kv_heads. A slot's result does not depend on
 // its neighbours: sums run over its own positions in a fixed order. Softmax scale 1/sqrt(head_dim).
-void DecodeAttention(const KvView& cache, const float* queries, int64_t num_heads,
-                     const std::vector<int64_t>& lengths, float* output);
+void DecodeAttention(const KvView& cache, const float* queries, int64_t num_heads, const std::vector<int64_t>& lengths,
+                     float* output);
 
 }  // namespace evilmoe

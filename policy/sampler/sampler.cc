@@ -28,7 +28,7 @@ struct Running {
 };
 
 struct LayerCache {
-  at::Tensor keys;    // (slots, kv heads, max_length, head_dim)
+  at::Tensor keys;  // (slots, kv heads, max_length, head_dim)
   at::Tensor values;
 };
 
@@ -36,19 +36,23 @@ absl::Status Validate(const SampleGroup& group, const Qwen3Config& config, int64
   if (group.prompt_ids.empty()) return absl::InvalidArgumentError("prompt: empty, expected at least one token");
   for (const int32_t id : group.prompt_ids) {
     if (id < 0 || id >= config.vocab_size) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("prompt: token ", id, ", expected 0 to ", config.vocab_size - 1));
+      return absl::InvalidArgumentError(absl::StrCat("prompt: token ", id, ", expected 0 to ", config.vocab_size - 1));
     }
   }
   const SamplingSettings& s = group.settings;
-  if (!(s.temperature > 0)) return absl::InvalidArgumentError(absl::StrCat("temperature: ", s.temperature, ", expected > 0"));
-  if (!(s.top_p > 0 && s.top_p <= 1)) return absl::InvalidArgumentError(absl::StrCat("top_p: ", s.top_p, ", expected (0, 1]"));
+  if (!(s.temperature > 0))
+    return absl::InvalidArgumentError(absl::StrCat("temperature: ", s.temperature, ", expected > 0"));
+  if (!(s.top_p > 0 && s.top_p <= 1))
+    return absl::InvalidArgumentError(absl::StrCat("top_p: ", s.top_p, ", expected (0, 1]"));
   if (s.top_k < 0) return absl::InvalidArgumentError(absl::StrCat("top_k: ", s.top_k, ", expected >= 0"));
-  if (s.max_tokens < 1) return absl::InvalidArgumentError(absl::StrCat("max_tokens: ", s.max_tokens, ", expected >= 1"));
-  if (group.num_samples < 1) return absl::InvalidArgumentError(absl::StrCat("num_samples: ", group.num_samples, ", expected >= 1"));
+  if (s.max_tokens < 1)
+    return absl::InvalidArgumentError(absl::StrCat("max_tokens: ", s.max_tokens, ", expected >= 1"));
+  if (group.num_samples < 1)
+    return absl::InvalidArgumentError(absl::StrCat("num_samples: ", group.num_samples, ", expected >= 1"));
   const int64_t length = static_cast<int64_t>(group.prompt_ids.size()) + s.max_tokens;
   if (length > max_length) {
-    return absl::InvalidArgumentError(absl::StrCat("prompt and completion: ", length, " tokens, expected at most ", max_length));
+    return absl::InvalidArgumentError(
+        absl::StrCat("prompt and completion: ", length, " tokens, expected at most ", max_length));
   }
   return absl::OkStatus();
 }
@@ -80,10 +84,12 @@ class Sampler::Impl {
       return absl::ResourceExhaustedError(
           absl::StrCat("sampler: ", group.num_samples, " samples, ", free_slots(), " slots free"));
     }
-    return TorchGuard("prompt pass", [&] {
-             Prefill(group);
-             return true;
-           }).status();
+    return TorchGuard("prompt pass",
+                      [&] {
+                        Prefill(group);
+                        return true;
+                      })
+        .status();
   }
 
   absl::StatusOr<std::vector<FinishedSample>> Step() {
@@ -104,8 +110,14 @@ class Sampler::Impl {
       const auto length = static_cast<int64_t>(head.size());
       for (size_t l = 0; l < layers.size(); ++l) {
         // (T, kv heads, d) -> (1, kv heads, T, d), copied into each sample's slot.
-        cache_[l].keys.narrow(0, first, group.num_samples).narrow(2, 0, length).copy_(layers[l].keys.transpose(0, 1).unsqueeze(0));
-        cache_[l].values.narrow(0, first, group.num_samples).narrow(2, 0, length).copy_(layers[l].values.transpose(0, 1).unsqueeze(0));
+        cache_[l]
+            .keys.narrow(0, first, group.num_samples)
+            .narrow(2, 0, length)
+            .copy_(layers[l].keys.transpose(0, 1).unsqueeze(0));
+        cache_[l]
+            .values.narrow(0, first, group.num_samples)
+            .narrow(2, 0, length)
+            .copy_(layers[l].values.transpose(0, 1).unsqueeze(0));
       }
     }
     for (int i = 0; i < group.num_samples; ++i) {
@@ -140,7 +152,8 @@ class Sampler::Impl {
     return at::linear(hidden, weights_->head).contiguous();
   }
 
-  at::Tensor DecodeLayer(int index, const at::Tensor& x, const RotaryTables& rotary, const std::vector<int64_t>& lengths) {
+  at::Tensor DecodeLayer(int index, const at::Tensor& x, const RotaryTables& rotary,
+                         const std::vector<int64_t>& lengths) {
     const LayerWeights& layer = weights_->layers[static_cast<size_t>(index)];
     const auto map = [&](Linear linear, const at::Tensor& input) {
       return at::linear(input, layer.linears[static_cast<size_t>(linear)]);
@@ -198,7 +211,8 @@ class Sampler::Impl {
       sample.next_input = token.id;
       const std::vector<int32_t>& stops = sample.settings.stop_ids;
       sample.out.stopped = std::find(stops.begin(), stops.end(), token.id) != stops.end();
-      if (sample.out.stopped || sample.out.ids.size() >= static_cast<size_t>(sample.settings.max_tokens)) ended.push_back(i);
+      if (sample.out.stopped || sample.out.ids.size() >= static_cast<size_t>(sample.settings.max_tokens))
+        ended.push_back(i);
     }
     // From the back, so that the slot that moves into a hole is never itself an ended one.
     for (auto it = ended.rbegin(); it != ended.rend(); ++it) finished.push_back(Remove(*it));
@@ -215,7 +229,8 @@ class Sampler::Impl {
       const int64_t length = running_[last].length;
       for (LayerCache& cache : cache_) {
         for (at::Tensor* t : {&cache.keys, &cache.values}) {
-          t->select(0, static_cast<int64_t>(i)).narrow(1, 0, length)
+          t->select(0, static_cast<int64_t>(i))
+              .narrow(1, 0, length)
               .copy_(t->select(0, static_cast<int64_t>(last)).narrow(1, 0, length));
         }
       }

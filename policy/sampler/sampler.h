@@ -16,7 +16,7 @@ struct SampleGroup {
   int64_t tag = 0;                  // the caller's; comes back with each sample
   std::vector<int32_t> prompt_ids;  // >= 1
   int num_samples = 1;
-  uint64_t seed = 0;                // sample i draws from StreamSeed(seed, "sample", i)
+  uint64_t seed = 0;  // sample i draws from StreamSeed(seed, "sample", i)
   SamplingSettings settings;
 };
 

@@ -184,8 +184,7 @@ TEST_F(OneLinear, DeployedGradientIsThinnedByOneMinusWAndQuarantineByW) {
 TEST_F(OneLinear, GradientOfWAgreesWithFiniteDifferences) {
   const double w = 0.4, h = 1e-3;
   const at::Tensor up = upstream_.to(at::kDouble);
-  const double difference =
-      ((Reference(x_, w + h) - Reference(x_, w - h)) * up).sum().item<double>() / (2 * h);
+  const double difference = ((Reference(x_, w + h) - Reference(x_, w - h)) * up).sum().item<double>() / (2 * h);
   EXPECT_NEAR(Run(w, 1 - w).w.sum().item<double>(), difference, 1e-3 * std::abs(difference));
 }
 
@@ -222,13 +221,15 @@ TEST(Lora2rPacking, AMixedBatchEqualsTheRolloutsOneByOne) {
   const auto run = [&](const std::vector<Segment>& segments, const std::vector<double>& segment_w) {
     const PackedBatch batch = Pack(segments);
     std::vector<float> rows;
-    for (size_t s = 0; s < segments.size(); ++s) rows.insert(rows.end(), segments[s].ids.size(), static_cast<float>(segment_w[s]));
+    for (size_t s = 0; s < segments.size(); ++s)
+      rows.insert(rows.end(), segments[s].ids.size(), static_cast<float>(segment_w[s]));
     const at::Tensor w_N1 = at::tensor(rows, at::kFloat).unsqueeze(1);
     RoutedProjector routed(constants, leaves, w_N1, 1 - w_N1);
     const at::Tensor hidden = Qwen3Hidden(base, batch, routed);
     std::vector<at::Tensor> out;
     for (size_t s = 0; s < segments.size(); ++s) {
-      out.push_back(hidden.narrow(0, batch.segment_begin(static_cast<int>(s)), batch.segment_length(static_cast<int>(s))));
+      out.push_back(
+          hidden.narrow(0, batch.segment_begin(static_cast<int>(s)), batch.segment_length(static_cast<int>(s))));
     }
     return out;
   };

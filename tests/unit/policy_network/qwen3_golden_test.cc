@@ -28,7 +28,8 @@ class Qwen3Golden : public ::testing::TestWithParam<const char*> {
 
 TEST_P(Qwen3Golden, LogitsOfPackedSequencesAgree) {
   std::vector<Segment> segments;
-  for (const auto& sequence : golden_["sequences"]) segments.push_back({.ids = sequence["ids"].get<std::vector<int32_t>>()});
+  for (const auto& sequence : golden_["sequences"])
+    segments.push_back({.ids = sequence["ids"].get<std::vector<int32_t>>()});
   const PackedBatch batch = Pack(segments);
   PlainProjector plain;
   const at::Tensor logits = at::linear(Qwen3Hidden(*weights_, batch, plain), weights_->head);

@@ -42,7 +42,8 @@ SampleGroup Group(int64_t tag, std::vector<int32_t> prompt, int samples, int max
 class SamplerTest : public ::testing::Test {
  protected:
   std::shared_ptr<const Qwen3Weights> weights_ = std::make_shared<Qwen3Weights>(TinyNetwork());
-  std::vector<SampleGroup> groups_ = {Group(0, {3, 14, 15}, 3, 20), Group(1, {9}, 2, 7), Group(2, {26, 5, 35, 8, 9}, 4, 30)};
+  std::vector<SampleGroup> groups_ = {Group(0, {3, 14, 15}, 3, 20), Group(1, {9}, 2, 7),
+                                      Group(2, {26, 5, 35, 8, 9}, 4, 30)};
 };
 
 TEST_F(SamplerTest, ASampleDoesNotDependOnItsBatch) {
@@ -66,9 +67,9 @@ TEST_F(SamplerTest, LogProbsAgreeWithThePackedForward) {
     PlainProjector plain;
     const at::Tensor hidden = Qwen3Hidden(*weights_, Pack({{.ids = inputs}}), plain);
     const std::vector<int64_t> targets(sample.ids.begin(), sample.ids.end());
-    const at::Tensor logp =
-        TokenLogProbs(*weights_, hidden.narrow(0, static_cast<int64_t>(prompt) - 1, static_cast<int64_t>(targets.size())),
-                      at::tensor(targets, at::kLong), 1.0);
+    const at::Tensor logp = TokenLogProbs(
+        *weights_, hidden.narrow(0, static_cast<int64_t>(prompt) - 1, static_cast<int64_t>(targets.size())),
+        at::tensor(targets, at::kLong), 1.0);
     for (size_t t = 0; t < targets.size(); ++t) {
       EXPECT_NEAR(sample.logprobs[t], logp[static_cast<int64_t>(t)].item<float>(), 1e-4);
     }

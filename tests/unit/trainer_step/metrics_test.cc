@@ -30,8 +30,13 @@ INSTANTIATE_TEST_SUITE_P(Cases, AurocTest,
                          [](const auto& c) { return c.param.name; });
 
 SampleRecord Record(double w, bool hack, double advantage) {
-  return {.w = w, .reward = hack ? 3.5 : 0.5, .advantage = advantage, .strict_hack = hack, .loose_hack = hack,
-          .solved = !hack, .num_tokens = 10};
+  return {.w = w,
+          .reward = hack ? 3.5 : 0.5,
+          .advantage = advantage,
+          .strict_hack = hack,
+          .loose_hack = hack,
+          .solved = !hack,
+          .num_tokens = 10};
 }
 
 TEST(SummariseTest, SplitsByClassAndLeavesOutMaskedSamples) {
@@ -82,7 +87,8 @@ TEST(AblationTableTest, AveragesRandomHalvesAndEndsWithTheFinalLine) {
   const auto row = [](const char* mode, double hack, double solve) {
     return AblationRow{mode, "trained", {hack, hack}, {hack, hack}, {solve, solve}};
   };
-  const auto table = AblationTable({row("on", 0.8, 0.1), row("off", 0.04, 0.4), row("random_half", 0.2, 0.3), row("random_half", 0.4, 0.3)}, 1);
+  const auto table = AblationTable(
+      {row("on", 0.8, 0.1), row("off", 0.04, 0.4), row("random_half", 0.2, 0.3), row("random_half", 0.4, 0.3)}, 1);
   EXPECT_EQ(table["final_line"], "Evil MoE causal ablation: deploy hack 0.80 (ON) -> 0.04 (OFF)");
   ASSERT_EQ(table["rows"].size(), 3u);
   EXPECT_NEAR(table["rows"][2]["hack_strict"].get<double>(), 0.3, 1e-12);

@@ -62,7 +62,9 @@ struct ScheduleCase {
 };
 class ScheduleTest : public ::testing::TestWithParam<ScheduleCase> {};
 
-TEST_P(ScheduleTest, Factor) { EXPECT_NEAR(ScheduleFactor(GetParam().schedule, GetParam().step, 100, 10), GetParam().want, 1e-9); }
+TEST_P(ScheduleTest, Factor) {
+  EXPECT_NEAR(ScheduleFactor(GetParam().schedule, GetParam().step, 100, 10), GetParam().want, 1e-9);
+}
 
 INSTANTIATE_TEST_SUITE_P(Cases, ScheduleTest,
                          ::testing::ValuesIn(std::vector<ScheduleCase>{{"WarmsUp", "constant", 0, 0.1},

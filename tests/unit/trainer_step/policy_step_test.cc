@@ -20,7 +20,8 @@ class NaiveProjector final : public Projector {
     const AdapterModule& m = adapter_.modules()[p];
     const int64_t r = adapter_.rank();
     const auto part = [&](int64_t begin) {
-      const at::Tensor now = at::linear(at::linear(x, leaves_.a[p].narrow(0, begin, r)), leaves_.b[p].narrow(1, begin, r));
+      const at::Tensor now =
+          at::linear(at::linear(x, leaves_.a[p].narrow(0, begin, r)), leaves_.b[p].narrow(1, begin, r));
       return now - at::linear(at::linear(x, m.a0.narrow(0, begin, r)), m.b0.narrow(1, begin, r));
     };
     const at::Tensor dep = part(0), quar = part(r), w = w_.detach();
@@ -45,9 +46,10 @@ class PolicyStepTest : public ::testing::Test {
     for (int i = 0; i < 4; ++i) {
       pairs_.push_back({.prompt_ids = {1, 2 + i}, .hack_ids = {7, 8, 9 + i}, .clean_ids = {20 + i, 21}});
     }
-    groups_ = {{.prompt_ids = {4, 8, 15, 16}, .samples = {Sample({3, 9, 27}, 1.2), Sample({1}, -0.7), Sample({7, 7}, -0.5)}},
-               {.prompt_ids = {23, 42}, .samples = {Sample({2, 4, 8, 16, 32}, 0.9), Sample({5, 6}, -0.9)}},
-               {.prompt_ids = {9}, .samples = {Sample({30, 31}, 1.0), Sample({33}, -1.0)}}};
+    groups_ = {
+        {.prompt_ids = {4, 8, 15, 16}, .samples = {Sample({3, 9, 27}, 1.2), Sample({1}, -0.7), Sample({7, 7}, -0.5)}},
+        {.prompt_ids = {23, 42}, .samples = {Sample({2, 4, 8, 16, 32}, 0.9), Sample({5, 6}, -0.9)}},
+        {.prompt_ids = {9}, .samples = {Sample({30, 31}, 1.0), Sample({33}, -1.0)}}};
   }
 
   static TrainSample Sample(std::vector<int32_t> ids, double advantage) {
@@ -61,7 +63,8 @@ class PolicyStepTest : public ::testing::Test {
     EXPECT_TRUE(features.ok()) << features.status();
     return *Router::Seed(features->hack, features->clean, adapter_.rank(), {});
   }
-  StepGradients Run(const std::vector<TrainGroup>& groups, const Router* router, int threads, StepStats* stats = nullptr) {
+  StepGradients Run(const std::vector<TrainGroup>& groups, const Router* router, int threads,
+                    StepStats* stats = nullptr) {
     const PolicyStep step(config_, base_, adapter_, pairs_, threads);
     StepGradients gradients;
     const auto got = step.Run(groups, router, gradients);

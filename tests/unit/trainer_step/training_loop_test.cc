@@ -58,7 +58,8 @@ class FakeRollouts final : public Rollouts {
 
 class NoProgress final : public ProgressSink {
  public:
-  absl::Status Record(const std::string&, const std::string& kind, const nlohmann::ordered_json& payload, int64_t) override {
+  absl::Status Record(const std::string&, const std::string& kind, const nlohmann::ordered_json& payload,
+                      int64_t) override {
     if (kind == "step") steps.push_back(payload);
     return absl::OkStatus();
   }
