@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -27,9 +28,12 @@ concept Waits = requires(const Request& request) { request.wait_ms(); };
 // How long the server itself may hold the call.
 template <typename Request>
 std::chrono::milliseconds HeldBy(const Request& request) {
-  if constexpr (Waits<Request>) return std::chrono::milliseconds(request.wait_ms());
+  if constexpr (Waits<Request>) return std::chrono::milliseconds(std::max(0, request.wait_ms()));
   return std::chrono::milliseconds(0);
 }
+
+// What an adapter may take on its way and onto the disk: at least 10 MB a second.
+std::chrono::milliseconds TransferTime(int64_t num_bytes) { return std::chrono::milliseconds(num_bytes / 10'000); }
 
 }  // namespace
 
@@ -41,7 +45,7 @@ class CoordinatorClient::Impl {
     arguments.SetMaxSendMessageSize(kMaxMessageBytes);
     // A restarted coordinator is found again within a second, not within gRPC's two minutes.
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 50);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);  // what one attempt to connect may take, in fact
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
     channel_ = grpc::CreateCustomChannel(options_.address, grpc::InsecureChannelCredentials(), arguments);
     stub_ = v1::CoordinatorService::NewStub(channel_);
@@ -49,19 +53,21 @@ class CoordinatorClient::Impl {
 
   Stub& stub() { return *stub_; }
 
-  // Runs attempt(context) until it is not a failure of the connection, or the budget is spent.
+  // Runs attempt(context) until it is not a failure of the connection, or the budget is spent; that counts from the
+  // first failure, so that a long poll which a restart cuts off late has all of it.
   template <typename Attempt>
   absl::Status WithRetries(std::chrono::milliseconds held, Attempt attempt) {
-    const auto give_up = std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(options_.retry_budget);
+    std::optional<std::chrono::steady_clock::time_point> give_up;
     for (std::chrono::milliseconds backoff = kFirstBackoff;; backoff = std::min(2 * backoff, kLastBackoff)) {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + held + absl::ToChronoMilliseconds(options_.call_timeout));
       const absl::Status status = FromGrpcStatus(attempt(context));
       const bool lost = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
-      if (!lost || std::chrono::steady_clock::now() + backoff >= give_up) {
-        return lost ? Annotate(status, absl::StrCat("coordinator ", options_.address)) : status;
-      }
-      std::this_thread::sleep_for(backoff);
+      if (!lost) return status;
+      const auto now = std::chrono::steady_clock::now();
+      if (!give_up) give_up = now + absl::ToChronoMilliseconds(options_.retry_budget);
+      if (now + backoff >= *give_up) return Annotate(status, absl::StrCat("coordinator ", options_.address));
+      Pause(backoff);
     }
   }
 
@@ -77,6 +83,15 @@ class CoordinatorClient::Impl {
   }
 
  private:
+  // gRPC makes a connection only while some thread polls for it (or after five seconds): no plain sleep without one.
+  void Pause(std::chrono::milliseconds backoff) {
+    if (channel_->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) {
+      std::this_thread::sleep_for(backoff);
+    } else {
+      channel_->WaitForConnected(std::chrono::system_clock::now() + backoff);
+    }
+  }
+
   const CoordinatorClientOptions options_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<Stub> stub_;
@@ -115,7 +130,8 @@ absl::StatusOr<v1::PublishAdapterResponse> CoordinatorClient::PublishAdapter(con
                                                                              const v1::AdapterVersion& version,
                                                                              const std::string& bytes) {
   v1::PublishAdapterResponse response;
-  EVILMOE_RETURN_IF_ERROR(impl_->WithRetries(std::chrono::milliseconds(0), [&](grpc::ClientContext& context) {
+  const std::chrono::milliseconds transfer = TransferTime(static_cast<int64_t>(bytes.size()));
+  EVILMOE_RETURN_IF_ERROR(impl_->WithRetries(transfer, [&](grpc::ClientContext& context) {
     response.Clear();
     const auto writer = impl_->stub().PublishAdapter(&context, &response);
     for (size_t at = 0; at == 0 || at < bytes.size(); at += kChunkBytes) {
@@ -137,7 +153,7 @@ absl::StatusOr<std::string> CoordinatorClient::FetchAdapter(const v1::AdapterVer
   v1::FetchAdapterRequest request;
   *request.mutable_version() = version;
   std::string bytes;
-  EVILMOE_RETURN_IF_ERROR(impl_->WithRetries(std::chrono::milliseconds(0), [&](grpc::ClientContext& context) {
+  EVILMOE_RETURN_IF_ERROR(impl_->WithRetries(TransferTime(version.size_bytes()), [&](grpc::ClientContext& context) {
     bytes.clear();
     const auto reader = impl_->stub().FetchAdapter(&context, request);
     v1::FetchAdapterResponse part;

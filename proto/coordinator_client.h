@@ -13,8 +13,9 @@ namespace evilmoe {
 
 struct CoordinatorClientOptions {
   std::string address;  // "unix:/path" or "host:port"
-  absl::Duration call_timeout = absl::Seconds(10);   // of one attempt, beyond what the call itself may wait
-  absl::Duration retry_budget = absl::Seconds(60);   // a coordinator that is restarting is waited for this long
+  // Of one attempt, on top of what the call itself may wait, or an adapter needs at 10 MB a second.
+  absl::Duration call_timeout = absl::Seconds(10);
+  absl::Duration retry_budget = absl::Seconds(60);  // from the first failure: a restarting coordinator is waited for
 };
 
 // The coordinator from the side of trainers, rollout workers and tools: one method an RPC, named after it, with the

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+#include <vector>
+
 namespace evilmoe {
 namespace {
 
@@ -31,6 +35,25 @@ TEST_F(FileTest, WriteLeavesNoTemporaryBehind) {
   size_t num_files = 0;
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_)) ++num_files;
   EXPECT_EQ(num_files, 1u);
+}
+
+TEST_F(FileTest, WritersOfOnePathDoNotMeet) {
+  std::atomic<int> num_failed = 0;
+  {
+    std::vector<std::jthread> writers;
+    for (const char letter : {'a', 'b', 'c', 'd'}) {
+      writers.emplace_back([&, letter] {
+        const std::string text(size_t{1} << 18, letter);
+        for (int i = 0; i < 10; ++i) {
+          if (!WriteFileAtomic(folder_ / "shared", text).ok()) ++num_failed;
+          const absl::StatusOr<std::string> read = ReadFile(folder_ / "shared");
+          const bool whole = read.ok() && read->size() == text.size() && *read == std::string(text.size(), (*read)[0]);
+          if (!whole) ++num_failed;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(num_failed, 0);
 }
 
 TEST_F(FileTest, WriteIntoAMissingFolderNamesThePath) {

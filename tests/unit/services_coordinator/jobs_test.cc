@@ -1,5 +1,6 @@
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "tests/unit/services_coordinator/coordinator_fixture.h"
 
 namespace evilmoe {
@@ -68,16 +69,34 @@ TEST_F(JobsTest, ANewTrainerFencesOffTheOldOneInEveryCall) {
   EXPECT_TRUE(core_->BeginJob(now, 0).ok());
 }
 
-TEST_F(JobsTest, BeginningDropsTheBatchesOfLaterSteps) {
+TEST_F(JobsTest, BeginningKeepsOnlyTheBatchOfTheStepThatItStartsWith) {
   StartBatch(2);
-  ASSERT_TRUE(Open(fence_, adapter_, "step/1", 1, 2).ok());
-  const auto leases = Lease("w", 2);
+  for (const int64_t step : {1, 2}) ASSERT_TRUE(Open(fence_, adapter_, absl::StrCat("step/", step), step, 2).ok());
+  const auto of_step_0 = Lease("w", 2);
+  const auto of_step_1 = Lease("w", 2);
+  ASSERT_TRUE(Complete("w", of_step_1[0]).ok());
   ASSERT_TRUE(core_->BeginJob(fence_, 1).ok());
-  EXPECT_EQ(Fetch().progress.num_groups, 2);
-  EXPECT_EQ(core_->FetchGroups(fence_, "step/1", {}, {}).status().code(), Code::kNotFound);
-  ASSERT_TRUE(core_->BeginJob(fence_, 0).ok());
-  EXPECT_EQ(Complete("w", leases[0]).code(), Code::kAborted);
-  EXPECT_TRUE(Open(fence_, adapter_, "step/0", 0, 3).ok()) << "sampled anew";
+  EXPECT_EQ(core_->FetchGroups(fence_, "step/0", {}, {}).status().code(), Code::kNotFound) << "done already";
+  EXPECT_EQ(core_->FetchGroups(fence_, "step/2", {}, {}).status().code(), Code::kNotFound) << "to be opened anew";
+  EXPECT_EQ(Complete("w", of_step_0[0]).code(), Code::kAborted);
+  EXPECT_TRUE(Open(fence_, adapter_, "step/1", 1, 2).ok()) << "the trainer opens it as it did before";
+  ASSERT_TRUE(Complete("w", of_step_1[1]).ok());
+  const auto fetched = core_->FetchGroups(fence_, "step/1", {}, {});
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  EXPECT_EQ(fetched->groups.size(), 2u) << "nothing that was finished is sampled again";
+  EXPECT_EQ(metrics_.leases_dropped.Value(), 2);
+}
+
+TEST_F(JobsTest, AnAblationDoesNotMoveTheRunsSteps) {
+  Submit("R");
+  const JobFenceKey training = Acquire("T");
+  ASSERT_EQ(Record(training, "step/3", 3), Code::kOk);
+  ASSERT_TRUE(core_->FinishJob(training, true, "").ok());
+  ASSERT_TRUE(core_->SubmitJob({.job_id = "J", .run_id = "R", .type = JobType::kAblate}).ok());
+  const JobFenceKey ablation = Acquire("T");
+  ASSERT_TRUE(core_->BeginJob(ablation, 1).ok());
+  EXPECT_EQ(Record(ablation, "ablation/J", 1), Code::kOk);
+  EXPECT_EQ(core_->GetRun("R")->steps_done, 3);
 }
 
 TEST_F(JobsTest, OpeningTheSameBatchTwiceIsOneBatch) {

@@ -69,7 +69,9 @@ TEST_F(StoreTest, RefusesANewerSchema) {
 
 TEST_F(StoreTest, RefusesTheDatabaseOfAnotherProgram) {
   ASSERT_TRUE(Execute("CREATE TABLE theirs (x)").ok());
+  const std::string before = ReadFile(path_).value();
   EXPECT_EQ(Store::Open(path_).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReadFile(path_).value(), before) << "it is left as it was";
 }
 
 TEST_F(StoreTest, RefusesWhatIsNoDatabase) {
@@ -85,6 +87,18 @@ TEST_F(StoreTest, RefusesADatabaseWithADamagedPage) {
   bytes.replace(2 * 4096, 4096, std::string(4096, '\xa5'));
   ASSERT_TRUE(WriteFileAtomic(path_, bytes).ok());
   EXPECT_EQ(Store::Open(path_).status().code(), absl::StatusCode::kDataLoss) << Store::Open(path_).status();
+}
+
+TEST_F(StoreTest, HasOneWriterAndAnyReaders) {
+  {
+    const absl::StatusOr<Store> writer = Store::Open(path_);
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    const absl::Status second = Store::Open(path_).status();
+    EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(second.message()), HasSubstr("another coordinator"));
+    EXPECT_TRUE(Store::OpenReadOnly(path_).ok());
+  }
+  EXPECT_TRUE(Store::Open(path_).ok());
 }
 
 TEST_F(StoreTest, AReaderMakesNoFile) {

@@ -1,0 +1,215 @@
+// The program itself: started, killed, started again.
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <latch>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "gmock/gmock.h"
+#include "nlohmann/json.hpp"
+#include "services/ctl/process.h"
+#include "tests/unit/services_coordinator/rpc_run.h"
+
+namespace evilmoe {
+namespace {
+
+using ::testing::HasSubstr;
+using Code = absl::StatusCode;
+
+constexpr std::chrono::seconds kMostToEnd(5);
+
+class ProcessTest : public ::testing::Test, protected RpcRun {
+ protected:
+  ProcessTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "process_XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+    client_ = Client(absl::Seconds(30));
+  }
+  ~ProcessTest() override {
+    if (pid_ > 0) End(SIGKILL);
+    std::filesystem::remove_all(folder_);
+  }
+
+  std::string Address() const { return absl::StrCat("unix:", (folder_ / "c.sock").string()); }
+  std::unique_ptr<CoordinatorClient> Client(absl::Duration retry_budget) const {
+    return std::make_unique<CoordinatorClient>(
+        CoordinatorClientOptions{.address = Address(), .retry_budget = retry_budget});
+  }
+  // Its standard error goes to the file "output".
+  pid_t Launch(const std::string& listen) {
+    const std::filesystem::path config = folder_ / "c.yaml";
+    EXPECT_TRUE(WriteFileAtomic(config, absl::StrCat("listen: \"", listen, "\"\ndatabase: store.db\nlog: c.log\n",
+                                                     "metrics_listen: 127.0.0.1:0\nready_file: ready.json\n"))
+                    .ok());
+    const auto pid = Spawn({.binary = std::filesystem::path(EVILMOE_BIN_DIR) / "evilmoe-coordinator",
+                            .arguments = {"--config", config.string()},
+                            .output = folder_ / "output"});
+    EXPECT_TRUE(pid.ok()) << pid.status();
+    return pid.value_or(-1);
+  }
+  void Start() {
+    pid_ = Launch(Address());
+    ASSERT_GT(pid_, 0);
+    const auto runs = client_->ListRuns({});  // retries until it serves
+    ASSERT_TRUE(runs.ok()) << runs.status() << ReadFile(folder_ / "output").value_or("");
+  }
+  // The wait status of `pid`, which has kMostToEnd to end.
+  static int WaitForEnd(pid_t pid) {
+    const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+    pollfd ended{.fd = fd, .events = POLLIN, .revents = 0};
+    const int num_ready = poll(&ended, 1, static_cast<int>(std::chrono::milliseconds(kMostToEnd).count()));
+    close(fd);
+    EXPECT_EQ(num_ready, 1) << "still runs";
+    if (num_ready != 1) kill(pid, SIGKILL);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return status;
+  }
+  int End(int signal) {
+    kill(pid_, signal);
+    return WaitForEnd(std::exchange(pid_, 0));
+  }
+  absl::StatusOr<v1::HeartbeatResponse> Heartbeat(const v1::LeaseGroupsResponse& leases) {
+    v1::HeartbeatRequest heartbeat;
+    heartbeat.set_worker_id("w");
+    for (const v1::Lease& lease : leases.leases()) heartbeat.add_lease_ids(lease.lease_id());
+    return client_->Heartbeat(heartbeat);
+  }
+
+  std::filesystem::path folder_;
+  pid_t pid_ = 0;
+};
+
+// The body of what a loopback port answers to GET /metrics.
+std::string Metrics(int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const timeval timeout{.tv_sec = 10, .tv_usec = 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+  EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  const std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
+  EXPECT_EQ(send(fd, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
+  std::string answer;
+  char buffer[4096];
+  for (ssize_t n = 0; (n = recv(fd, buffer, sizeof buffer, 0)) > 0;) answer.append(buffer, static_cast<size_t>(n));
+  close(fd);
+  return answer;
+}
+
+TEST_F(ProcessTest, KilledInTheMiddleOfABatchItLosesNothingAndCountsNothingTwice) {
+  Start();
+  StartRun(folder_);
+  RegisterOverRpc();
+  const auto leases = client_->LeaseGroups(LeaseRequest(2));
+  ASSERT_TRUE(leases.ok()) << leases.status();
+  ASSERT_EQ(leases->leases_size(), 2);
+  ASSERT_TRUE(client_->CompleteGroup(Completion(leases->leases(0))).ok());
+  EXPECT_TRUE(WIFSIGNALED(End(SIGKILL)));
+  ASSERT_TRUE(std::filesystem::exists(folder_ / "c.sock")) << "left behind by the dead one";
+  {
+    const std::jthread next([this] { Start(); });
+    const auto heartbeat = Heartbeat(*leases);  // called while nobody serves
+    ASSERT_TRUE(heartbeat.ok()) << heartbeat.status();
+    EXPECT_THAT(heartbeat->lost_lease_ids(), ::testing::ElementsAre(leases->leases(0).lease_id())) << "finished before";
+  }
+  EXPECT_EQ(client_->CompleteGroup(Completion(leases->leases(0))).status().code(), Code::kAborted);
+  RegisterOverRpc();
+  EXPECT_TRUE(client_->CompleteGroup(Completion(leases->leases(1))).ok());
+  EXPECT_EQ(client_->LeaseGroups(LeaseRequest(2))->leases_size(), 0);
+  v1::FetchGroupsRequest fetch;
+  *fetch.mutable_fence() = job_fence_;
+  fetch.set_batch_key("step/0");
+  const auto fetched = client_->FetchGroups(fetch);
+  ASSERT_TRUE(fetched.ok()) << fetched.status();
+  EXPECT_EQ(fetched->groups_size(), 2);
+  EXPECT_EQ(client_->FetchAdapter(version_).value(), bytes_);
+}
+
+TEST_F(ProcessTest, EndsInTimeWhileManyWait) {
+  Start();
+  std::latch about_to_wait(8);
+  std::vector<absl::Status> statuses(8);
+  {
+    std::vector<std::jthread> waiting;
+    for (size_t i = 0; i < statuses.size(); ++i) {
+      waiting.emplace_back([this, i, &about_to_wait, &statuses] {
+        const auto impatient = Client(absl::ZeroDuration());
+        (void)impatient->ListRuns({});
+        about_to_wait.count_down();
+        v1::AcquireJobRequest request;
+        request.set_trainer_id(absl::StrCat("T", i));
+        request.set_wait_ms(30000);
+        statuses[i] = impatient->AcquireJob(request).status();
+      });
+    }
+    about_to_wait.wait();
+    EXPECT_TRUE(client_->ListRuns({}).ok());
+    const int status = End(SIGTERM);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << DescribeExit(status);
+  }
+  for (const absl::Status& status : statuses) EXPECT_EQ(status.code(), Code::kUnavailable) << status;
+}
+
+TEST_F(ProcessTest, TellsWhereItsMetricsAre) {
+  Start();
+  ASSERT_TRUE(client_->ListRuns({}).ok());
+  ASSERT_EQ(End(SIGTERM), 0);
+  std::filesystem::remove(folder_ / "ready.json");
+  Start();
+  // Written once it serves: before the second answer at the latest, since this process waits for its end otherwise.
+  v1::AcquireJobRequest acquire;
+  acquire.set_trainer_id("T");
+  acquire.set_wait_ms(1500);  // a tick of the gauges passes
+  EXPECT_EQ(client_->AcquireJob(acquire).status().code(), Code::kNotFound);
+  const auto ready = ReadFile(folder_ / "ready.json");
+  ASSERT_TRUE(ready.ok()) << ready.status();
+  const nlohmann::json json = nlohmann::json::parse(*ready);
+  EXPECT_EQ(json["pid"], pid_);
+  const std::string metrics = Metrics(json["metrics_port"]);
+  for (const char* line :
+       {"evilmoe_coordinator_runs{state=\"running\"} 0", "evilmoe_coordinator_leases_total{outcome=\"expired\"} 0",
+        "evilmoe_coordinator_leases_open 0", "evilmoe_coordinator_workers{kind=\"rollout\"} 0",
+        "evilmoe_coordinator_rpc_seconds_count{method=\"AcquireJob\"} 1",
+        "evilmoe_coordinator_adapter_refused_total{reason=\"foreign\"} 0",
+        "evilmoe_coordinator_adapter_refused_total{reason=\"stale\"} 0",
+        "evilmoe_coordinator_adapter_refused_total{reason=\"unacknowledged\"} 0",
+        "evilmoe_coordinator_disk_free_bytes"}) {
+    EXPECT_THAT(metrics, HasSubstr(line));
+  }
+}
+
+struct RefusalCase {
+  std::string name;
+  std::string listen;
+  int want_exit;
+  std::string want_text;
+};
+class ProcessRefusalTest : public ProcessTest, public ::testing::WithParamInterface<RefusalCase> {};
+
+TEST_P(ProcessRefusalTest, EndsWithOneClearLine) {
+  Start();
+  const int status = WaitForEnd(Launch(GetParam().listen.empty() ? Address() : GetParam().listen));
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == GetParam().want_exit) << DescribeExit(status);
+  const std::string output = ReadFile(folder_ / "output").value_or("");
+  EXPECT_THAT(output, HasSubstr(GetParam().want_text));
+  EXPECT_EQ(std::ranges::count(output, '\n'), 1) << output;
+  EXPECT_TRUE(client_->ListRuns({}).ok()) << "the first one serves on";
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, ProcessRefusalTest, ::testing::ValuesIn(std::vector<RefusalCase>{
+    {"TheSameDatabase", "127.0.0.1:0", 1, "another coordinator has this database; stop it first"},
+    {"EveryInterface", "0.0.0.0:0", 2, "only loopback is served"}}),
+    [](const auto& c) { return c.param.name; });
+
+}  // namespace
+}  // namespace evilmoe
