@@ -35,7 +35,7 @@ std::string ProcessConfigYaml(const StackOptions& options, const StackProcess& p
   if (process.binary == "evilmoe-coordinator") {
     Put(out, "listen", CoordinatorAddress(options.sockets));
     Put(out, "database", Text(options.directory.Store()));
-    Put(out, "lease_timeout_s", 60);
+    Put(out, "lease_timeout_s", 10);
   } else if (process.binary == "evilmoe-grader") {
     Put(out, "listen", grader);
     Put(out, "slots", options.num_cores);

@@ -20,7 +20,7 @@ TEST(ProcessConfigYaml, NamesWhatEachProcessReads) {
   EXPECT_EQ(ProcessConfigYaml(kOptions, processes[0], 1),
             "listen: \"unix:/tmp/evilmoe-abc/coordinator.sock\"\n"
             "database: /runs/X/store.db\n"
-            "lease_timeout_s: 60\n"
+            "lease_timeout_s: 10\n"
             "log: /runs/X/logs/coordinator.log\n"
             "metrics_listen: \"127.0.0.1:0\"\n"
             "ready_file: /runs/X/logs/coordinator.ready.json\n");
