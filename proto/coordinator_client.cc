@@ -11,6 +11,7 @@
 #include "common/hash.h"
 #include "common/status_macros.h"
 #include "evilmoe/v1/coordinator.grpc.pb.h"
+#include "proto/grpc_library.h"
 #include "proto/grpc_status.h"
 
 namespace evilmoe {
@@ -40,6 +41,7 @@ std::chrono::milliseconds TransferTime(int64_t num_bytes) { return std::chrono::
 class CoordinatorClient::Impl {
  public:
   explicit Impl(CoordinatorClientOptions options) : options_(std::move(options)) {
+    KeepGrpcLibrary();
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
     arguments.SetMaxSendMessageSize(kMaxMessageBytes);

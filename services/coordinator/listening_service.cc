@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "proto/grpc_library.h"
 #include "services/coordinator/coordinator_config.h"
 
 namespace evilmoe {
@@ -49,6 +50,7 @@ absl::Status RemoveStaleSocket(const std::string& path) {
 absl::StatusOr<std::unique_ptr<grpc::Server>> StartListening(const std::string& address, grpc::Service& service) {
   const std::string path = UnixSocketPath(address);
   if (!path.empty()) EVILMOE_RETURN_IF_ERROR(RemoveStaleSocket(path));
+  KeepGrpcLibrary();
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);

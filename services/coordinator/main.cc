@@ -17,7 +17,7 @@
 namespace evilmoe {
 namespace {
 
-constexpr std::chrono::seconds kShutdownGrace(2);
+constexpr std::chrono::seconds kShutdownGrace(1);  // the metrics server takes up to two more
 
 absl::Status Serve(const CoordinatorConfig& config) {
   std::stop_source stop;

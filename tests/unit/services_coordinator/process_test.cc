@@ -160,16 +160,20 @@ TEST_F(ProcessTest, EndsInTimeWhileManyWait) {
   for (const absl::Status& status : statuses) EXPECT_EQ(status.code(), Code::kUnavailable) << status;
 }
 
+TEST_F(ProcessTest, EndsInTimeAfterLargeTransfers) {
+  Start();
+  bytes_.assign(size_t{40} << 20, 'b');  // more than a socket holds: writes block
+  StartRun(folder_);
+  EXPECT_EQ(client_->FetchAdapter(version_).value(), bytes_);
+  const int status = End(SIGTERM);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << DescribeExit(status);
+}
+
 TEST_F(ProcessTest, TellsWhereItsMetricsAre) {
   Start();
-  ASSERT_TRUE(client_->ListRuns({}).ok());
-  ASSERT_EQ(End(SIGTERM), 0);
-  std::filesystem::remove(folder_ / "ready.json");
-  Start();
-  // Written once it serves: before the second answer at the latest, since this process waits for its end otherwise.
   v1::AcquireJobRequest acquire;
   acquire.set_trainer_id("T");
-  acquire.set_wait_ms(1500);  // a tick of the gauges passes
+  acquire.set_wait_ms(1500);  // meanwhile the file is written and the gauges are set
   EXPECT_EQ(client_->AcquireJob(acquire).status().code(), Code::kNotFound);
   const auto ready = ReadFile(folder_ / "ready.json");
   ASSERT_TRUE(ready.ok()) << ready.status();

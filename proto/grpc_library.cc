@@ -1,0 +1,9 @@
+#include "proto/grpc_library.h"
+
+#include <grpc/grpc.h>
+
+namespace evilmoe {
+
+void KeepGrpcLibrary() { grpc_init(); }  // never undone
+
+}  // namespace evilmoe
