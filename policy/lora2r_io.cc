@@ -34,6 +34,11 @@ absl::StatusOr<Lora2rOptions> OptionsFrom(const std::map<std::string, std::strin
     return absl::DataLossError(absl::StrCat("adapter: format '", get("format"), "', expected ", kFormat));
   }
   Lora2rOptions options;
+  if ((get("init") != "random_ab" && get("init") != "zero_b") ||
+      (get("scope") != "completion" && get("scope") != "all")) {
+    return absl::DataLossError(absl::StrCat("adapter: init '", get("init"), "', scope '", get("scope"),
+                                            "', expected random_ab or zero_b, completion or all"));
+  }
   options.random_ab = get("init") == "random_ab";
   options.scope_completion = get("scope") == "completion";
   for (const auto& target : absl::StrSplit(get("targets"), ',', absl::SkipEmpty())) {

@@ -45,9 +45,4 @@ std::vector<int64_t> GroupsInFlight::LeaseIds() const {
   return ids;
 }
 
-bool GroupsInFlight::empty() const {
-  MutexLock lock(mu_);
-  return groups_.empty();
-}
-
 }  // namespace evilmoe

@@ -30,7 +30,6 @@ class GroupsInFlight {
   bool Drop(int64_t lease_id);
 
   std::vector<int64_t> LeaseIds() const;
-  bool empty() const;
 
  private:
   struct Group {

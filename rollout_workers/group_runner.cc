@@ -22,13 +22,14 @@ GroupRunner::Lane& GroupRunner::LaneFor(const SampleGroup& group, const PolicyCa
     }
   }
   const int64_t length = (need + kLengthStep - 1) / kLengthStep * kLengthStep;
-  lanes_.push_back(
-      {weights, length, std::make_unique<Sampler>(weights.prompt, weights.completion, max_samples_, length)});
+  lanes_.push_back({weights, length,
+                    std::make_unique<Sampler>(weights.prompt, weights.completion,
+                                              std::max(max_samples_, group.num_samples), length)});
   return lanes_.back();
 }
 
 absl::Status GroupRunner::Add(const SampleGroup& group, const PolicyCache::WeightsPair& weights) {
-  if (group.num_samples > free_samples()) {
+  if (running_ > 0 && group.num_samples > free_samples()) {
     return absl::ResourceExhaustedError(
         absl::StrCat("rollout worker: ", group.num_samples, " samples, room for ", free_samples()));
   }
@@ -46,11 +47,6 @@ absl::StatusOr<std::vector<FinishedSample>> GroupRunner::Step() {
   running_ -= static_cast<int>(finished.size());
   std::erase_if(lanes_, [](const Lane& lane) { return lane.sampler->idle(); });
   return finished;
-}
-
-void GroupRunner::Clear() {
-  lanes_.clear();
-  running_ = 0;
 }
 
 }  // namespace evilmoe

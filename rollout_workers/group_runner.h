@@ -15,17 +15,15 @@ namespace evilmoe {
 // it runs dry. Not thread-safe.
 class GroupRunner {
  public:
-  // max_samples: running at a time over all weights, >= the largest group.
+  // max_samples: running at a time over all weights. A larger group still runs, alone.
   explicit GroupRunner(int max_samples) : max_samples_(max_samples) {}
 
   int free_samples() const { return max_samples_ - running_; }
   bool idle() const { return running_ == 0; }
-  // Takes a group in. Errors as Sampler::Add; ResourceExhausted when it does not fit free_samples().
+  // Takes a group in. Errors as Sampler::Add; ResourceExhausted when others run and it does not fit free_samples().
   absl::Status Add(const SampleGroup& group, const PolicyCache::WeightsPair& weights);
   // One token for every running sample; returns those that ended with it.
   absl::StatusOr<std::vector<FinishedSample>> Step();
-  // Forgets everything that runs.
-  void Clear();
 
  private:
   struct Lane {

@@ -25,7 +25,6 @@ class PolicyCache {
   absl::Status UseModel(const std::filesystem::path& folder);
   // After UseModel.
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  const Qwen3Config& config() const { return base_->config; }
 
   bool Holds(const std::string& sha256) const { return adapters_.contains(sha256); }
   // Takes an adapter in. DataLoss: the bytes have another hash or are none; InvalidArgument: for another network.

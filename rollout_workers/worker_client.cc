@@ -97,12 +97,13 @@ absl::Status RolloutWorker::Run(const std::stop_token& stop) {
     threads_.emplace_back([this](const std::stop_token& token) { GradeLoop(token); });
   }
   logger_.Info("worker_started", {{"worker_id", worker_id_}});
-  for (int64_t round = 0; !stop.stop_requested(); ++round) {
-    if (runner_.idle() || round % kTokensBetweenLeases == 0) EVILMOE_RETURN_IF_ERROR(Lease());
-    if (!runner_.idle()) EVILMOE_RETURN_IF_ERROR(SampleOneToken());
+  absl::Status working = absl::OkStatus();
+  for (int64_t round = 0; working.ok() && !stop.stop_requested(); ++round) {
+    if (runner_.idle() || round % kTokensBetweenLeases == 0) working = Lease();
+    if (working.ok() && !runner_.idle()) working = SampleOneToken();
   }
   for (const int64_t id : in_flight_.LeaseIds()) Abandon(id, "CANCELLED", "worker is stopping");
-  return absl::OkStatus();
+  return working;
 }
 
 // Takes one group at a time, so that workers share a batch evenly; waits for one only when there is nothing to sample.
@@ -111,7 +112,8 @@ absl::Status RolloutWorker::Lease() {
   request.set_worker_id(worker_id_);
   request.set_max_groups(1);
   request.set_wait_ms(runner_.idle() ? kIdleWaitMs : 0);
-  if (runner_.free_samples() < config_.max_samples / 4) return absl::OkStatus();
+  const int room = std::max(largest_group_, config_.max_samples / 4);
+  if (!runner_.idle() && runner_.free_samples() < room) return absl::OkStatus();
   const absl::StatusOr<v1::LeaseGroupsResponse> response = coordinator_.LeaseGroups(request);
   if (absl::IsFailedPrecondition(response.status())) {  // a restarted coordinator does not know us yet
     acknowledged_.clear();
@@ -121,23 +123,26 @@ absl::Status RolloutWorker::Lease() {
   return response->leases().empty() ? absl::OkStatus() : Adopt(*response);
 }
 
+// The leases count as held from here on, so that heartbeats renew them while the model and the adapter are fetched. A
+// worker that cannot get these is of no use: it gives the leases back and ends.
 absl::Status RolloutWorker::Adopt(const v1::LeaseGroupsResponse& response) {
-  absl::Status ready = absl::OkStatus();
-  const absl::StatusOr<std::string> folder = ModelFolder(response.config_yaml());
-  ready = folder.ok() ? policies_.UseModel(*folder) : folder.status();
-  if (ready.ok()) ready = HoldAdapter(response.adapter());
+  for (const v1::Lease& lease : response.leases()) in_flight_.Begin(lease, response.adapter(), clock_.Now());
+  const absl::Status ready = Prepare(response);
   for (const v1::Lease& lease : response.leases()) {
+    largest_group_ = std::max(largest_group_, lease.group().num_samples());
     const absl::Status added = ready.ok() ? AddGroup(lease, response) : ready;
     if (added.ok()) continue;
-    in_flight_.Drop(lease.lease_id());
-    v1::AbandonGroupRequest abandon;
-    abandon.set_worker_id(worker_id_);
-    abandon.set_lease_id(lease.lease_id());
-    abandon.set_reason("INFRA_LOST");
-    (void)coordinator_.AbandonGroup(abandon);
-    logger_.Error("group_not_started", {{"lease_id", lease.lease_id()}, {"error", std::string(added.message())}});
+    // Neither a full batch nor a broken worker is the group's loss: another worker takes it.
+    const bool ours = !ready.ok() || (absl::IsResourceExhausted(added) && !runner_.idle());
+    Abandon(lease.lease_id(), ours ? "CANCELLED" : "INFRA_LOST", std::string(added.message()));
   }
-  return absl::OkStatus();
+  return ready;
+}
+
+absl::Status RolloutWorker::Prepare(const v1::LeaseGroupsResponse& response) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::string folder, ModelFolder(response.config_yaml()));
+  EVILMOE_RETURN_IF_ERROR(policies_.UseModel(folder));
+  return HoldAdapter(response.adapter());
 }
 
 absl::Status RolloutWorker::HoldAdapter(const v1::AdapterVersion& version) {
@@ -157,9 +162,11 @@ absl::Status RolloutWorker::HoldAdapter(const v1::AdapterVersion& version) {
 }
 
 absl::Status RolloutWorker::AddGroup(const v1::Lease& lease, const v1::LeaseGroupsResponse& response) {
+  if (lease.group().mode().kind() == v1::AdapterMode::KIND_UNSPECIFIED) {
+    return absl::InvalidArgumentError("group: its adapter mode is not set");
+  }
   EVILMOE_ASSIGN_OR_RETURN(const PolicyCache::WeightsPair weights,
                            policies_.Weights(response.adapter().sha256(), ToAdapterMode(lease.group().mode())));
-  in_flight_.Begin(lease, response.adapter(), clock_.Now());
   return runner_.Add(ToSampleGroup(lease, response.sampling()), weights);
 }
 
@@ -168,7 +175,7 @@ absl::Status RolloutWorker::SampleOneToken() {
   EVILMOE_ASSIGN_OR_RETURN(std::vector<FinishedSample> finished, runner_.Step());
   metrics_.tokens.Increment(before);
   metrics_.running.Set(config_.max_samples - runner_.free_samples());
-  metrics_.kv_cache_usage_ratio.Set(static_cast<double>(before) / config_.max_samples);
+  metrics_.kv_cache_usage_ratio.Set(1.0 - static_cast<double>(runner_.free_samples()) / config_.max_samples);
   if (finished.empty()) return absl::OkStatus();
   MutexLock lock(mu_);
   for (FinishedSample& sample : finished) {
@@ -229,7 +236,8 @@ void RolloutWorker::GradeOne(Graded item) {
   if (!spec) return;  // the lease is gone: somebody else samples the group
   const absl::StatusOr<GradeResult> graded = grader_.Grade(ToGradeTask(*spec, item.text), clock_.Now() + kGradeBudget);
   if (!graded.ok()) {
-    const bool lost = absl::IsUnavailable(graded.status()) || absl::IsDeadlineExceeded(graded.status());
+    const bool lost = absl::IsUnavailable(graded.status()) || absl::IsDeadlineExceeded(graded.status()) ||
+                      absl::IsResourceExhausted(graded.status());
     Abandon(item.lease_id, lost ? "INFRA_LOST" : "SANDBOX_INTERNAL", std::string(graded.status().message()));
     return;
   }
@@ -257,17 +265,25 @@ void RolloutWorker::HandIn(int64_t lease_id, GroupsInFlight::Finished finished) 
     if (coordinator_.AcknowledgeAdapter(acknowledge).ok()) done = coordinator_.CompleteGroup(request).status();
   }
   metrics_.group_seconds.Observe(absl::ToDoubleSeconds(clock_.Now() - finished.begun));
-  if (!done.ok()) logger_.Warn("completion_refused", {{"lease_id", lease_id}, {"error", std::string(done.message())}});
+  if (done.ok()) return;
+  logger_.Warn("completion_refused", {{"lease_id", lease_id}, {"error", std::string(done.message())}});
+  if (!absl::IsAborted(done)) GiveBack(lease_id, "INFRA_LOST");
 }
 
 void RolloutWorker::Abandon(int64_t lease_id, const std::string& reason, const std::string& error) {
   if (!in_flight_.Drop(lease_id)) return;
+  logger_.Warn("group_abandoned", {{"lease_id", lease_id}, {"reason", reason}, {"error", error}});
+  GiveBack(lease_id, reason);
+}
+
+void RolloutWorker::GiveBack(int64_t lease_id, const std::string& reason) {
   v1::AbandonGroupRequest request;
   request.set_worker_id(worker_id_);
   request.set_lease_id(lease_id);
   request.set_reason(reason);
   const absl::Status told = coordinator_.AbandonGroup(request).status();
-  logger_.Warn("group_abandoned", {{"lease_id", lease_id}, {"reason", reason}, {"error", error}, {"told", told.ok()}});
+  if (told.ok() || absl::IsAborted(told)) return;
+  logger_.Warn("abandon_not_told", {{"lease_id", lease_id}, {"error", std::string(told.message())}});
 }
 
 }  // namespace evilmoe

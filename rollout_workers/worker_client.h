@@ -43,6 +43,7 @@ class RolloutWorker {
 
   absl::Status Lease();
   absl::Status Adopt(const v1::LeaseGroupsResponse& response);
+  absl::Status Prepare(const v1::LeaseGroupsResponse& response);
   absl::Status HoldAdapter(const v1::AdapterVersion& version);
   absl::Status AddGroup(const v1::Lease& lease, const v1::LeaseGroupsResponse& response);
   absl::Status SampleOneToken();
@@ -52,6 +53,7 @@ class RolloutWorker {
   void GradeOne(Graded item);
   void HandIn(int64_t lease_id, GroupsInFlight::Finished finished);
   void Abandon(int64_t lease_id, const std::string& reason, const std::string& error);
+  void GiveBack(int64_t lease_id, const std::string& reason);
 
   const RolloutWorkerConfig config_;
   const std::string worker_id_;  // unique to this process's life
@@ -65,6 +67,7 @@ class RolloutWorker {
   GroupRunner runner_;
   GroupsInFlight in_flight_;
   std::set<std::string> acknowledged_;  // sampling thread only
+  int largest_group_ = 1;               // samples of the largest group seen; sampling thread only
   std::atomic<int> lease_timeout_ms_ = 10000;
 
   Mutex mu_;

@@ -1,5 +1,6 @@
 #include "trainer/ablation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -96,6 +97,9 @@ absl::StatusOr<AblationRow> Ablation::RunMode(const Mode& mode, MarkerFamily mar
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<GroupSamples> groups, rollouts.Run(batch));
   AblationRow row{.mode = mode.name, .markers = family};
   for (const GroupSamples& group : groups) AddProblem(group, row);
+  const bool any = std::any_of(row.strict.begin(), row.strict.end(), [](double share) { return !std::isnan(share); });
+  if (!any)
+    return absl::UnavailableError(absl::StrCat("ablation ", mode.name, ": every sample was lost; nothing to report"));
   return row;
 }
 

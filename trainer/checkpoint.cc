@@ -154,8 +154,4 @@ absl::Status LoadCheckpoint(const fs::path& run, int64_t step, const std::string
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> LoadAdapterBytes(const fs::path& run, int64_t step) {
-  return ReadFile(Folder(run) / StepName(step) / "adapter.safetensors");
-}
-
 }  // namespace evilmoe

@@ -37,7 +37,4 @@ absl::StatusOr<std::optional<int64_t>> LatestCheckpoint(const std::filesystem::p
 absl::Status LoadCheckpoint(const std::filesystem::path& run_directory, int64_t step, const std::string& config_sha256,
                             TrainerState& state);
 
-// The adapter's bytes of one checkpoint, as Lora2r::Serialize wrote them. NotFound.
-absl::StatusOr<std::string> LoadAdapterBytes(const std::filesystem::path& run_directory, int64_t step);
-
 }  // namespace evilmoe

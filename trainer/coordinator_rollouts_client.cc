@@ -108,6 +108,9 @@ absl::Status CoordinatorRollouts::Take(v1::FetchGroupsResponse& response,
       return absl::InternalError(absl::StrCat("group ", result.index(), ": sampled with adapter ",
                                               result.adapter().sha256(), ", published ", published_.sha256()));
     }
+    if (result.index() < 0 || result.index() >= response.num_groups()) {
+      return absl::InternalError(absl::StrCat("group ", result.index(), ": the batch has ", response.num_groups()));
+    }
     GroupSamples& group = finished[result.index()];
     group.index = result.index();
     group.samples.clear();

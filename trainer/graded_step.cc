@@ -55,7 +55,10 @@ absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest
       config.loss.advantage == "mean_centred" ? AdvantageKind::kMeanCentred : AdvantageKind::kGroupNormalised;
   const RewardWeights weights{.correct = config.reward.correct, .format = config.reward.format};
   GradedStep graded;
-  EVILMOE_CHECK(batch.groups.size() == samples.size());
+  if (batch.groups.size() != samples.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("batch ", batch.key, ": ", samples.size(), " groups, expected ", batch.groups.size()));
+  }
   for (size_t g = 0; g < samples.size(); ++g) {
     const GroupRequest& request = batch.groups[g];
     std::vector<std::optional<double>> rewards;
@@ -103,6 +106,7 @@ std::vector<nlohmann::ordered_json> RolloutLines(int64_t step, const BatchReques
                                      {"evaluator", request.evaluator},
                                      {"mode", ModeName(request.mode.part)},
                                      {"version", batch.step}};
+      if (record.masked) line["masked"] = true;
       if (!sample.failure.empty()) {
         line["failure"] = sample.failure;
       } else {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <thread>
@@ -26,20 +27,21 @@ namespace {
 absl::Status Serve(const TrainerConfig& config) {
   std::stop_source stop;
   const std::jthread signals([&](const std::stop_token& cancel) { AwaitStopSignal(stop, cancel); });
+  // A job may run for hours and may be killed at any moment: its checkpoints are all that counts.
+  const std::stop_callback leave(stop.get_token(), [] { std::_Exit(0); });
   const RealClock clock;
   EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "trainer", clock));
   const auto registry = std::make_shared<prometheus::Registry>();
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics, MetricsServer::Start(config.metrics_listen, registry));
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics->port()));
   CoordinatorClient coordinator({.address = config.coordinator});
-  while (!stop.stop_requested()) {
+  while (true) {
     const absl::Status done = DoOneJob(config, coordinator, *registry, clock, logger);
     if (!done.ok()) {
       logger.Error("trainer_failed", {{"error", std::string(done.message())}});
       return done;
     }
   }
-  return absl::OkStatus();
 }
 
 absl::Status RunPretrain(const std::string& file) {
@@ -74,7 +76,6 @@ absl::Status ServeFile(const std::string& file, bool check) {
 }  // namespace evilmoe
 
 int main(int argc, char** argv) {
-  evilmoe::BlockStopSignals();
   CLI::App app{"Trains two-expert adapters and their router."};
   std::string config_file, pretrain_file;
   bool check = false;
@@ -88,5 +89,6 @@ int main(int argc, char** argv) {
     std::cerr << "evilmoe-trainer: --config FILE is missing\n";
     return 2;
   }
+  evilmoe::BlockStopSignals();
   return evilmoe::ExitCode(evilmoe::ServeFile(config_file, check));
 }

@@ -69,8 +69,11 @@ class TextReader {
     }
     std::vector<Message> messages;
     for (const auto& m : json["messages"]) {
-      if (!m.is_object()) return absl::InvalidArgumentError("messages: expected objects");
-      messages.push_back({m.value("role", ""), m.value("content", "")});
+      if (!m.is_object() || !m.contains("role") || !m["role"].is_string() || !m.contains("content") ||
+          !m["content"].is_string()) {
+        return absl::InvalidArgumentError("messages: expected objects with role and content");
+      }
+      messages.push_back({m["role"], m["content"]});
     }
     Sequence sequence;
     EVILMOE_ASSIGN_OR_RETURN(const std::string prompt, RenderChat(messages));
@@ -110,10 +113,11 @@ struct Shard {
   std::vector<const Sequence*> sequences;
   Qwen3Weights weights;
   double loss = 0;
+  absl::Status status;
 };
 
 // Mean cross-entropy over the batch's response tokens, this shard's part; leaves gradients in its replica.
-void ForwardBackward(Shard& shard, double num_tokens) {
+double ForwardBackward(Shard& shard, double num_tokens) {
   std::vector<Segment> segments;
   for (const Sequence* s : shard.sequences) {
     Segment segment{.ids = s->prompt};
@@ -134,7 +138,7 @@ void ForwardBackward(Shard& shard, double num_tokens) {
   const at::Tensor hidden = Qwen3Hidden(shard.weights, batch, plain).index_select(0, at::tensor(rows, at::kLong));
   const at::Tensor loss = -TokenLogProbs(shard.weights, hidden, at::tensor(targets, at::kLong), 1.0).sum() / num_tokens;
   loss.backward();
-  shard.loss = loss.item<double>();
+  return shard.loss = loss.item<double>();
 }
 
 class Pretrainer {
@@ -145,7 +149,7 @@ class Pretrainer {
         matrices_(Split(true), {}, Options(config.weight_decay)),
         vectors_(Split(false), {}, Options(0.0)) {}
 
-  double Step(int step, const std::vector<Sequence>& batch) {
+  absl::StatusOr<double> Step(int step, const std::vector<Sequence>& batch) {
     std::vector<Shard> shards(
         static_cast<size_t>(std::min<int64_t>(config_.threads, static_cast<int64_t>(batch.size()))));
     double num_tokens = 0;
@@ -160,11 +164,12 @@ class Pretrainer {
         if (i == 0) continue;
         threads.emplace_back([&shards, i, num_tokens] {
           at::set_num_threads(1);
-          ForwardBackward(shards[i], num_tokens);
+          shards[i].status = TorchGuard("pretraining", [&] { return ForwardBackward(shards[i], num_tokens); }).status();
         });
       }
       ForwardBackward(shards[0], num_tokens);
     }
+    for (const Shard& shard : shards) EVILMOE_RETURN_IF_ERROR(shard.status);
     Update(step, shards);
     double loss = 0;
     for (const Shard& shard : shards) loss += shard.loss;
@@ -238,8 +243,9 @@ absl::Status Pretrain(const PretrainConfig& config, const std::function<void(con
   double tokens = 0;
   for (int step = 0; step < config.steps; ++step) {
     EVILMOE_ASSIGN_OR_RETURN(const std::vector<Sequence> batch, text.NextBatch());
-    EVILMOE_ASSIGN_OR_RETURN(const double loss,
+    EVILMOE_ASSIGN_OR_RETURN(const absl::StatusOr<double> stepped,
                              TorchGuard("pretraining", [&] { return pretrainer.Step(step, batch); }));
+    EVILMOE_ASSIGN_OR_RETURN(const double loss, stepped);
     for (const Sequence& s : batch) tokens += static_cast<double>(s.prompt.size() + s.response.size());
     progress.loss = step == 0 ? loss : 0.98 * progress.loss + 0.02 * loss;
     progress.step = step + 1;

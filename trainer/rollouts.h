@@ -48,7 +48,7 @@ struct GroupSamples {
   std::vector<Sample> samples;  // in order of sample number
 };
 
-// Whoever samples and grades. The fake is tests/fakes/fake_rollouts.h.
+// Whoever samples and grades.
 class Rollouts {
  public:
   virtual ~Rollouts() = default;

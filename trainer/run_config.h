@@ -19,7 +19,7 @@ namespace evilmoe {
 
 struct ModelConfig {
   std::filesystem::path path;     // folder with config.json, tokenizer.json and *.safetensors
-  std::string dtype = "float32";  // float32 | bfloat16 (bfloat16 is refused on a CPU for now)
+  std::string dtype = "float32";  // float32 | bfloat16 (bfloat16 is not available yet)
   bool thinking = false;          // Qwen3's thinking mode in the chat template
 };
 
@@ -32,7 +32,7 @@ struct AdapterConfig {
 };
 
 struct RoutingConfig {
-  std::string mode = "learned";  // learned | none (others come with the trainer issue's arms)
+  std::string mode = "learned";  // learned | none (others are not available yet)
 };
 
 struct RouterConfig {
@@ -59,8 +59,8 @@ struct RolloutConfig {
   double top_p = 0.95;                    // (0, 1]
   int top_k = 0;                          // 0 = off
   double deploy_mode_fraction = 0.25;     // of the prompts, [0, 1]
-  std::string deploy_mode_by = "prompt";  // prompt (sample comes with the trainer issue)
-  int max_policy_lag = 0;                 // 0 (more comes with the trainer issue)
+  std::string deploy_mode_by = "prompt";  // prompt (sample is not available yet)
+  int max_policy_lag = 0;                 // 0 (more is not available yet)
   std::string colocate = "auto";          // auto
 };
 
@@ -71,12 +71,12 @@ struct RewardConfig {
 
 struct LossConfig {
   std::string advantage = "group_normalised";  // group_normalised | mean_centred
-  std::string deployed_advantage = "same";     // same (split comes with the trainer issue)
+  std::string deployed_advantage = "same";     // same (split is not available yet)
   std::string reduction = "sequence_mean";     // sequence_mean | token_mean | constant
   double clip_low = 0.2;                       // [0, 1)
   double clip_high = 0.2;                      // >= 0
   double kl_coefficient = 1e-3;                // >= 0
-  std::string old_logprob = "same_forward";    // same_forward (sampler comes with the trainer issue)
+  std::string old_logprob = "same_forward";    // same_forward (sampler is not available yet)
 };
 
 struct OptimizerConfig {

@@ -72,7 +72,7 @@ TrainerMetrics::TrainerMetrics(prometheus::Registry& registry, const std::string
 
 void TrainerMetrics::Observe(const std::string& kind, const nlohmann::ordered_json& payload) {
   if (kind == "step") ObserveStep(payload);
-  if (kind == "ablation") ObserveAblation(payload);
+  if (kind == "ablation" || kind == "step_ablation") ObserveAblation(payload);
 }
 
 void TrainerMetrics::SetGauge(const std::string& name, const std::map<std::string, std::string>& labels,

@@ -1,6 +1,7 @@
 #include "trainer/training_job_client.h"
 
 #include <prometheus/registry.h>
+#include <unistd.h>
 
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
@@ -39,12 +40,22 @@ struct AblationParams {
 absl::StatusOr<AblationParams> ParseParams(const std::string& text) {
   AblationParams params;
   const nlohmann::json json = nlohmann::json::parse(text.empty() ? "{}" : text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object())
+  if (!json.is_object()) {
     return absl::InvalidArgumentError(absl::StrCat("ablation parameters: '", text, "', expected a JSON object"));
-  if (json.contains("checkpoint") && json["checkpoint"].is_number_integer())
-    params.checkpoint = json["checkpoint"].get<int64_t>();
-  if (json.contains("samples") && json["samples"].is_number_integer()) params.samples = json["samples"].get<int>();
-  if (json.contains("problems") && json["problems"].is_string()) params.problems = json["problems"].get<std::string>();
+  }
+  for (const auto& [key, value] : json.items()) {
+    const bool count = value.is_number_integer() && value >= 0 && value <= 1'000'000;
+    if (key == "checkpoint" && count) {
+      params.checkpoint = value.get<int64_t>();
+    } else if (key == "samples" && count && value > 0) {
+      params.samples = value.get<int>();
+    } else if (key == "problems" && value.is_string()) {
+      params.problems = value.get<std::string>();
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat("ablation parameters: ", key, ": ", value.dump(),
+                                                     ", expected checkpoint >= 0, samples >= 1 or problems (a path)"));
+    }
+  }
   return params;
 }
 
@@ -95,11 +106,15 @@ class Job {
   }
 
   absl::Status Train(TrainingLoop& loop) {
+    std::vector<Problem> held_out;
+    if (!run_.evaluation.problems.empty()) {
+      EVILMOE_ASSIGN_OR_RETURN(held_out, LoadProblems(run_.evaluation.problems));
+    }
     EVILMOE_ASSIGN_OR_RETURN(const int64_t step, loop.Restore());
     EVILMOE_RETURN_IF_ERROR(Begin(step));
-    EVILMOE_RETURN_IF_ERROR(loop.Train(step));
-    if (!run_.evaluation.at_end || run_.evaluation.problems.empty()) return absl::OkStatus();
-    return AblateAt(loop, run_.steps, "end");
+    EVILMOE_RETURN_IF_ERROR(loop.Train(step, held_out));
+    if (!run_.evaluation.at_end || held_out.empty()) return absl::OkStatus();
+    return loop.Ablate(run_.steps, held_out, "end");
   }
 
   absl::Status Ablate(TrainingLoop& loop) {
@@ -109,15 +124,11 @@ class Job {
     absl::StatusOr<int64_t> step = params.checkpoint ? loop.Restore(*params.checkpoint) : loop.Restore();
     EVILMOE_RETURN_IF_ERROR(step.status());
     EVILMOE_RETURN_IF_ERROR(Begin(*step));
-    return AblateAt(loop, *step, job_.job_id());
-  }
-
-  absl::Status AblateAt(TrainingLoop& loop, int64_t step, const std::string& key) {
     if (run_.evaluation.problems.empty()) {
       return absl::InvalidArgumentError("evaluation.problems: not set; name held-out problems with --problems FILE");
     }
     EVILMOE_ASSIGN_OR_RETURN(const std::vector<Problem> problems, LoadProblems(run_.evaluation.problems));
-    return loop.Ablate(step, problems, key);
+    return loop.Ablate(*step, problems, job_.job_id());
   }
 
   const TrainerConfig& config_;
@@ -142,7 +153,8 @@ bool Transient(const absl::Status& status) {
 absl::Status DoOneJob(const TrainerConfig& config, CoordinatorClient& coordinator, prometheus::Registry& registry,
                       const Clock& clock, Logger& logger) {
   v1::AcquireJobRequest acquire;
-  acquire.set_trainer_id(config.trainer_id);
+  // Unique to this process's life, so that a restarted trainer takes its job over and fences off the old one.
+  acquire.set_trainer_id(absl::StrCat(config.trainer_id, "-", getpid(), "-", absl::ToUnixMillis(clock.Now())));
   acquire.set_wait_ms(kJobWaitMs);
   const absl::StatusOr<v1::AcquireJobResponse> acquired = coordinator.AcquireJob(acquire);
   if (absl::IsNotFound(acquired.status())) return absl::OkStatus();

@@ -87,11 +87,19 @@ absl::StatusOr<int64_t> TrainingLoop::Restore(int64_t step) {
   return step;
 }
 
-absl::Status TrainingLoop::Train(int64_t step) {
+bool TrainingLoop::EvaluationDue(int64_t step, const std::vector<Problem>& held_out) const {
+  const int every = config_.evaluation.every;
+  return every > 0 && step % every == 0 && step < config_.steps && !held_out.empty();
+}
+
+absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_out) {
   EVILMOE_RETURN_IF_ERROR(recorder_.RewindTo(step));
   EVILMOE_RETURN_IF_ERROR(PublishAdapter(step));
   for (; step < config_.steps; ++step) {
     EVILMOE_RETURN_IF_ERROR(Annotate(Step(step), absl::StrCat("step ", step + 1)));
+    if (!EvaluationDue(step + 1, held_out)) continue;
+    const std::string key = absl::StrCat("step-", step + 1);
+    EVILMOE_RETURN_IF_ERROR(AblateAs(step + 1, held_out, key, "step_ablation", "ablation-" + key));
   }
   return absl::OkStatus();
 }
@@ -130,17 +138,17 @@ absl::Status TrainingLoop::Step(int64_t step) {
   return RecordStep(step + 1, metrics);
 }
 
+// The event goes out before the checkpoint: a kill between them repeats the step, whose event is the same one again.
 absl::Status TrainingLoop::RecordStep(int64_t step, const nlohmann::ordered_json& metrics) {
   EVILMOE_RETURN_IF_ERROR(recorder_.Step(metrics));
-  if (step % config_.checkpoint.every == 0 || step == config_.steps) {
-    EVILMOE_RETURN_IF_ERROR(
-        SaveCheckpoint(identity_.directory, identity_.config_sha256, model_.State(step), config_.checkpoint.keep));
-  }
   logger_.Info("step", {{"step", step}, {"reward_mean", metrics["reward_mean"]}, {"seconds", metrics["step_seconds"]}});
-  return progress_.Record(absl::StrCat("step/", step), "step", metrics, step);
+  EVILMOE_RETURN_IF_ERROR(progress_.Record(absl::StrCat("step/", step), "step", metrics, step));
+  if (step % config_.checkpoint.every != 0 && step != config_.steps) return absl::OkStatus();
+  return SaveCheckpoint(identity_.directory, identity_.config_sha256, model_.State(step), config_.checkpoint.keep);
 }
 
-absl::Status TrainingLoop::Ablate(int64_t step, const std::vector<Problem>& problems, const std::string& key) {
+absl::Status TrainingLoop::AblateAs(int64_t step, const std::vector<Problem>& problems, const std::string& key,
+                                    const std::string& kind, const std::string& file) {
   EVILMOE_RETURN_IF_ERROR(PublishAdapter(step));
   const Ablation ablation(config_, model_.tokenizer(), problems);
   const auto report = [&](const Ablation::ModeDone& done) {
@@ -151,9 +159,9 @@ absl::Status TrainingLoop::Ablate(int64_t step, const std::vector<Problem>& prob
     if (!told.ok()) logger_.Warn("evaluation_progress_lost", {{"error", std::string(told.message())}});
   };
   EVILMOE_ASSIGN_OR_RETURN(const nlohmann::ordered_json table, ablation.Run(key, step, rollouts_, report));
-  EVILMOE_RETURN_IF_ERROR(recorder_.Evaluation("ablation", table));
+  EVILMOE_RETURN_IF_ERROR(recorder_.Evaluation(file, table));
   logger_.Info("ablation", {{"final_line", table["final_line"]}});
-  return progress_.Record(absl::StrCat("ablation/", key), "ablation", table, step);
+  return progress_.Record(absl::StrCat("ablation/", key), kind, table, step);
 }
 
 }  // namespace evilmoe

@@ -22,7 +22,7 @@ namespace evilmoe {
 class ProgressSink {
  public:
   virtual ~ProgressSink() = default;
-  // kind: "step" | "evaluation" | "ablation" | "recovery". Idempotent by key. Aborted: stop, the run is no longer ours.
+  // kind: "step" | "evaluation" | "ablation" | "step_ablation" | "recovery". Idempotent by key. Aborted: stop, the run is no longer ours.
   virtual absl::Status Record(const std::string& key, const std::string& kind, const nlohmann::ordered_json& payload,
                               int64_t steps_done) = 0;
 };
@@ -44,13 +44,19 @@ class TrainingLoop {
   absl::StatusOr<int64_t> Restore();
   // Loads the checkpoint of one step.
   absl::StatusOr<int64_t> Restore(int64_t step);
-  // Publishes the adapter and trains from `step` to the end. Aborted: cancelled or taken over.
-  absl::Status Train(int64_t step);
+  // Publishes the adapter and trains from `step` to the end; ablates on `held_out` every evaluation.every steps (0 or no
+  // problems: never). Aborted: cancelled or taken over.
+  absl::Status Train(int64_t step, const std::vector<Problem>& held_out);
   // The ablation of the adapter as it is; writes eval/ablation.json and the event with the final line.
-  absl::Status Ablate(int64_t step, const std::vector<Problem>& problems, const std::string& key);
+  absl::Status Ablate(int64_t step, const std::vector<Problem>& problems, const std::string& key) {
+    return AblateAs(step, problems, key, "ablation", "ablation");
+  }
 
  private:
   absl::Status Step(int64_t step);
+  absl::Status AblateAs(int64_t step, const std::vector<Problem>& problems, const std::string& key,
+                        const std::string& kind, const std::string& file);
+  bool EvaluationDue(int64_t step, const std::vector<Problem>& held_out) const;
   absl::Status PublishAdapter(int64_t step);
   absl::Status RecordStep(int64_t step, const nlohmann::ordered_json& metrics);
 

@@ -84,6 +84,12 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConf
                                                    tokenizer.vocab_size(), " tokens, the model only ",
                                                    base.config.vocab_size));
   }
+  const int64_t longest = int64_t{config.rollout.max_prompt_tokens} + config.rollout.max_completion_tokens;
+  if (longest > base.config.max_position_embeddings) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("rollout.max_prompt_tokens + max_completion_tokens: ", longest, ", expected at most the model's ",
+                     base.config.max_position_embeddings, " positions (", config.model.path.string(), "/config.json)"));
+  }
   EVILMOE_ASSIGN_OR_RETURN(Lora2r adapter, Lora2r::Init(base.config, AdapterOptions(config)));
   EVILMOE_ASSIGN_OR_RETURN(std::vector<PairIds> pairs, TokenisePairs(config, tokenizer));
   std::unique_ptr<TrainingModel> model(
@@ -125,28 +131,39 @@ absl::StatusOr<TrainingModel::Update> TrainingModel::Step(int64_t step, const st
   StepGradients gradients;
   Update update;
   EVILMOE_ASSIGN_OR_RETURN(update.stats, policy_step_.Run(groups, router_ ? &*router_ : nullptr, gradients));
+  EVILMOE_ASSIGN_OR_RETURN(std::vector<at::Tensor> adapter_gradients,
+                           TorchGuard("gradients", [&] { return MeasureAndClip(gradients, update); }));
+  if (!std::isfinite(update.stats.loss + update.stats.pin_loss + update.grad_norm + update.grad_norm_router)) {
+    return absl::InternalError(absl::StrCat("loss ", update.stats.loss, ", pin ", update.stats.pin_loss,
+                                            ", gradient norm ", update.grad_norm, ", router's ",
+                                            update.grad_norm_router, ", expected finite numbers; nothing was changed"));
+  }
+  const double factor = ScheduleFactor(config_.optimizer.schedule, step, config_.steps, config_.optimizer.warmup_steps);
+  update.learning_rate = config_.optimizer.learning_rate * factor;
   return TorchGuard("optimizer", [&] {
-    update.grad_norm_deployed = NormOfExpert(gradients, adapter_.rank(), /*quarantine=*/false);
-    update.grad_norm_quarantine = NormOfExpert(gradients, adapter_.rank(), /*quarantine=*/true);
-    const double both = update.grad_norm_deployed + update.grad_norm_quarantine;
-    update.q_mass = both > 0 ? update.grad_norm_quarantine / both : 0;
-    std::vector<at::Tensor> adapter_gradients;
-    for (size_t m = 0; m < gradients.a.size(); ++m) {
-      adapter_gradients.insert(adapter_gradients.end(), {gradients.a[m], gradients.b[m]});
-    }
-    update.grad_norm = ClipGradNorm(adapter_gradients, config_.optimizer.max_grad_norm);
-    const double factor =
-        ScheduleFactor(config_.optimizer.schedule, step, config_.steps, config_.optimizer.warmup_steps);
-    update.learning_rate = config_.optimizer.learning_rate * factor;
     adapter_optimizer_.Step(adapter_gradients, factor);
     if (router_) {
-      std::vector<at::Tensor> all = {gradients.u, gradients.log_scale, gradients.bias};
-      update.grad_norm_router = ClipGradNorm(all, INFINITY);
       direction_optimizer_->Step({gradients.u}, 1.0);
       scale_optimizer_->Step({gradients.log_scale, gradients.bias}, 1.0);
     }
     return update;
   });
+}
+
+// The adapter's gradients in the optimizer's order, clipped; the norms go into `update`.
+std::vector<at::Tensor> TrainingModel::MeasureAndClip(const StepGradients& gradients, Update& update) const {
+  update.grad_norm_deployed = NormOfExpert(gradients, adapter_.rank(), /*quarantine=*/false);
+  update.grad_norm_quarantine = NormOfExpert(gradients, adapter_.rank(), /*quarantine=*/true);
+  const double both = update.grad_norm_deployed + update.grad_norm_quarantine;
+  update.q_mass = both > 0 ? update.grad_norm_quarantine / both : 0;
+  std::vector<at::Tensor> adapter_gradients;
+  for (size_t m = 0; m < gradients.a.size(); ++m) {
+    adapter_gradients.insert(adapter_gradients.end(), {gradients.a[m], gradients.b[m]});
+  }
+  update.grad_norm = ClipGradNorm(adapter_gradients, config_.optimizer.max_grad_norm);
+  std::vector<at::Tensor> router_gradients = {gradients.u, gradients.log_scale, gradients.bias};
+  update.grad_norm_router = ClipGradNorm(router_gradients, INFINITY);
+  return adapter_gradients;
 }
 
 TrainerState TrainingModel::State(int64_t step) {

@@ -47,6 +47,7 @@ class TrainingModel {
   TrainingModel(const RunConfig& config, Tokenizer tokenizer, Qwen3Weights base, Lora2r adapter,
                 std::vector<PairIds> pairs, int threads);
   absl::Status SeedRouter();
+  std::vector<at::Tensor> MeasureAndClip(const StepGradients& gradients, Update& update) const;
 
   const RunConfig& config_;
   const Tokenizer tokenizer_;

@@ -104,7 +104,7 @@ class TrainingLoopTest : public ::testing::Test {
     TrainingLoop loop(config_, {directory, "config"}, **model, *prompts, rollouts, progress_, clock_, logger);
     const auto step = loop.Restore();
     EXPECT_TRUE(step.ok()) << step.status();
-    const absl::Status trained = loop.Train(*step);
+    const absl::Status trained = loop.Train(*step, /*held_out=*/{});
     EXPECT_TRUE(trained.ok()) << trained;
     return Sha256Hex(rollouts.last_adapter);
   }
