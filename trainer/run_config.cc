@@ -70,7 +70,7 @@ void RoutingFields(Section s, RoutingConfig* c) {
 
 template <typename Section>
 void RouterFields(Section s, RouterConfig* c) {
-  s.Field("direction", &c->direction).OneOf({"pairs", "random", "none"});
+  s.Field("direction", &c->direction).OneOf({"pairs", "random"}, {"none"});
   s.Field("pin_weight", &c->pin_weight).Min(0);
   s.Field("learning_rate", &c->learning_rate).Above(0);
   s.Field("scale_learning_rate", &c->scale_learning_rate).Above(0);

@@ -36,7 +36,7 @@ struct RoutingConfig {
 };
 
 struct RouterConfig {
-  std::string direction = "pairs";    // pairs | random | none
+  std::string direction = "pairs";    // pairs | random (none is not available yet)
   double pin_weight = 1.0;            // >= 0
   double learning_rate = 1e-3;        // of u, > 0
   double scale_learning_rate = 1e-2;  // of log s and b, > 0
