@@ -51,7 +51,7 @@ bool MayUseTorch(std::string_view path) {
 bool MayUseGrpc(std::string_view path) {
   const std::string stem = std::filesystem::path(path).stem().string();
   return stem.ends_with("_service") || stem.ends_with("_client") || path.ends_with("/main.cc") ||
-         path.starts_with("proto/grpc_status.");
+         path.starts_with("proto/grpc_");
 }
 
 bool MayIsolate(std::string_view path) { return path.starts_with("grader_sandbox/os_"); }
