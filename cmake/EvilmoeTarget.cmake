@@ -44,7 +44,12 @@ function(evilmoe_test)
   target_compile_definitions(${ARG_NAME} PRIVATE EVILMOE_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
     EVILMOE_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
   target_link_libraries(${ARG_NAME} PRIVATE evilmoe::warnings GTest::gmock_main ${ARG_DEPS})
+  # Whole runs wait for real processes, so they do not share the cores with other tests.
+  set(serial FALSE)
+  if(ARG_LABEL STREQUAL "integration")
+    set(serial TRUE)
+  endif()
   # Without the values in the names: they hold addresses, which differ from run to run.
   gtest_discover_tests(${ARG_NAME} NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
-    PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${ARG_ENVIRONMENT}")
+    PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL ${serial} ENVIRONMENT "${ARG_ENVIRONMENT}")
 endfunction()
