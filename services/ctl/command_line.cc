@@ -24,6 +24,14 @@ struct RawOptions {
   std::optional<std::string> name;
 };
 
+void AddStackOptions(CLI::App* verb, CommandLine& c) {
+  verb->add_option("--workers", c.stack.num_workers, "Rollout processes of the private stack")->check(CLI::Range(1, 64));
+  verb->add_option_function<int>(
+          "--linger", [&c](int seconds) { c.stack.linger = absl::Seconds(seconds); },
+          "Seconds that the private stack stays after the run's end (default 5): Prometheus reads the last values")
+      ->check(CLI::Range(0, 86400));
+}
+
 void AddSubmit(CLI::App& app, CommandLine& c, RawOptions& raw) {
   CLI::App* verb = app.add_subcommand("submit", "Check a run file, start the run and follow it");
   verb->add_option("FILE", c.file, "run.yaml")->required();
@@ -32,7 +40,7 @@ void AddSubmit(CLI::App& app, CommandLine& c, RawOptions& raw) {
   verb->add_option("--name", raw.name, "The run's name");
   verb->add_flag("--dry-run", c.dry_run, "Print the resolved file and an estimate; start nothing");
   verb->add_flag("--detach", c.detach, "Start the run and return");
-  verb->add_option("--workers", c.num_workers, "Rollout processes of the private stack")->check(CLI::Range(1, 64));
+  AddStackOptions(verb, c);
 }
 
 void AddAblate(CLI::App& app, CommandLine& c) {
@@ -42,7 +50,7 @@ void AddAblate(CLI::App& app, CommandLine& c) {
       ->check(CLI::NonNegativeNumber);
   verb->add_option("--samples", c.samples, "Samples for each problem and mode")->check(CLI::PositiveNumber);
   verb->add_option("--problems", c.problems, "Problem file; default: the run's");
-  verb->add_option("--workers", c.num_workers, "Rollout processes of the private stack")->check(CLI::Range(1, 64));
+  AddStackOptions(verb, c);
 }
 
 CLI::App* AddVerbOnRun(CLI::App& app, CommandLine& c, const char* name, const char* what) {
@@ -61,7 +69,7 @@ void AddRunVerbs(CLI::App& app, CommandLine& c) {
   AddVerbOnRun(app, c, "cancel", "End a run");
   CLI::App* resume = AddVerbOnRun(app, c, "resume", "Start the private stack of an interrupted run again");
   resume->add_flag("--detach", c.detach, "Start the run and return");
-  resume->add_option("--workers", c.num_workers, "Rollout processes")->check(CLI::Range(1, 64));
+  AddStackOptions(resume, c);
   CLI::App* report = AddVerbOnRun(app, c, "report", "Write a run's page");
   report->add_option("--out", c.out, "HTML file; default: report.html in the run's directory");
 }
@@ -81,7 +89,7 @@ void AddLocalVerbs(CLI::App& app, CommandLine& c) {
       ->check(CLI::IsMember({"bash", "zsh", "fish"}));
   CLI::App* stack = app.add_subcommand("stack", "")->group("");
   stack->add_option("--run-dir", c.run_dir)->required();
-  stack->add_option("--workers", c.num_workers)->check(CLI::Range(1, 64));
+  AddStackOptions(stack, c);
   app.add_subcommand("stack-guard", "")->group("")->add_option("--sockets", c.sockets)->required();
 }
 
@@ -147,7 +155,7 @@ std::string SiblingOfVerb(const std::string& verb) {
 CommandLineResult ParseCommandLine(const std::vector<std::string>& arguments, int num_cores) {
   if (std::optional<CommandLine> offline = FindOfflineVerb(arguments)) return {std::move(offline), 0, ""};
   CommandLine c;
-  c.num_workers = std::clamp(num_cores, 1, 2);
+  c.stack.num_workers = std::clamp(num_cores, 1, 2);
   RawOptions raw;
   CLI::App app("Train language models with a quarantined hack expert, and see what the quarantine holds.",
                "evilmoe-ctl");

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "services/ctl/stack_layout.h"
 #include "trainer/run_config.h"
 
 namespace evilmoe {
@@ -22,7 +23,7 @@ struct CommandLine {
   std::vector<Override> overrides;  // --set, --seed and --name, in that order
   bool dry_run = false;
   bool detach = false;
-  int num_workers = 2;  // [1, 64]; default: the cores, at most 2
+  StackShape stack;  // default num_workers: the cores, at most 2
   // get, logs, cancel, resume, report, ablate
   std::string run;
   bool follow = false;

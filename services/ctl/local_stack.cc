@@ -85,7 +85,7 @@ int NumCores() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-absl::Status EnsureStack(const RunDirectory& directory, int num_workers, const Clock& clock) {
+absl::Status EnsureStack(const RunDirectory& directory, const StackShape& shape, const Clock& clock) {
   if (directory.HasStack()) return absl::OkStatus();
   for (const StackProcess& process : StackProcesses(1)) {
     EVILMOE_RETURN_IF_ERROR(SiblingBinary(process.binary).status());
@@ -93,7 +93,8 @@ absl::Status EnsureStack(const RunDirectory& directory, int num_workers, const C
   ProcessSpec spec;
   spec.binary = "/proc/self/exe";
   spec.name = "evilmoe-ctl";
-  spec.arguments = {"stack", "--run-dir", directory.path.string(), "--workers", absl::StrCat(num_workers)};
+  spec.arguments = {"stack", "--run-dir", directory.path.string(), "--workers",
+                    absl::StrCat(shape.num_workers), "--linger", absl::StrCat(absl::ToInt64Seconds(shape.linger))};
   spec.output = directory.Logs() / "stack.stderr";
   spec.new_session = true;
   std::error_code ignored;
@@ -133,7 +134,7 @@ absl::StatusOr<std::string> AwaitEndpoint(const RunDirectory& directory, absl::D
   }
 }
 
-absl::Status RunStack(const RunDirectory& directory, int num_workers, const Clock& clock,
+absl::Status RunStack(const RunDirectory& directory, const StackShape& shape, const Clock& clock,
                       StackSupervisor::Connect connect) {
   // The guard ends the whole process group, so it must be the stack's own.
   if (getpgrp() != getpid()) setpgid(0, 0);
@@ -157,7 +158,7 @@ absl::Status RunStack(const RunDirectory& directory, int num_workers, const Cloc
   options.binaries = coordinator.parent_path();
   options.directory = directory;
   options.sockets = sockets;
-  options.num_workers = num_workers;
+  options.shape = shape;
   options.num_cores = NumCores();
   StackSupervisor supervisor(options, clock, logger, signals, std::move(connect));
   absl::Status status = supervisor.Run();

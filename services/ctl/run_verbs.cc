@@ -140,7 +140,7 @@ absl::StatusOr<int> Submit(const CommandLine& command, const VerbContext& contex
   if (link != nullptr) {
     EVILMOE_RETURN_IF_ERROR(link->SubmitRun(run, ToYaml(*config)));
   } else {
-    EVILMOE_RETURN_IF_ERROR(EnsureStack({run.directory}, command.num_workers, context.clock));
+    EVILMOE_RETURN_IF_ERROR(EnsureStack({run.directory}, command.stack, context.clock));
   }
   PrintStarted(run, command, context);
   if (!command.detach) return FollowToTheEnd(run, 0, link.get(), command, context);
@@ -167,7 +167,7 @@ absl::StatusOr<int> Ablate(const CommandLine& command, const VerbContext& contex
                                                       "`evilmoe-ctl resume ", run.run_id, "` first"));
   }
   const RunDirectory directory{run.directory};
-  EVILMOE_RETURN_IF_ERROR(EnsureStack(directory, command.num_workers, context.clock));
+  EVILMOE_RETURN_IF_ERROR(EnsureStack(directory, command.stack, context.clock));
   EVILMOE_ASSIGN_OR_RETURN(const std::string endpoint, AwaitEndpoint(directory, kEndpointTimeout, context.clock));
   const std::unique_ptr<CoordinatorLink> private_link = context.connect(endpoint);
   EVILMOE_ASSIGN_OR_RETURN(const FeedPage before, private_link->ListEvents(run.run_id, run.last_seq));
@@ -184,7 +184,7 @@ absl::StatusOr<int> Resume(const CommandLine& command, const VerbContext& contex
     return absl::FailedPreconditionError(
         absl::StrCat("run ", run.run_id, " is ", run.state, ", expected an interrupted one"));
   }
-  EVILMOE_RETURN_IF_ERROR(EnsureStack({run.directory}, command.num_workers, context.clock));
+  EVILMOE_RETURN_IF_ERROR(EnsureStack({run.directory}, command.stack, context.clock));
   PrintStarted(run, command, context);
   if (!command.detach) return FollowToTheEnd(run, run.last_seq, nullptr, command, context);
   if (!command.json) context.out << HowToComeBack(run.run_id) << std::endl;

@@ -43,7 +43,7 @@ std::string ProcessConfigYaml(const StackOptions& options, const StackProcess& p
     Put(out, "coordinator", CoordinatorAddress(options.sockets));
     Put(out, "grader", grader);
     Put(out, "worker_id", absl::StrCat(process.name, ".", life));
-    Put(out, "threads", std::max(1, options.num_cores / options.num_workers));
+    Put(out, "threads", std::max(1, options.num_cores / options.shape.num_workers));
   } else {
     Put(out, "coordinator", CoordinatorAddress(options.sockets));
     Put(out, "run_directory", Text(options.directory.path));
@@ -58,7 +58,7 @@ std::string ProcessConfigYaml(const StackOptions& options, const StackProcess& p
 
 std::string TargetsJson(const StackOptions& options, const std::string& run_id) {
   nlohmann::ordered_json targets = nlohmann::ordered_json::array();
-  for (const StackProcess& process : StackProcesses(options.num_workers)) {
+  for (const StackProcess& process : StackProcesses(options.shape.num_workers)) {
     const absl::StatusOr<std::string> text = ReadFile(options.directory.Logs() / (process.name + ".ready.json"), 4096);
     if (!text.ok()) continue;
     const nlohmann::json ready = nlohmann::json::parse(*text, nullptr, false);

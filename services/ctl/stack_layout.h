@@ -13,14 +13,20 @@ namespace evilmoe {
 
 // The processes of one run's private stack, and the config files that they are started with.
 
+// What a person may choose.
+struct StackShape {
+  int num_workers = 1;  // rollout processes, [1, 64]
+  // The stack stays so long after the run has ended: for Prometheus, which has yet to read the last values,
+  // and for who submits another job on the run.
+  absl::Duration linger = absl::Seconds(5);
+};
+
 struct StackOptions {
   RunDirectory directory;
   std::filesystem::path sockets;  // a short folder: a socket's path has at most 107 bytes
-  int num_workers = 1;            // rollout processes, [1, 64]
   int num_cores = 1;
   std::filesystem::path binaries;  // folder with evilmoe-coordinator and the others
-  // The stack stays so long after the run has ended: for who submits another job on a run that was started for it.
-  absl::Duration linger = absl::Seconds(5);
+  StackShape shape;
   absl::Duration term_timeout = absl::Seconds(5);  // between SIGTERM and SIGKILL
 };
 

@@ -28,7 +28,7 @@ StackSupervisor::StackSupervisor(StackOptions options, const Clock& clock, Logge
       logger_(logger),
       signals_(signals),
       idle_since_(clock.Now()) {
-  for (const StackProcess& process : StackProcesses(options_.num_workers)) {
+  for (const StackProcess& process : StackProcesses(options_.shape.num_workers)) {
     Child child;
     child.process = process;
     child.start_at = absl::InfiniteFuture();
@@ -119,7 +119,7 @@ absl::Status StackSupervisor::Loop() {
 bool StackSupervisor::IsIdle() {
   const absl::Time now = clock_.Now();
   if (!IsFinished(run_)) idle_since_ = now;
-  return now - idle_since_ > options_.linger;
+  return now - idle_since_ > options_.shape.linger;
 }
 
 absl::Status StackSupervisor::ReapChildren() {

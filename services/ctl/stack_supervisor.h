@@ -33,7 +33,7 @@ class StackSupervisor {
   StackSupervisor(StackOptions options, const Clock& clock, Logger& logger, SignalWaiter& signals, Connect connect);
   ~StackSupervisor();
 
-  // Blocks until the run has ended and nothing new came for options.linger, or a signal asks to stop (the run is then
+  // Blocks until the run has ended and nothing new came for options.shape.linger, or a signal asks to stop (the run is then
   // `interrupted`). Not OK: the stack could not be started or kept; the run is failed with that message.
   absl::Status Run();
 

@@ -31,7 +31,7 @@ absl::StatusOr<int> Completion(const CommandLine& command, const VerbContext& co
 }
 
 absl::StatusOr<int> Stack(const CommandLine& command, const VerbContext& context) {
-  EVILMOE_RETURN_IF_ERROR(RunStack({command.run_dir}, command.num_workers, context.clock, context.connect));
+  EVILMOE_RETURN_IF_ERROR(RunStack({command.run_dir}, command.stack, context.clock, context.connect));
   return kExitOk;
 }
 

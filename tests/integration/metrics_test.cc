@@ -127,13 +127,18 @@ int PrometheusPort(const std::filesystem::path& log) {
   return absl::SimpleAtoi(rest.substr(0, rest.find('\n')), &port) ? port : 0;
 }
 
-// What deploy/README.md says to do, with the run's folder in place of a link and a scrape every second.
-std::filesystem::path WritePrometheusConfig(const std::filesystem::path& folder, const RunOnDisk& run) {
+// What deploy/README.md says to do, with a scrape every second.
+std::filesystem::path WritePrometheusConfig(const std::filesystem::path& folder) {
   const std::string text = absl::StrCat("global: {scrape_interval: 1s, scrape_timeout: 1s}\n", "scrape_configs:\n",
-                                        "  - job_name: evilmoe\n", "    file_sd_configs:\n", "      - {files: [",
-                                        run.directory().Targets().string(), "], refresh_interval: 1s}\n");
+                                        "  - job_name: evilmoe\n", "    file_sd_configs:\n", "      - files: [",
+                                        (folder / "targets").string(), "/*.json]\n        refresh_interval: 1s\n");
+  std::filesystem::create_directory(folder / "targets");
   EXPECT_TRUE(WriteFileAtomic(folder / "prometheus.yml", text).ok());
   return folder / "prometheus.yml";
+}
+
+void LetPrometheusSee(const RunOnDisk& run, const std::filesystem::path& folder) {
+  std::filesystem::create_symlink(run.directory().Targets(), folder / "targets" / (run.id() + ".json"));
 }
 
 bool HasValue(int port, const std::string& metric, const std::string& run_id) {
@@ -146,22 +151,35 @@ TEST(Metrics, FillTheDashboardThroughPrometheus) {
   const char* prometheus = "/usr/bin/prometheus";
   if (access(prometheus, X_OK) != 0) GTEST_SKIP() << prometheus << " is not installed (Debian's prometheus)";
   RunSession session;
-  const RunOnDisk run = session.Submit(session.WriteRunFile({{"steps", "8"}, {"evaluation.at_end", "true"}}));
+  // Rates need several scrapes of a run that goes on, and Prometheus takes its time to see new targets: it goes on
+  // until the dashboard is full, however fast its steps are.
+  const RunOnDisk run = session.Submit(session.WriteRunFile({{"steps", "100000"}}));
   ASSERT_NE(run.id(), "");
   const std::filesystem::path log = session.home() / "prometheus.log";
   session.StartInBackground(
-      {prometheus, "--config.file", WritePrometheusConfig(session.home(), run).string(), "--storage.tsdb.path",
+      {prometheus, "--config.file", WritePrometheusConfig(session.home()).string(), "--storage.tsdb.path",
        (session.home() / "prometheus").string(), "--web.listen-address=127.0.0.1:0"},
       log);
   int port = 0;
   ASSERT_TRUE(WaitUntil(kEndTimeout, [&] { return (port = PrometheusPort(log)) != 0; })) << ReadFile(log).value_or("");
-  EXPECT_EQ(run.AwaitEnd(), "succeeded");
-  EXPECT_TRUE(WaitUntil(kEndTimeout, [&] { return HasValue(port, "evilmoe_eval_hack_rate", run.id()); }))
-      << "not scraped between the ablation and the stack's end";
-  const CommandResult check =
-      session.Execute({"/usr/bin/env", "python3", EVILMOE_SOURCE_DIR "/scripts/check_dashboard.py", "--url",
-                       absl::StrCat("http://127.0.0.1:", port), "--run", run.id()});
-  EXPECT_EQ(check.exit_code, 0) << check.out << check.errors;
+  LetPrometheusSee(run, session.home());
+  CommandResult check;
+  EXPECT_TRUE(WaitUntil(kRunTimeout,
+                        [&] {
+                          check = session.Execute({"/usr/bin/env", "python3",
+                                                   EVILMOE_SOURCE_DIR "/scripts/check_dashboard.py", "--url",
+                                                   absl::StrCat("http://127.0.0.1:", port), "--run", run.id()});
+                          return check.exit_code == 0;
+                        }))
+      << check.out << check.errors;
+  EXPECT_EQ(session.Ctl({"cancel", run.id()}).exit_code, 0);
+
+  const RunOnDisk ablated = session.Submit(
+      session.WriteRunFile({{"steps", "1"}, {"evaluation.at_end", "true"}}), {"--linger", "300"});
+  LetPrometheusSee(ablated, session.home());
+  EXPECT_EQ(ablated.AwaitEnd(), "succeeded");
+  EXPECT_TRUE(WaitUntil(kRunTimeout, [&] { return HasValue(port, "evilmoe_eval_hack_rate", ablated.id()); }))
+      << "not scraped although the stack lingers";
 }
 
 }  // namespace

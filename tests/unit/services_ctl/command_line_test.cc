@@ -16,7 +16,7 @@ CommandLineResult Parse(const std::string& words) {
 
 TEST(ParseCommandLine, ReadsSubmit) {
   const CommandLineResult result = Parse(
-      "--endpoint unix:/x submit run.yaml --set a.b=c=d --set e= --seed 7 --name trial --dry-run --detach --workers 3 "
+      "--endpoint unix:/x submit run.yaml --set a.b=c=d --set e= --seed 7 --name trial --dry-run --detach --workers 3 --linger 90 "
       "--output json --no-color");
   ASSERT_TRUE(result.command.has_value()) << result.text;
   const CommandLine& c = *result.command;
@@ -26,14 +26,15 @@ TEST(ParseCommandLine, ReadsSubmit) {
   EXPECT_EQ(c.overrides, (std::vector<Override>{{"a.b", "c=d"}, {"e", ""}, {"seed", "7"}, {"name", "'trial'"}}));
   EXPECT_TRUE(c.dry_run);
   EXPECT_TRUE(c.detach);
-  EXPECT_EQ(c.num_workers, 3);
+  EXPECT_EQ(c.stack.num_workers, 3);
+  EXPECT_EQ(c.stack.linger, absl::Seconds(90));
   EXPECT_TRUE(c.json);
   EXPECT_FALSE(c.color);
 }
 
 TEST(ParseCommandLine, WorkersFollowTheCoresUpToTwo) {
-  EXPECT_EQ(ParseCommandLine({"submit", "f"}, 1).command->num_workers, 1);
-  EXPECT_EQ(ParseCommandLine({"submit", "f"}, 64).command->num_workers, 2);
+  EXPECT_EQ(ParseCommandLine({"submit", "f"}, 1).command->stack.num_workers, 1);
+  EXPECT_EQ(ParseCommandLine({"submit", "f"}, 64).command->stack.num_workers, 2);
 }
 
 TEST(ParseCommandLine, ReadsAblate) {

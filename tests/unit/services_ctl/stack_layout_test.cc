@@ -7,7 +7,11 @@
 namespace evilmoe {
 namespace {
 
-const StackOptions kOptions = {RunDirectory{"/runs/X"}, "/tmp/evilmoe-abc", 2, 5, "/bin"};
+const StackOptions kOptions = {.directory = RunDirectory{"/runs/X"},
+                               .sockets = "/tmp/evilmoe-abc",
+                               .num_cores = 5,
+                               .binaries = "/bin",
+                               .shape = {.num_workers = 2}};
 
 TEST(StackProcesses, StartsWithTheCoordinator) {
   std::vector<std::string> names;

@@ -69,7 +69,7 @@ class StackSupervisorTest : public ::testing::Test {
     run.run_id = "R";
     run.state = "queued";
     ASSERT_TRUE(options_.directory.WriteSummary(run).ok());
-    options_.linger = absl::Milliseconds(300);
+    options_.shape.linger = absl::Milliseconds(300);
     options_.term_timeout = absl::Milliseconds(300);
     options_.sockets = folder_ / "sockets";
     options_.binaries = folder_ / "bin";
