@@ -7,11 +7,33 @@ evilmoe_library(NAME lora2r
   SRCS lora2r.cc lora2r_forward.cc lora2r_io.cc router.cc
   HDRS adapter_mode.h lora2r.h lora2r_forward.h router.h
   DEPS evilmoe::qwen3)
+# Without torch: the inner loops, once for each instruction set, and what is built of them.
+set(kernel_sources sampler/kernels.cc sampler/kernels_baseline.cc)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  list(APPEND kernel_sources sampler/kernels_avx2.cc sampler/kernels_avx512.cc)
+endif()
+evilmoe_library(NAME sampler_kernels SRCS ${kernel_sources} HDRS sampler/kernels.h sampler/kernels_impl.h)
+# Optimised in every build type: unoptimised, a function of the standard library could be emitted with instructions
+# that the rest of the program must not meet. Sums vectorise by hand, so nothing here reorders them.
+set(kernel_flags -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math)
+set_source_files_properties(sampler/kernels_baseline.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags}")
+set_source_files_properties(sampler/kernels_avx2.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags};-mavx2;-mfma")
+set_source_files_properties(sampler/kernels_avx512.cc PROPERTIES COMPILE_OPTIONS
+  "${kernel_flags};-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512bf16;-mavx2;-mfma")
 evilmoe_library(NAME token_sampler
-  SRCS sampler/token_sampler.cc HDRS sampler/token_sampler.h)
+  SRCS sampler/token_sampler.cc sampler/fast_token_sampler.cc
+  HDRS sampler/token_sampler.h sampler/fast_token_sampler.h
+  DEPS evilmoe::common evilmoe::sampler_kernels)
 evilmoe_library(NAME sampler
-  SRCS sampler/sampler.cc sampler/decode_attention.cc HDRS sampler/sampler.h sampler/decode_attention.h
-  DEPS evilmoe::qwen3 evilmoe::token_sampler)
-# The reductions vectorise only with these; on this file alone.
-set_source_files_properties(sampler/decode_attention.cc PROPERTIES
-  COMPILE_OPTIONS "-O3;-fopenmp-simd;-fno-math-errno;-fno-trapping-math")
+  SRCS sampler/batch_forward.cc sampler/kv_pool.cc sampler/packed_matrix.cc sampler/packed_model.cc
+       sampler/sample_group.cc sampler/sampler.cc
+  HDRS sampler/batch_forward.h sampler/bfloat16.h sampler/kv_pool.h sampler/packed_matrix.h sampler/packed_model.h
+       sampler/sample_group.h sampler/sampler.h
+  DEPS evilmoe::lora2r evilmoe::token_sampler)
+# GCC alone: clang would bring an OpenMP of its own beside the wheel's libgomp, which the rpath finds first.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set_source_files_properties(sampler/batch_forward.cc PROPERTIES COMPILE_OPTIONS "-fopenmp")
+  target_link_options(evilmoe_sampler PUBLIC -fopenmp)
+endif()
+evilmoe_library(NAME reference_sampler
+  SRCS sampler/reference_sampler.cc HDRS sampler/reference_sampler.h DEPS evilmoe::sampler)

@@ -1,41 +1,62 @@
 #include "rollout_workers/group_runner.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 
 namespace evilmoe {
-namespace {
 
-// Caches are sized in steps, so that prompts of like length share a sampler.
-constexpr int64_t kLengthStep = 64;
-
-}  // namespace
-
-GroupRunner::Lane& GroupRunner::LaneFor(const SampleGroup& group, const PolicyCache::WeightsPair& weights) {
-  const int64_t need = static_cast<int64_t>(group.prompt_ids.size()) + group.settings.max_tokens;
-  for (Lane& lane : lanes_) {
-    if (lane.weights.prompt == weights.prompt && lane.weights.completion == weights.completion &&
-        need <= lane.max_length && group.num_samples <= lane.sampler->free_slots()) {
-      return lane;
-    }
-  }
-  const int64_t length = (need + kLengthStep - 1) / kLengthStep * kLengthStep;
-  lanes_.push_back({weights, length,
-                    std::make_unique<Sampler>(weights.prompt, weights.completion,
-                                              std::max(max_samples_, group.num_samples), length)});
-  return lanes_.back();
+int GroupRunner::num_running() const {
+  int count = 0;
+  for (const Lane& lane : lanes_) count += lane.sampler->num_running();
+  return count;
 }
 
-absl::Status GroupRunner::Add(const SampleGroup& group, const PolicyCache::WeightsPair& weights) {
-  if (running_ > 0 && group.num_samples > free_samples()) {
+int GroupRunner::num_samples() const {
+  int count = 0;
+  for (const Lane& lane : lanes_) count += lane.sampler->num_running() + lane.sampler->num_waiting();
+  return count;
+}
+
+double GroupRunner::kv_usage() const {
+  if (pool_ == nullptr) return 0;
+  return static_cast<double>(pool_->num_reserved()) / static_cast<double>(pool_->num_blocks());
+}
+
+absl::Status GroupRunner::HoldPool(const PackedModel& model) {
+  const Qwen3Config& c = model.config();
+  const KvShape shape{static_cast<int>(c.num_layers), c.num_kv_heads, c.head_dim, model.format()};
+  if (pool_ != nullptr && pool_->shape() == shape) return absl::OkStatus();
+  if (!idle()) return absl::ResourceExhaustedError("rollout worker: busy with a network of another shape");
+  EVILMOE_ASSIGN_OR_RETURN(pool_, KvPool::Create(shape, options_.kv_budget_bytes));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Sampler*> GroupRunner::LaneFor(const SamplerModels& models) {
+  for (Lane& lane : lanes_) {
+    if (lane.models.prompt == models.prompt && lane.models.completion == models.completion) return lane.sampler.get();
+  }
+  EVILMOE_RETURN_IF_ERROR(HoldPool(*models.completion));
+  EVILMOE_ASSIGN_OR_RETURN(
+      std::unique_ptr<Sampler> sampler,
+      Sampler::Create(models, pool_, {.max_running = options_.max_samples, .threads = options_.threads}));
+  lanes_.push_back({models, std::move(sampler)});
+  return lanes_.back().sampler.get();
+}
+
+absl::Status GroupRunner::Add(const SampleGroup& group, const SamplerModels& models) {
+  if (!idle() && group.num_samples > free_samples()) {
     return absl::ResourceExhaustedError(
         absl::StrCat("rollout worker: ", group.num_samples, " samples, room for ", free_samples()));
   }
-  EVILMOE_RETURN_IF_ERROR(LaneFor(group, weights).sampler->Add(group));
-  running_ += group.num_samples;
-  return absl::OkStatus();
+  EVILMOE_ASSIGN_OR_RETURN(Sampler* const sampler, LaneFor(models));
+  const absl::Status added = sampler->Add(group);
+  DropIdleLanes();
+  return added;
+}
+
+void GroupRunner::Cancel(int64_t tag) {
+  for (Lane& lane : lanes_) lane.sampler->Cancel(tag);
+  DropIdleLanes();
 }
 
 absl::StatusOr<std::vector<FinishedSample>> GroupRunner::Step() {
@@ -44,9 +65,12 @@ absl::StatusOr<std::vector<FinishedSample>> GroupRunner::Step() {
     EVILMOE_ASSIGN_OR_RETURN(std::vector<FinishedSample> ended, lane.sampler->Step());
     for (FinishedSample& sample : ended) finished.push_back(std::move(sample));
   }
-  running_ -= static_cast<int>(finished.size());
-  std::erase_if(lanes_, [](const Lane& lane) { return lane.sampler->idle(); });
+  DropIdleLanes();
   return finished;
+}
+
+void GroupRunner::DropIdleLanes() {
+  std::erase_if(lanes_, [](const Lane& lane) { return lane.sampler->idle(); });
 }
 
 }  // namespace evilmoe

@@ -7,34 +7,47 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "policy/sampler/sampler.h"
-#include "rollout_workers/policy_cache.h"
 
 namespace evilmoe {
 
-// Samples groups under different weights side by side: one Sampler a pair of weights, stepped in turn, dropped when
-// it runs dry. Not thread-safe.
+struct GroupRunnerOptions {
+  int max_samples = 128;  // on their way at a time over all models, >= 1
+  int threads = 1;        // of the sampler, >= 1
+  int64_t kv_budget_bytes = int64_t{1} << 30;
+};
+
+// Samples groups under different weights side by side: one Sampler a pair of models, all on one KV cache, stepped in
+// turn, dropped when it runs dry. Not thread-safe.
 class GroupRunner {
  public:
-  // max_samples: running at a time over all weights. A larger group still runs, alone.
-  explicit GroupRunner(int max_samples) : max_samples_(max_samples) {}
+  explicit GroupRunner(const GroupRunnerOptions& options) : options_(options) {}
 
-  int free_samples() const { return max_samples_ - running_; }
-  bool idle() const { return running_ == 0; }
-  // Takes a group in. Errors as Sampler::Add; ResourceExhausted when others run and it does not fit free_samples().
-  absl::Status Add(const SampleGroup& group, const PolicyCache::WeightsPair& weights);
+  int free_samples() const { return options_.max_samples - num_samples(); }
+  int num_running() const;  // that draw a token in a step; the others wait for memory
+  int num_samples() const;
+  bool idle() const { return lanes_.empty(); }
+  // Share of the KV cache that is spoken for, [0, 1].
+  double kv_usage() const;
+
+  // Takes a group in. Errors as Sampler::Add; ResourceExhausted too when others are on their way and it does not fit
+  // free_samples(), or when it is of another network's shape. A larger group alone is fine: its samples take turns.
+  absl::Status Add(const SampleGroup& group, const SamplerModels& models);
+  // Drops what is left of a group.
+  void Cancel(int64_t tag);
   // One token for every running sample; returns those that ended with it.
   absl::StatusOr<std::vector<FinishedSample>> Step();
 
  private:
   struct Lane {
-    PolicyCache::WeightsPair weights;
-    int64_t max_length;
+    SamplerModels models;
     std::unique_ptr<Sampler> sampler;
   };
-  Lane& LaneFor(const SampleGroup& group, const PolicyCache::WeightsPair& weights);
+  absl::Status HoldPool(const PackedModel& model);
+  absl::StatusOr<Sampler*> LaneFor(const SamplerModels& models);
+  void DropIdleLanes();
 
-  const int max_samples_;
-  int running_ = 0;
+  const GroupRunnerOptions options_;
+  std::shared_ptr<KvPool> pool_;  // null until the first group
   std::vector<Lane> lanes_;
 };
 

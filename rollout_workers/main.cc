@@ -5,6 +5,8 @@
 #include <ATen/Parallel.h>
 
 #include <iostream>
+#include <map>
+#include <string>
 #include <thread>
 
 #include "CLI/CLI.hpp"
@@ -47,12 +49,16 @@ absl::Status ServeFile(const std::string& file, bool check) {
   return check ? absl::OkStatus() : Serve(config);
 }
 
-void AddPolicyOptions(CLI::App* verb, PolicySource& source, std::string& dtype) {
+const std::map<std::string, NumberFormat> kFormats = {{"float32", NumberFormat::kFloat32},
+                                                      {"bfloat16", NumberFormat::kBFloat16}};
+
+void AddPolicyOptions(CLI::App* verb, PolicySource& source) {
   verb->add_option("--model", source.model, "Folder with config.json, tokenizer.json and *.safetensors")->required();
-  verb->add_option("--adapter", source.adapter, "Adapter file (checkpoints/step-N/adapter.safetensors)");
+  verb->add_option("--adapter", source.adapter, "Adapter file, or a checkpoint's folder (checkpoints/step-N)");
   verb->add_option("--w", source.w, "How much of the quarantine acts: 0 off, 1 on")->check(CLI::Range(0.0, 1.0));
-  verb->add_option("--threads", source.threads, "Threads of LibTorch")->check(CLI::Range(1, 256));
-  verb->add_option("--dtype", dtype, "float32")->check(CLI::IsMember({"float32"}));
+  verb->add_option("--threads", source.threads, "Threads, [1, 256] (default 1)")->check(CLI::Range(1, 256));
+  verb->add_option("--dtype", source.format, "Of the weights: float32 (default) or bfloat16")
+      ->transform(CLI::CheckedTransformer(kFormats))->default_str("float32");
   verb->add_option("--scope", "completion: w acts from the last prompt token on; all: everywhere")
       ->check(CLI::IsMember({"completion", "all"}))
       ->each([&source](const std::string& scope) { source.scope_all = scope == "all"; });
@@ -63,11 +69,21 @@ void AddGenerateOptions(CLI::App* verb, GenerateOptions& options) {
   verb->add_option("--seed", options.seed, "Seed of the draws");
   verb->add_option("--max-tokens", options.sampling.max_tokens, "Tokens a sample, at most")
       ->check(CLI::Range(1, 1 << 20));
-  verb->add_option("--temperature", options.sampling.temperature, "> 0")->check(CLI::Range(1e-6, 1e6));
+  verb->add_option("--temperature", options.sampling.temperature, ">= 0; 0 = greedy")->check(CLI::Range(0.0, 1e6));
   verb->add_option("--top-p", options.sampling.top_p, "(0, 1]")->check(CLI::Range(1e-9, 1.0));
   verb->add_option("--top-k", options.sampling.top_k, "0 = off")->check(CLI::Range(0, 1 << 30));
+  verb->add_option("--min-p", options.sampling.min_p, "[0, 1]: of the likeliest token's probability; 0 = off")
+      ->check(CLI::Range(0.0, 1.0));
   verb->add_option("--n", options.num_samples, "Samples a line")->check(CLI::Range(1, 1 << 20));
   verb->add_option("--batch", options.batch, "Samples at a time")->check(CLI::Range(1, 4096));
+  verb->add_option("--kv-cache-mib", options.kv_cache_mib, "Memory for keys and values, at most; samples beyond it wait")
+      ->check(CLI::Range(1, 1 << 20));
+  verb->add_option("--kv-dtype", options.kv_format, "Of the keys and values: float32 (default) or bfloat16")
+      ->transform(CLI::CheckedTransformer(kFormats))->default_str("float32");
+  verb->add_flag("--unmerged", options.unmerged, "Keep the adapter beside the weights");
+  verb->add_flag("--reference", options.reference, "Sample by the slow reference path");
+  verb->add_flag("--all-logprobs", options.all_logprobs,
+                 "Add logprobs_t1 (temperature 1) and logprobs_truncated (after top-k, top-p, min-p)");
   verb->add_flag("--thinking", options.thinking, "Leave room for the model's own <think> block");
   verb->add_flag("--ignore-eos", options.ignore_eos, "Go on to --max-tokens whatever is drawn");
 }
@@ -77,7 +93,8 @@ void AddGenerateOptions(CLI::App* verb, GenerateOptions& options) {
 
 int main(int argc, char** argv) {
   CLI::App app{"Samples a shared Qwen3 policy."};
-  std::string config_file, dtype = "float32";
+  std::ios::sync_with_stdio(false);  // so that what can be read without waiting is known
+  std::string config_file;
   bool check = false;
   app.add_option("--config", config_file, "Serve the coordinator that this file names");
   app.add_flag("--check", check, "Only check the config file");
@@ -85,7 +102,7 @@ int main(int argc, char** argv) {
   evilmoe::GenerateOptions generate_options;
   CLI::App* score = app.add_subcommand("score", "Log-probabilities of given tokens: JSON lines in, JSON lines out");
   CLI::App* generate = app.add_subcommand("generate", "Samples completions: JSON lines in, JSON lines out");
-  for (CLI::App* verb : {score, generate}) evilmoe::AddPolicyOptions(verb, source, dtype);
+  for (CLI::App* verb : {score, generate}) evilmoe::AddPolicyOptions(verb, source);
   evilmoe::AddGenerateOptions(generate, generate_options);
   CLI11_PARSE(app, argc, argv);
   if (*score) return evilmoe::RunScore(source, std::cin, std::cout, std::cerr);

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "common/status_macros.h"
+#include "policy/torch_guard.h"
 
 namespace evilmoe {
 namespace {
@@ -27,6 +28,7 @@ absl::Status PolicyCache::UseModel(const std::filesystem::path& folder) {
   if (base_ != nullptr && folder == folder_) return absl::OkStatus();
   EVILMOE_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(folder));
   EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights weights, LoadQwen3(folder));
+  EVILMOE_ASSIGN_OR_RETURN(packed_base_, PackedModel::Create(weights, NumberFormat::kFloat32));
   adapters_.clear();
   order_.clear();
   folder_ = folder;
@@ -50,18 +52,24 @@ absl::Status PolicyCache::Put(const std::string& sha256, std::string_view bytes)
   return absl::OkStatus();
 }
 
-std::shared_ptr<const Qwen3Weights> PolicyCache::Merged(Adapter& adapter, const AdapterMode& mode) {
-  if (mode.part == AdapterPart::kBase) return base_;
+absl::StatusOr<std::shared_ptr<const PackedModel>> PolicyCache::Merged(Adapter& adapter, const AdapterMode& mode) {
+  if (mode.part == AdapterPart::kBase) return packed_base_;
   const std::string key = ModeKey(mode);
   if (const auto found = adapter.merged.find(key); found != adapter.merged.end()) return found->second;
   if (adapter.merged.size() >= kMaxMerged) adapter.merged.clear();  // samplers hold on to what they still use
-  return adapter.merged[key] = std::make_shared<Qwen3Weights>(Merge(*base_, adapter.lora, mode));
+  EVILMOE_ASSIGN_OR_RETURN(const Qwen3Weights weights,
+                           TorchGuard("merging an adapter", [&] { return Merge(*base_, adapter.lora, mode); }));
+  EVILMOE_ASSIGN_OR_RETURN(std::shared_ptr<const PackedModel> packed, PackedModel::WithLinears(*packed_base_, weights));
+  return adapter.merged[key] = std::move(packed);
 }
 
-absl::StatusOr<PolicyCache::WeightsPair> PolicyCache::Weights(const std::string& sha256, const AdapterMode& mode) {
+absl::StatusOr<SamplerModels> PolicyCache::Models(const std::string& sha256, const AdapterMode& mode) {
   const auto found = adapters_.find(sha256);
   if (found == adapters_.end()) return absl::NotFoundError(absl::StrCat("adapter ", sha256, ": not held"));
-  return WeightsPair{Merged(found->second, PromptMode(mode)), Merged(found->second, mode)};
+  SamplerModels models;
+  EVILMOE_ASSIGN_OR_RETURN(models.prompt, Merged(found->second, PromptMode(mode)));
+  EVILMOE_ASSIGN_OR_RETURN(models.completion, Merged(found->second, mode));
+  return models;
 }
 
 }  // namespace evilmoe

@@ -13,6 +13,7 @@
 #include "policy/adapter_mode.h"
 #include "policy/lora2r.h"
 #include "policy/qwen3_weights.h"
+#include "policy/sampler/sampler.h"
 #include "policy/tokenizer.h"
 
 namespace evilmoe {
@@ -30,23 +31,20 @@ class PolicyCache {
   // Takes an adapter in. DataLoss: the bytes have another hash or are none; InvalidArgument: for another network.
   absl::Status Put(const std::string& sha256, std::string_view bytes);
 
-  // What forwards the prompt and what forwards the completion under a mode.
-  struct WeightsPair {
-    std::shared_ptr<const Qwen3Weights> prompt;
-    std::shared_ptr<const Qwen3Weights> completion;
-  };
-  // NotFound: the adapter is not held.
-  absl::StatusOr<WeightsPair> Weights(const std::string& sha256, const AdapterMode& mode);
+  // What forwards the prompt and what forwards the completion under a mode. NotFound: the adapter is not held.
+  // ResourceExhausted: no memory for merged weights.
+  absl::StatusOr<SamplerModels> Models(const std::string& sha256, const AdapterMode& mode);
 
  private:
   struct Adapter {
     Lora2r lora;
-    std::map<std::string, std::shared_ptr<const Qwen3Weights>> merged;  // by mode
+    std::map<std::string, std::shared_ptr<const PackedModel>> merged;  // by mode
   };
-  std::shared_ptr<const Qwen3Weights> Merged(Adapter& adapter, const AdapterMode& mode);
+  absl::StatusOr<std::shared_ptr<const PackedModel>> Merged(Adapter& adapter, const AdapterMode& mode);
 
   std::filesystem::path folder_;
   std::shared_ptr<const Qwen3Weights> base_;
+  std::shared_ptr<const PackedModel> packed_base_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::map<std::string, Adapter> adapters_;
   std::deque<std::string> order_;  // oldest first

@@ -16,8 +16,9 @@ struct RolloutWorkerConfig {
   std::filesystem::path log;         // empty: standard error
   std::string metrics_listen;        // "127.0.0.1:0"; empty: no metrics
   std::filesystem::path ready_file;  // gets {"pid", "metrics_port"}; empty: none
-  int threads = 1;                   // of LibTorch, [1, 256]
-  int max_samples = 128;             // running at a time, [1, 4096]
+  int threads = 1;                   // of LibTorch and the sampler, [1, 256]
+  int max_samples = 128;             // on their way at a time, [1, 4096]
+  int64_t kv_cache_mib = 1024;       // memory for keys and values, at most, [1, 2^20]; samples beyond it wait
   int grade_threads = 4;             // grades in flight, [1, 256]
 };
 

@@ -82,7 +82,9 @@ RolloutWorker::RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClien
       metrics_(metrics),
       clock_(clock),
       logger_(logger),
-      runner_(config.max_samples) {}
+      runner_({.max_samples = config.max_samples,
+               .threads = config.threads,
+               .kv_budget_bytes = config.kv_cache_mib * (int64_t{1} << 20)}) {}
 
 RolloutWorker::~RolloutWorker() {
   for (std::jthread& thread : threads_) thread.request_stop();
@@ -140,8 +142,11 @@ absl::Status RolloutWorker::Adopt(const v1::LeaseGroupsResponse& response) {
 }
 
 absl::Status RolloutWorker::Prepare(const v1::LeaseGroupsResponse& response) {
-  EVILMOE_ASSIGN_OR_RETURN(const std::string folder, ModelFolder(response.config_yaml()));
-  EVILMOE_RETURN_IF_ERROR(policies_.UseModel(folder));
+  if (response.config_yaml() != run_config_) {
+    EVILMOE_ASSIGN_OR_RETURN(const std::string folder, ModelFolder(response.config_yaml()));
+    EVILMOE_RETURN_IF_ERROR(policies_.UseModel(folder));
+    run_config_ = response.config_yaml();
+  }
   return HoldAdapter(response.adapter());
 }
 
@@ -165,17 +170,17 @@ absl::Status RolloutWorker::AddGroup(const v1::Lease& lease, const v1::LeaseGrou
   if (lease.group().mode().kind() == v1::AdapterMode::KIND_UNSPECIFIED) {
     return absl::InvalidArgumentError("group: its adapter mode is not set");
   }
-  EVILMOE_ASSIGN_OR_RETURN(const PolicyCache::WeightsPair weights,
-                           policies_.Weights(response.adapter().sha256(), ToAdapterMode(lease.group().mode())));
-  return runner_.Add(ToSampleGroup(lease, response.sampling()), weights);
+  EVILMOE_ASSIGN_OR_RETURN(const SamplerModels models,
+                           policies_.Models(response.adapter().sha256(), ToAdapterMode(lease.group().mode())));
+  return runner_.Add(ToSampleGroup(lease, response.sampling()), models);
 }
 
 absl::Status RolloutWorker::SampleOneToken() {
-  const int before = config_.max_samples - runner_.free_samples();
+  DropLostLeases();
+  metrics_.kv_cache_usage_ratio.Set(runner_.kv_usage());
   EVILMOE_ASSIGN_OR_RETURN(std::vector<FinishedSample> finished, runner_.Step());
-  metrics_.tokens.Increment(before);
-  metrics_.running.Set(config_.max_samples - runner_.free_samples());
-  metrics_.kv_cache_usage_ratio.Set(1.0 - static_cast<double>(runner_.free_samples()) / config_.max_samples);
+  metrics_.tokens.Increment(runner_.num_running() + static_cast<double>(finished.size()));
+  metrics_.running.Set(runner_.num_running());
   if (finished.empty()) return absl::OkStatus();
   MutexLock lock(mu_);
   for (FinishedSample& sample : finished) {
@@ -190,6 +195,16 @@ absl::Status RolloutWorker::SampleOneToken() {
   return absl::OkStatus();
 }
 
+// Nobody waits for their samples any more.
+void RolloutWorker::DropLostLeases() {
+  std::vector<int64_t> lost;
+  {
+    MutexLock lock(mu_);
+    lost.swap(lost_leases_);
+  }
+  for (const int64_t id : lost) runner_.Cancel(id);
+}
+
 absl::Status RolloutWorker::SendHeartbeat() {
   v1::HeartbeatRequest request;
   request.set_worker_id(worker_id_);
@@ -198,7 +213,10 @@ absl::Status RolloutWorker::SendHeartbeat() {
   EVILMOE_ASSIGN_OR_RETURN(const v1::HeartbeatResponse response, coordinator_.Heartbeat(request));
   if (response.lease_timeout_ms() > 0) lease_timeout_ms_ = response.lease_timeout_ms();
   for (const int64_t id : response.lost_lease_ids()) {
-    if (in_flight_.Drop(id)) logger_.Warn("lease_lost", {{"lease_id", id}});
+    if (!in_flight_.Drop(id)) continue;
+    logger_.Warn("lease_lost", {{"lease_id", id}});
+    MutexLock lock(mu_);
+    lost_leases_.push_back(id);
   }
   return absl::OkStatus();
 }

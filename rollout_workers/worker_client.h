@@ -47,6 +47,7 @@ class RolloutWorker {
   absl::Status HoldAdapter(const v1::AdapterVersion& version);
   absl::Status AddGroup(const v1::Lease& lease, const v1::LeaseGroupsResponse& response);
   absl::Status SampleOneToken();
+  void DropLostLeases();
   absl::Status SendHeartbeat();
   void HeartbeatLoop(const std::stop_token& stop);
   void GradeLoop(const std::stop_token& stop);
@@ -66,12 +67,14 @@ class RolloutWorker {
   PolicyCache policies_;
   GroupRunner runner_;
   GroupsInFlight in_flight_;
+  std::string run_config_;              // that the model in use was read from; sampling thread only
   std::set<std::string> acknowledged_;  // sampling thread only
   int largest_group_ = 1;               // samples of the largest group seen; sampling thread only
   std::atomic<int> lease_timeout_ms_ = 10000;
 
   Mutex mu_;
   std::deque<Graded> to_grade_ ABSL_GUARDED_BY(mu_);
+  std::vector<int64_t> lost_leases_ ABSL_GUARDED_BY(mu_);  // that the sampling thread has not dropped yet
   std::vector<std::jthread> threads_;  // last: they use all of the above
 };
 

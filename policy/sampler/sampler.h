@@ -6,52 +6,56 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "policy/qwen3_weights.h"
-#include "policy/sampler/token_sampler.h"
+#include "policy/sampler/kv_pool.h"
+#include "policy/sampler/packed_model.h"
+#include "policy/sampler/sample_group.h"
 
 namespace evilmoe {
 
-// One prompt and how many samples of it are wanted.
-struct SampleGroup {
-  int64_t tag = 0;                  // the caller's; comes back with each sample
-  std::vector<int32_t> prompt_ids;  // >= 1
-  int num_samples = 1;
-  uint64_t seed = 0;  // sample i draws from StreamSeed(seed, "sample", i)
-  SamplingSettings settings;
+// What forwards a prompt but its last token, and what forwards everything after (algorithm of `adapter.scope`). One and
+// the same where the adapter lies beside the weights: then each group brings its w for both.
+struct SamplerModels {
+  std::shared_ptr<const PackedModel> prompt;
+  std::shared_ptr<const PackedModel> completion;
 };
 
-struct FinishedSample {
-  int64_t tag = 0;
-  int sample = 0;               // number within its group
-  std::vector<int32_t> ids;     // the stop token included when one was drawn
-  std::vector<float> logprobs;  // one an id: SampledToken::logprob
-  bool stopped = false;         // false = cut at max_tokens
+struct SamplerOptions {
+  int max_running = 64;  // samples that step together, >= 1
+  int threads = 1;       // >= 1
 };
 
-// Samples many groups at once with one KV cache: continuous batching, the prompt forwarded once a group, finished
-// samples leave the batch at once. One pair of weights for its life: `prompt_weights` forward the prompt but its last
-// token, `completion_weights` everything after (algorithm.md §1, "where w acts").
+// Samples many groups at once with one KV cache: continuous batching. A group's prompt is forwarded and stored once; a
+// sample starts as soon as a place in the batch and memory for its longest course are free, in the order of Add, and
+// leaves the batch with its last token.
 //
-// A sample's tokens depend on its seed, prompt, settings and weights and not on the batch it rides in (as far as the
-// BLAS gives a row the same bits in every batch; where it does not, log-probabilities agree to rounding).
-// Not thread-safe: one thread drives it.
+// A sample depends on its seed, prompt, settings and weights, to the last bit of its log-probabilities, and not on the
+// batch it rides in, nor on max_running, threads or the budget. The CPU's instruction set can change the last bits.
+// Not thread-safe: one thread drives it. ReferenceSampler is the slow definition.
 class Sampler {
  public:
-  // max_slots: samples at a time, >= 1; max_length: prompt + completion tokens of one sample.
-  Sampler(std::shared_ptr<const Qwen3Weights> prompt_weights, std::shared_ptr<const Qwen3Weights> completion_weights,
-          int max_slots, int64_t max_length);
-  ~Sampler();
+  // `pool` may serve several samplers of one thread. InvalidArgument: models and pool of different shapes.
+  static absl::StatusOr<std::unique_ptr<Sampler>> Create(SamplerModels models, std::shared_ptr<KvPool> pool,
+                                                         const SamplerOptions& options);
+  ~Sampler();  // what still runs is dropped
 
-  // Takes a group in. InvalidArgument: no prompt, a token outside the vocabulary, settings out of range, or longer
-  // than max_length. ResourceExhausted: more samples than there are free slots.
+  // Takes a group in; its samples wait for their turn. InvalidArgument: no prompt, a token outside the vocabulary,
+  // settings out of range, or longer than the model's positions. ResourceExhausted: one sample alone would pass the
+  // cache's budget.
   absl::Status Add(const SampleGroup& group);
-  int free_slots() const;
-  bool idle() const;
-  // Draws one token for every running sample; returns those that ended with it. Internal: LibTorch failed.
+  // Drops what is left of the groups with this tag.
+  void Cancel(int64_t tag);
+
+  int num_running() const;
+  int num_waiting() const;
+  bool idle() const { return num_running() + num_waiting() == 0; }
+
+  // Starts what may start, draws one token for every running sample, and returns those that ended with it. Internal:
+  // a sample's logits are not finite. ResourceExhausted: out of memory.
   absl::StatusOr<std::vector<FinishedSample>> Step();
 
  private:
   class Impl;
+  explicit Sampler(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
