@@ -33,7 +33,8 @@ class Safetensors {
  public:
   static absl::StatusOr<Safetensors> Parse(std::string bytes);
 
-  // Maps the file. It may be replaced (renamed over) while mapped, never written in place.
+  // Reads and checks the header, then maps the file. It may be replaced (renamed over) while mapped, never written in
+  // place.
   static absl::StatusOr<Safetensors> Open(const std::filesystem::path& file);
 
   // `folder`/model.safetensors, or the shards that `folder`/model.safetensors.index.json names.
@@ -43,10 +44,14 @@ class Safetensors {
   const TensorView* Find(const std::string& name) const;  // nullptr when there is none
   const std::map<std::string, std::string>& metadata() const { return metadata_; }  // a folder's: its first shard's
 
- private:
-  absl::Status ReadHeader(std::span<const std::byte> bytes);
+  // Says that `view`, one of ours, is not needed for now: the memory that its part of a mapped file takes goes back to
+  // the kernel (whole pages only). Its data stays readable; reading it fetches it from the file again. Bytes that were
+  // handed to Parse() stay where they are. A loader that copies array by array thus never holds file and copy at once.
+  void Discard(const TensorView& view) const;
 
+ private:
   std::vector<std::shared_ptr<const void>> storage_;  // what the views point into
+  std::vector<std::span<const std::byte>> mapped_;    // the parts of it that are files
   std::map<std::string, TensorView> tensors_;
   std::map<std::string, std::string> metadata_;
 };

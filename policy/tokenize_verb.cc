@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "common/bounded_json.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "policy/chat_template.h"
@@ -79,7 +80,7 @@ absl::StatusOr<OrderedJson> DecodeLine(const Tokenizer& tokenizer, const Json& l
 
 absl::StatusOr<OrderedJson> Answer(const TokenizeOptions& options, const Tokenizer& tokenizer,
                                    const std::string& text) {
-  const Json line = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Json line = ParseBoundedJson(text);
   if (!line.is_object()) return absl::InvalidArgumentError("not a JSON object");
   return options.decode ? DecodeLine(tokenizer, line) : EncodeLine(options, tokenizer, line);
 }

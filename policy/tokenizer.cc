@@ -120,6 +120,10 @@ std::string Tokenizer::Decode(std::span<const int32_t> ids, bool skip_special) c
   return ReplaceInvalidUtf8(std::move(bytes));
 }
 
+std::string_view Tokenizer::TokenBytes(int32_t id) const {
+  return HasId(id) ? std::string_view(tables_->tokens[id].bytes) : std::string_view();
+}
+
 std::optional<int32_t> Tokenizer::IdOf(std::string_view token) const {
   const auto found = tables_->spellings.find(absl::string_view(token.data(), token.size()));
   if (found == tables_->spellings.end()) return std::nullopt;

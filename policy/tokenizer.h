@@ -35,6 +35,10 @@ class Tokenizer {
   // `skip_special` leaves out the added tokens that are marked special.
   std::string Decode(std::span<const int32_t> ids, bool skip_special = false) const;
 
+  // The bytes that the id decodes to, which need not be whole characters; empty for an id without a token. The view
+  // lives as long as any copy of the tokenizer.
+  std::string_view TokenBytes(int32_t id) const;
+
   // Id of a whole token as tokenizer.json spells it ("<|im_end|>", "Ġthe"); nullopt when there is none.
   std::optional<int32_t> IdOf(std::string_view token) const;
   bool HasId(int32_t id) const;

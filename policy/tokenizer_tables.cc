@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/bounded_json.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "policy/utf8.h"
@@ -263,7 +264,7 @@ std::optional<LiteralTokens::Hit> LiteralTokens::Next(std::string_view text, siz
 }
 
 absl::StatusOr<TokenizerTables> ParseTokenizerJson(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Json json = ParseBoundedJson(text);
   if (!json.is_object()) return absl::InvalidArgumentError("not a JSON object; expected a Hugging Face tokenizer.json");
   TokenizerTables tables;
   EVILMOE_RETURN_IF_ERROR(RefuseTheRest(json));

@@ -54,6 +54,19 @@ Utf8Step NextUtf8(std::string_view text, size_t position) {
   return {code_point, lead.bytes, true};
 }
 
+size_t CutCharacterBytes(std::string_view text) {
+  // The last lead byte decides: what follows it either completes it, breaks it, or leaves it open.
+  for (size_t bytes = 1; bytes <= std::min<size_t>(text.size(), 3); ++bytes) {
+    const size_t position = text.size() - bytes;
+    const auto byte = static_cast<unsigned char>(text[position]);
+    if (byte >= 0x80 && byte <= 0xBF) continue;
+    const Utf8Step step = NextUtf8(text, position);
+    const bool open = !step.valid && step.bytes == bytes && LeadOf(byte).bytes > bytes;
+    return open ? bytes : 0;
+  }
+  return 0;
+}
+
 bool IsUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const Utf8Step step = NextUtf8(text, i);

@@ -18,6 +18,9 @@ Utf8Step NextUtf8(std::string_view text, size_t position);
 
 bool IsUtf8(std::string_view text);
 
+// How many bytes at the end of `text` begin a character that more bytes could complete: 0 to 3.
+size_t CutCharacterBytes(std::string_view text);
+
 // Each broken character becomes one U+FFFD (Unicode 15, section 3.9, "maximal subparts").
 std::string ReplaceInvalidUtf8(std::string text);
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +15,7 @@
 namespace evilmoe {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -122,6 +124,8 @@ std::vector<HostileCase> HostileCases() {
       {"NameWithNewline", FileWith("{\"w\\nx\": 3}", 0), "tensor \"w\\nx\": not an object"},
       {"NoDtype", OneTensor(R"({"shape":[2],"data_offsets":[0,8]})"), "\"w\": no dtype"},
       {"DtypeNotText", OneTensor(R"({"dtype":4,"shape":[2],"data_offsets":[0,8]})"), "\"w\": no dtype"},
+      {"DtypeNotRead", OneTensor(R"({"dtype":"F64","shape":[1],"data_offsets":[0,8]})"), "dtype \"F64\"; expected F32"},
+      {"DtypeWrongForTheData", OneTensor(R"({"dtype":"BF16","shape":[2],"data_offsets":[0,8]})"), "BF16 [2] needs 4"},
       {"DtypeUnknown", OneTensor(R"({"dtype":"F99","shape":[2],"data_offsets":[0,8]})"), "dtype \"F99\""},
       {"NoShape", OneTensor(R"({"dtype":"F32","data_offsets":[0,8]})"), "\"w\": no shape"},
       {"ShapeNegative", OneTensor(R"({"dtype":"F32","shape":[-2],"data_offsets":[0,8]})"), "not an integer >= 0"},
@@ -233,6 +237,66 @@ TEST(Safetensors, OpensShards) {
     EXPECT_THAT(std::string(Safetensors::OpenFolder(folder.path()).status().message()), HasSubstr(message));
   }
   EXPECT_EQ(Safetensors::OpenFolder(folder.path() / "none").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(Safetensors, RefusesWhatIsNoFile) {
+  const TempFolder folder;
+  EXPECT_THAT(std::string(Safetensors::Open(folder.path()).status().message()), HasSubstr("not a regular file"));
+  const auto pipe = folder.path() / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(std::string(Safetensors::Open(pipe).status().message()), HasSubstr("pipe: not a regular file"));
+}
+
+// Must name the file and the tensor, in one line, for a file as for bytes; a lie about gigabytes costs none.
+TEST(Safetensors, RefusesDamagedFiles) {
+  const TempFolder folder;
+  const auto file = folder.path() / "w.safetensors";
+  for (const HostileCase& hostile : HostileCases()) {
+    ASSERT_TRUE(WriteFileAtomic(file, hostile.bytes).ok());
+    const auto read = Safetensors::Open(file);
+    ASSERT_FALSE(read.ok()) << hostile.name;
+    EXPECT_EQ(read.status().code(), absl::StatusCode::kInvalidArgument) << hostile.name;
+    const std::string message(read.status().message());
+    EXPECT_THAT(message, AllOf(HasSubstr("w.safetensors: "), HasSubstr(hostile.message), Not(HasSubstr("\n"))));
+  }
+}
+
+// Kilobytes of the process's memory that hold pages of files.
+int64_t ResidentFileKilobytes() {
+  const auto status = ReadFile("/proc/self/status");
+  EXPECT_TRUE(status.ok()) << status.status();
+  const size_t at = status->find("RssFile:");
+  return at == std::string::npos ? -1 : std::stoll(status->substr(at + 8));
+}
+
+TEST(Safetensors, DiscardGivesMemoryBackAndKeepsTheData) {
+  const TempFolder folder;
+  const auto file = folder.path() / "model.safetensors";
+  std::vector<float> large(4 << 20);
+  for (size_t i = 0; i < large.size(); ++i) large[i] = static_cast<float>(i % 1000);
+  const std::map<std::string, TensorView> tensors = {
+      {"a.small", {"F32", {3}, BytesOf(kFloats)}},
+      {"b.large", {"F32", {int64_t{4} << 20}, BytesOf(large)}},
+      {"c.small", {"F32", {3}, BytesOf(kFloats)}}};
+  ASSERT_TRUE(WriteSafetensorsFile(file, tensors).ok());
+  const auto read = Safetensors::OpenFolder(folder.path());
+  ASSERT_TRUE(read.ok()) << read.status();
+  ExpectSame(read->tensors(), tensors);  // fetches every page
+  const int64_t before = ResidentFileKilobytes();
+  for (const auto& [name, view] : read->tensors()) read->Discard(view);
+  const int64_t after = ResidentFileKilobytes();
+  EXPECT_LT(after, before - 15 * 1024);
+  ExpectSame(read->tensors(), tensors);
+}
+
+TEST(Safetensors, DiscardLeavesOtherMemoryAlone) {
+  const auto parsed = Safetensors::Parse(*WriteSafetensors(Samples()));
+  ASSERT_TRUE(parsed.ok());
+  std::vector<float> own(1 << 16, 2.5f);
+  parsed->Discard({"F32", {1 << 16}, BytesOf(own)});
+  for (const auto& [name, view] : parsed->tensors()) parsed->Discard(view);
+  ExpectSame(parsed->tensors(), Samples());
+  EXPECT_TRUE(std::ranges::all_of(own, [](float value) { return value == 2.5f; }));
 }
 
 }  // namespace
