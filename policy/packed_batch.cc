@@ -86,13 +86,16 @@ void FillPaddedRows(PackedBatch& batch) {
 
 }  // namespace
 
-PackedBatch Pack(std::vector<Segment> segments) {
+PackedBatch Pack(std::vector<Segment> segments, c10::Device device) {
   PackedBatch batch;
   batch.segments = std::move(segments);
   FillPackedRows(batch);
   batch.buckets = RootBuckets(batch.segments);
   for (AttentionBucket& bucket : ChildBuckets(batch.segments)) batch.buckets.push_back(std::move(bucket));
   FillPaddedRows(batch);
+  for (at::Tensor* t : {&batch.ids_N, &batch.positions_N, &batch.padded_from_M, &batch.packed_from_N}) {
+    *t = t->to(device);
+  }
   return batch;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <vector>
@@ -24,6 +25,7 @@ struct AttentionBucket {
 };
 
 // N tokens of S segments without padding, in segment order, with what attention needs to pad them by the bucket.
+// All tensors on one device, which must be the weights'.
 // Legend: N packed rows, M padded rows.
 struct PackedBatch {
   std::vector<Segment> segments;
@@ -40,7 +42,7 @@ struct PackedBatch {
   int64_t segment_length(int s) const { return static_cast<int64_t>(segments[static_cast<size_t>(s)].ids.size()); }
 };
 
-// Requires non-empty ids in every segment and prefixes that name earlier roots.
-PackedBatch Pack(std::vector<Segment> segments);
+// Requires non-empty ids in every segment and prefixes that name earlier roots. `device`: where the weights are.
+PackedBatch Pack(std::vector<Segment> segments, c10::Device device = c10::kCPU);
 
 }  // namespace evilmoe

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "policy/attention.h"
 #include "policy/packed_batch.h"
 #include "policy/qwen3_weights.h"
 
@@ -33,26 +34,34 @@ struct LayerKeysValues {
 struct ForwardOptions {
   // (S): factor on the gradient that each child segment sends into its prefix's keys and values; unset: 1.
   std::optional<at::Tensor> prefix_gradient_scale_S;
+  AttentionKind attention = AttentionKind::kFused;
+  // Keeps only each layer's input for the backward pass, which runs every layer a second time (policy/recompute.h: the
+  // backward pass must accumulate into .grad(), and the projector must outlive it and be a function of what it is
+  // given, since each Project is called twice). No effect without gradient mode or with `keys_values`.
+  bool recompute_layers = false;
   // When set, filled with each layer's keys and values (roped), as a decoder's cache wants them.
   std::vector<LayerKeysValues>* keys_values = nullptr;
 };
 
-// The network up to the final norm: (N, H). Differentiable with respect to what `projector` and the weights are.
+// The network up to the final norm: (N, H), in the weights' dtype and on their device, where `batch` must be too. As
+// Hugging Face transformers computes it: norms and rotary tables in fp32, everything between in the weights' dtype.
+// Differentiable with respect to what `projector` and the weights are.
 // Thread-safe for distinct projectors. Throws c10::Error (call it under TorchGuard).
 at::Tensor Qwen3Hidden(const Qwen3Weights& weights, const PackedBatch& batch, Projector& projector,
                        const ForwardOptions& options = {});
 
-// log softmax(head · hidden / temperature)[target]: hidden_NH, int64 targets_N -> (N), fp32. Differentiable.
+// ScoreTokens (policy/token_log_probs.h) without its entropy: hidden_NH, int64 targets_N -> (N), fp32.
 at::Tensor TokenLogProbs(const Qwen3Weights& weights, const at::Tensor& hidden_NH, const at::Tensor& targets_N,
                          double temperature);
 
-// Rotary tables for positions_N: cos and sin, (N, 1, head_dim), halves repeated (Su et al. 2021, NeoX layout).
+// Rotary tables for positions_N, on its device: cos and sin, (N, 1, head_dim), fp32, halves repeated (Su et al. 2021,
+// NeoX layout).
 struct RotaryTables {
   at::Tensor cos;
   at::Tensor sin;
 };
 RotaryTables Rotary(const Qwen3Config& config, const at::Tensor& positions_N);
-// x (N, heads, head_dim), rotated.
+// x (N, heads, head_dim), rotated in its own dtype.
 at::Tensor ApplyRotary(const at::Tensor& x, const RotaryTables& tables);
 
 }  // namespace evilmoe

@@ -75,7 +75,11 @@ std::vector<std::pair<std::string, at::Tensor>> Qwen3Weights::Named() const {
   return named;
 }
 
-absl::StatusOr<Qwen3Weights> LoadQwen3(const std::filesystem::path& folder) {
+absl::StatusOr<Qwen3Weights> LoadQwen3(const std::filesystem::path& folder, const LoadOptions& options) {
+  if (options.dtype != at::kFloat && options.dtype != at::kBFloat16) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("dtype: ", c10::toString(options.dtype), ", expected Float or BFloat16"));
+  }
   Qwen3Weights weights;
   EVILMOE_ASSIGN_OR_RETURN(weights.config, ReadQwen3Config(folder));
   EVILMOE_ASSIGN_OR_RETURN(const Safetensors file, Safetensors::OpenFolder(folder));
@@ -91,7 +95,7 @@ absl::StatusOr<Qwen3Weights> LoadQwen3(const std::filesystem::path& folder) {
             problems.push_back(absl::StrCat(name, ": shape [", absl::StrJoin(view->shape, ", "), "], expected [",
                                             absl::StrJoin(shape, ", "), "]"));
           } else {
-            tensor = ToTensor(*view);
+            tensor = ToTensor(*view, options.dtype, options.device);
           }
         });
         return true;
@@ -101,6 +105,15 @@ absl::StatusOr<Qwen3Weights> LoadQwen3(const std::filesystem::path& folder) {
   }
   if (weights.config.tie_word_embeddings) weights.head = weights.embedding;
   return weights;
+}
+
+Qwen3Weights ConvertQwen3(const Qwen3Weights& weights, c10::ScalarType dtype, c10::Device device) {
+  Qwen3Weights converted = weights;
+  ForEachParameter(converted, [&](const std::string&, at::Tensor& tensor, const std::vector<int64_t>&) {
+    tensor = tensor.to(device, dtype);
+  });
+  if (converted.config.tie_word_embeddings) converted.head = converted.embedding;
+  return converted;
 }
 
 absl::Status SaveQwen3(const Qwen3Weights& weights, const std::string& dtype, const std::filesystem::path& folder) {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
 
 #include <array>
 #include <cstdint>
@@ -52,9 +54,18 @@ struct Qwen3Weights {
   std::vector<std::pair<std::string, at::Tensor>> Named() const;
 };
 
-// Reads config.json and *.safetensors of `folder` and converts to fp32 on the CPU. InvalidArgument: a config that
-// is not a dense Qwen3, a tensor that is missing or has another shape (all are listed). NotFound.
-absl::StatusOr<Qwen3Weights> LoadQwen3(const std::filesystem::path& folder);
+struct LoadOptions {
+  c10::ScalarType dtype = c10::ScalarType::Float;  // or BFloat16
+  c10::Device device = c10::kCPU;
+};
+
+// Reads config.json and *.safetensors of `folder`, tensor by tensor: a file in `dtype` keeps every bit, another is
+// rounded once, and no tensor exists twice but the one that is read from the mapped file. InvalidArgument: a config
+// that is not a dense Qwen3, a tensor that is missing or has another shape (all are listed), another dtype. NotFound.
+absl::StatusOr<Qwen3Weights> LoadQwen3(const std::filesystem::path& folder, const LoadOptions& options = {});
+
+// The same network in another floating dtype or on another device; tensors that are there already are shared.
+Qwen3Weights ConvertQwen3(const Qwen3Weights& weights, c10::ScalarType dtype, c10::Device device = c10::kCPU);
 
 // Writes model.safetensors (dtype "F32" or "BF16") and config.json.
 absl::Status SaveQwen3(const Qwen3Weights& weights, const std::string& dtype, const std::filesystem::path& folder);

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdint>
 #include <cstring>
 #include <vector>
 
@@ -16,10 +17,20 @@ at::ScalarType ScalarTypeOf(const std::string& dtype) {
 
 }  // namespace
 
-at::Tensor ToTensor(const TensorView& view) {
-  at::Tensor out = at::empty(view.shape, ScalarTypeOf(view.dtype));
-  if (!view.data.empty()) std::memcpy(out.mutable_data_ptr(), view.data.data(), view.data.size());
-  return view.dtype == "I64" ? out : out.to(at::kFloat);
+at::Tensor ToTensor(const TensorView& view, c10::ScalarType dtype, c10::Device device) {
+  const at::ScalarType stored = ScalarTypeOf(view.dtype);
+  at::Tensor out = at::empty(view.shape, at::TensorOptions().dtype(stored == at::kLong ? stored : dtype).device(device));
+  if (view.data.empty()) return out;
+  const bool aligned = reinterpret_cast<uintptr_t>(view.data.data()) % DtypeBytes(view.dtype) == 0;
+  at::Tensor source;
+  if (aligned) {
+    // from_blob wants a mutable pointer; the tensor is only read.
+    source = at::from_blob(const_cast<std::byte*>(view.data.data()), view.shape, at::TensorOptions().dtype(stored));
+  } else {
+    source = at::empty(view.shape, at::TensorOptions().dtype(stored));
+    std::memcpy(source.mutable_data_ptr(), view.data.data(), view.data.size());
+  }
+  return out.copy_(source);
 }
 
 absl::StatusOr<std::string> SerializeTensors(const std::map<std::string, at::Tensor>& tensors,
@@ -29,7 +40,7 @@ absl::StatusOr<std::string> SerializeTensors(const std::map<std::string, at::Ten
   std::map<std::string, TensorView> views;
   for (const auto& [name, tensor] : tensors) {
     const bool integer = tensor.scalar_type() == at::kLong;
-    kept.push_back(tensor.detach().to(integer ? at::kLong : ScalarTypeOf(dtype)).contiguous());
+    kept.push_back(tensor.detach().to(at::kCPU, integer ? at::kLong : ScalarTypeOf(dtype)).contiguous());
     const at::Tensor& t = kept.back();
     views[name] = {integer ? "I64" : dtype,
                    t.sizes().vec(),

@@ -1,7 +1,7 @@
 # What links LibTorch.
 evilmoe_library(NAME qwen3
-  SRCS packed_batch.cc qwen3.cc qwen3_weights.cc tensor_io.cc
-  HDRS packed_batch.h qwen3.h qwen3_weights.h tensor_io.h torch_guard.h
+  SRCS attention.cc packed_batch.cc qwen3.cc qwen3_weights.cc recompute.cc tensor_io.cc token_log_probs.cc
+  HDRS attention.h packed_batch.h qwen3.h qwen3_weights.h recompute.h tensor_io.h token_log_probs.h torch_guard.h
   DEPS evilmoe::common evilmoe::model_config evilmoe::safetensors libtorch)
 evilmoe_library(NAME lora2r
   SRCS lora2r.cc lora2r_forward.cc lora2r_io.cc router.cc

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "policy/qwen3.h"
+#include "policy/token_log_probs.h"
 #include "policy/torch_guard.h"
 #include "trainer/policy_batch.h"
 #include "trainer/policy_shard.h"
@@ -21,16 +22,10 @@ namespace {
 bool Routed(const RunConfig& config) { return config.routing.mode == "learned"; }
 bool SharePrompt(const RunConfig& config) { return !Routed(config) || config.adapter.scope == "completion"; }
 
-// log softmax of the rows that predict completion tokens, (C, V).
-at::Tensor LogSoftmax(const Qwen3Weights& base, const at::Tensor& hidden_NH, const at::Tensor& rows_C,
-                      double temperature) {
-  at::Tensor logits = at::linear(hidden_NH.index_select(0, rows_C), base.head);
-  if (temperature != 1.0) logits = logits / temperature;
-  return at::log_softmax(logits, -1);
-}
-
-at::Tensor Pick(const at::Tensor& log_softmax_CV, const at::Tensor& targets_C) {
-  return log_softmax_CV.gather(1, targets_C.unsqueeze(1)).squeeze(1);
+// Log-probabilities of targets_C, each predicted by its row of rows_C.
+at::Tensor LogProbs(const Qwen3Weights& base, const at::Tensor& hidden_NH, const at::Tensor& rows_C,
+                    const at::Tensor& targets_C, double temperature) {
+  return ScoreTokens(hidden_NH.index_select(0, rows_C), base.head, targets_C, {.temperature = temperature}).logp_N;
 }
 
 // value of each completion, and `elsewhere` on rows of no completion: (N, 1).
@@ -115,8 +110,8 @@ void PolicyStep::ReadFeatures(PolicyShard& shard) const {
       owners.push_back(static_cast<int64_t>(c));
     }
   }
-  const at::Tensor logp = Pick(LogSoftmax(base_, hidden, at::tensor(rows, at::kLong), config_.rollout.temperature),
-                               at::tensor(targets, at::kLong));
+  const at::Tensor logp = LogProbs(base_, hidden, at::tensor(rows, at::kLong), at::tensor(targets, at::kLong),
+                                   config_.rollout.temperature);
   shard.CompareWithSampler(logp, at::tensor(owners, at::kLong), deployed);
 }
 
@@ -134,7 +129,7 @@ void PolicyStep::CheckSampledAtFull(PolicyShard& shard) const {
                          at::ones({batch.packed.num_tokens(), 1}));
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, routed);
   const at::Tensor logp =
-      Pick(LogSoftmax(base_, hidden, batch.completion_rows_C, config_.rollout.temperature), batch.targets_C);
+      LogProbs(base_, hidden, batch.completion_rows_C, batch.targets_C, config_.rollout.temperature);
   shard.CompareWithSampler(logp, batch.completion_of_C, chosen);
   shard.tokens += batch.packed.num_tokens();
 }
@@ -155,9 +150,8 @@ at::Tensor PolicyStep::KlTerm(const PolicyBatch& batch, const at::Tensor& logp_C
   {
     const c10::NoGradGuard no_grad;
     PlainProjector plain;
-    reference = Pick(LogSoftmax(base_, Qwen3Hidden(base_, batch.packed, plain), batch.completion_rows_C,
-                                config_.rollout.temperature),
-                     batch.targets_C);
+    reference = LogProbs(base_, Qwen3Hidden(base_, batch.packed, plain), batch.completion_rows_C, batch.targets_C,
+                         config_.rollout.temperature);
   }
   const at::Tensor delta = reference - logp_C;
   return delta.exp() - delta - 1;
@@ -191,8 +185,8 @@ void PolicyStep::ForwardBackward(PolicyShard& shard) const {
   RoutedProjector projector(constants_, shard.leaves, RowsOf(routing.w_S, Routed(config_) ? 0.0 : 1.0, batch),
                             RowsOf(routing.factor_S, 1.0, batch));
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, projector, routing.options);
-  const at::Tensor log_softmax = LogSoftmax(base_, hidden, batch.completion_rows_C, config_.rollout.temperature);
-  const at::Tensor logp = Pick(log_softmax, batch.targets_C);
+  const auto [logp, entropy] = ScoreTokens(hidden.index_select(0, batch.completion_rows_C), base_.head, batch.targets_C,
+                                           {.temperature = config_.rollout.temperature, .entropy = true});
   const at::Tensor advantage = shard.Advantages(kept).index_select(0, batch.completion_of_C);
   // One on-policy inner step: ρ ≡ 1 at the point of evaluation, with the gradient of ρ.
   const at::Tensor ratio = (logp - logp.detach()).exp();
@@ -210,7 +204,7 @@ void PolicyStep::ForwardBackward(PolicyShard& shard) const {
   shard.tokens += 2 * batch.packed.num_tokens();  // and the reference pass
   shard.loss_tokens = static_cast<double>(logp.numel());
   shard.kl = Sum(kl);
-  shard.entropy = -Sum(log_softmax.exp() * log_softmax);
+  shard.entropy = Sum(entropy);
   const at::Tensor importance = (logp.detach() - shard.SamplerLogProbs(kept)).exp();
   shard.ratio_sum = Sum(importance);
   shard.ratio_max = importance.max().item<double>();

@@ -3,8 +3,7 @@
 
 The tokenizer is Qwen3's, from the folder of reference data (EVILMOE_SHARED, default ../shared); it is not copied.
 
-    pip install tokenizers jinja2
-    scripts/golden/make_tokenizer_golden.py
+    scripts/golden/regenerate tokenizer     # or, with scripts/golden/requirements.txt installed, this file
 
 Each case: {text, ids, decoded, decoded_plain}: `decoded` with special tokens, `decoded_plain` without them.
 `chats`: conversations with what the chat template of tokenizer_config.json makes of them.
