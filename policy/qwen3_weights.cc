@@ -96,6 +96,7 @@ absl::StatusOr<Qwen3Weights> LoadQwen3(const std::filesystem::path& folder, cons
                                             absl::StrJoin(shape, ", "), "]"));
           } else {
             tensor = ToTensor(*view, options.dtype, options.device);
+            file.Discard(*view);
           }
         });
         return true;

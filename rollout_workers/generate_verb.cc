@@ -37,9 +37,12 @@ Qwen3Weights WeightsAt(const LoadedPolicy& policy, double w) {
   return merged;
 }
 
-absl::StatusOr<SamplerModels> PackModels(const LoadedPolicy& policy, const PolicySource& source, bool unmerged) {
+// Lets go of the weights as soon as they are packed.
+absl::StatusOr<SamplerModels> PackModels(LoadedPolicy policy, const PolicySource& source, bool unmerged) {
   SamplerModels models;
-  EVILMOE_ASSIGN_OR_RETURN(models.prompt, PackedModel::Create(policy.weights, source.format));
+  Qwen3Weights to_pack = policy.weights;
+  if (policy.adapter == nullptr || unmerged) policy.weights = {};
+  EVILMOE_ASSIGN_OR_RETURN(models.prompt, PackedModel::Create(std::move(to_pack), source.format));
   models.completion = models.prompt;
   if (policy.adapter == nullptr) return models;
   if (unmerged) {
@@ -49,9 +52,9 @@ absl::StatusOr<SamplerModels> PackModels(const LoadedPolicy& policy, const Polic
   }
   const std::shared_ptr<const PackedModel> base = models.prompt;
   const auto merged = [&](double w) -> absl::StatusOr<std::shared_ptr<const PackedModel>> {
-    EVILMOE_ASSIGN_OR_RETURN(const Qwen3Weights weights,
+    EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights weights,
                              TorchGuard("merging the adapter", [&] { return WeightsAt(policy, w); }));
-    return PackedModel::WithLinears(*base, weights);
+    return PackedModel::WithLinears(*base, std::move(weights));
   };
   EVILMOE_ASSIGN_OR_RETURN(models.completion, merged(source.w));
   models.prompt = models.completion;
@@ -216,7 +219,7 @@ class Generator {
 
 absl::StatusOr<std::unique_ptr<Sampler>> MakeSampler(LoadedPolicy policy, const PolicySource& source,
                                                      const GenerateOptions& options) {
-  EVILMOE_ASSIGN_OR_RETURN(SamplerModels models, PackModels(policy, source, options.unmerged));
+  EVILMOE_ASSIGN_OR_RETURN(SamplerModels models, PackModels(std::move(policy), source, options.unmerged));
   const Qwen3Config& c = models.completion->config();
   EVILMOE_ASSIGN_OR_RETURN(
       std::shared_ptr<KvPool> pool,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -72,7 +71,7 @@ void BatchForward::FindItems() {
   for (size_t i = 0; i < rows_.size(); ++i) {
     const ForwardRow& row = rows_[i];
     AttentionItem item{i, i + 1, row.prefix != nullptr ? row.prefix : row.own, row.prefix == nullptr};
-    if (!items_.empty() && items_.back().shared == item.shared && items_.back().shared_is_own == item.shared_is_own &&
+    if (!items_.empty() && items_.back().shared == item.shared && items_.back().is_own == item.is_own &&
         i - items_.back().begin < kRowsTogether) {
       items_.back().end = i + 1;
     } else {
@@ -108,10 +107,8 @@ void BatchForward::Layer(const PackedModel& model, int index) {
   Multiply(layer.qkv, normed_, qkv_.values.data(), qkv_.stride, false);
   RotateAndStore(model, index);
   const int64_t kv_heads = config_->num_kv_heads;
-  ParallelFor(static_cast<int64_t>(items_.size()) * kv_heads, [&](int64_t unit) {
-    Attend(index, unit % kv_heads, items_[static_cast<size_t>(unit / kv_heads)],
-           scratch_[static_cast<size_t>(ThreadIndex())]);
-  });
+  ParallelFor(static_cast<int64_t>(items_.size()) * kv_heads,
+              [&](int64_t unit) { Attend(index, unit, workers_[static_cast<size_t>(ThreadIndex())]); });
   if (bf16_) {
     ParallelFor(num_rows,
                 [&](int64_t r) { kernels_.to_bf16(attended_.row(r), attended_.stride, attended_.rounded_row(r)); });
@@ -194,96 +191,26 @@ void BatchForward::RotateAndStore(const PackedModel& model, int layer) {
   });
 }
 
-void BatchForward::Attend(int layer, int64_t kv_head, const AttentionItem& item, Scratch& scratch) {
+void BatchForward::Attend(int layer, int64_t unit, Worker& worker) {
   const Qwen3Config& c = *config_;
-  const int64_t per_kv_head = c.num_heads / c.num_kv_heads;
-  const auto num_rows = static_cast<int64_t>(item.end - item.begin);
-  const int64_t num_queries = num_rows * per_kv_head;
-  const int64_t out_stride = PanelPadded(c.head_dim);
-  // What one row sees of the shared stream and of a stream of its own.
-  const auto shared_length = [&](const ForwardRow& row) {
-    return item.shared_is_own ? row.own_index + 1 : item.shared->length;
-  };
-  const auto own_length = [&](const ForwardRow& row) { return item.shared_is_own ? 0 : row.own_index + 1; };
-  int64_t shared_tiles = 0, own_tiles = 0;
+  const int64_t heads = c.num_heads / c.num_kv_heads;
+  const int64_t kv_head = unit % c.num_kv_heads;
+  const AttentionItem& item = items_[static_cast<size_t>(unit / c.num_kv_heads)];
+  const int64_t head_begin = kv_head * heads * c.head_dim;
+  worker.rows.clear();
   for (size_t i = item.begin; i < item.end; ++i) {
-    shared_tiles = std::max(shared_tiles, KvPool::BlocksFor(shared_length(rows_[i])));
-    own_tiles = std::max(own_tiles, KvPool::BlocksFor(own_length(rows_[i])));
+    const ForwardRow& row = rows_[i];
+    const auto index = static_cast<int64_t>(i);
+    AttentionRow& out = worker.rows.emplace_back();
+    out.queries = qkv_.row(index) + head_begin;
+    out.output = attended_.row(index) + head_begin;
+    out.shared_length = item.is_own ? row.own_index + 1 : item.shared->length;
+    if (!item.is_own) out.own = row.own;
+    if (!item.is_own) out.own_length = row.own_index + 1;
   }
-  const int64_t score_stride = (shared_tiles + own_tiles) * kPanel;
-  scratch.scores.resize(static_cast<size_t>(num_queries * score_stride));
-  scratch.outputs.assign(static_cast<size_t>(num_queries * out_stride), 0.0f);
-  scratch.queries.resize(static_cast<size_t>(num_queries));
-  scratch.score_rows.resize(scratch.queries.size());
-  scratch.output_rows.resize(scratch.queries.size());
-  for (int64_t q = 0; q < num_queries; ++q) {
-    const auto row = static_cast<int64_t>(item.begin) + q / per_kv_head;
-    scratch.queries[static_cast<size_t>(q)] =
-        qkv_.row(row) + (kv_head * per_kv_head + q % per_kv_head) * c.head_dim;
-    scratch.score_rows[static_cast<size_t>(q)] = scratch.scores.data() + q * score_stride;
-    scratch.output_rows[static_cast<size_t>(q)] = scratch.outputs.data() + q * out_stride;
-  }
-  const auto tiles_of = [&](const KvStream& stream, int64_t count, const void** out) {
-    for (int64_t t = 0; t < count; ++t) out[t] = pool_.Tile(layer, kv_head, stream.blocks[static_cast<size_t>(t)]);
-  };
-  const bool bf16 = pool_.shape().format == NumberFormat::kBFloat16;
-  const auto scores = bf16 ? kernels_.scores_bf16 : kernels_.scores_f32;
-  const auto values = bf16 ? kernels_.values_bf16 : kernels_.values_f32;
-  scratch.tiles.resize(static_cast<size_t>(std::max(shared_tiles, own_tiles)));
-
-  AttentionArgs shared{scratch.tiles.data(),       shared_tiles,
-                       c.head_dim,                 scratch.queries.data(),
-                       scratch.score_rows.data(),  scratch.output_rows.data(),
-                       num_queries};
-  tiles_of(*item.shared, shared_tiles, scratch.tiles.data());
-  scores(shared);
-  // From here on a row's scores are its own: shared positions, then its stream's, then softmax over both.
-  std::vector<float*>& score_rows = scratch.score_rows;
-  const auto own_args = [&](int64_t row, int64_t tiles) {
-    const int64_t first = row * per_kv_head;
-    for (int64_t q = first; q < first + per_kv_head; ++q) {
-      score_rows[static_cast<size_t>(q)] = scratch.scores.data() + q * score_stride + shared_tiles * kPanel;
-    }
-    return AttentionArgs{scratch.tiles.data(),      tiles,
-                         c.head_dim,                scratch.queries.data() + first,
-                         score_rows.data() + first, scratch.output_rows.data() + first,
-                         per_kv_head};
-  };
-  constexpr float kHidden = -std::numeric_limits<float>::infinity();
-  // Its outputs are divided by this at the end; outputs and queries have the same count, so the scores' tail holds it.
-  for (int64_t r = 0; r < num_rows; ++r) {
-    const ForwardRow& row = rows_[item.begin + static_cast<size_t>(r)];
-    const int64_t tiles = KvPool::BlocksFor(own_length(row));
-    if (tiles > 0) {
-      tiles_of(*row.own, tiles, scratch.tiles.data());
-      scores(own_args(r, tiles));
-    }
-    for (int64_t q = r * per_kv_head; q < (r + 1) * per_kv_head; ++q) {
-      float* line = scratch.scores.data() + q * score_stride;
-      std::fill(line + shared_length(row), line + shared_tiles * kPanel, kHidden);
-      float* own = line + shared_tiles * kPanel;
-      std::fill(own + own_length(row), own + own_tiles * kPanel, kHidden);
-      const float inverse = 1.0f / kernels_.softmax(line, score_stride);
-      for (int64_t t = 0; t < score_stride; ++t) line[t] *= inverse;
-    }
-  }
-  for (int64_t q = 0; q < num_queries; ++q) {
-    score_rows[static_cast<size_t>(q)] = scratch.scores.data() + q * score_stride;
-  }
-  tiles_of(*item.shared, shared_tiles, scratch.tiles.data());
-  values(shared);
-  for (int64_t r = 0; r < num_rows; ++r) {
-    const ForwardRow& row = rows_[item.begin + static_cast<size_t>(r)];
-    const int64_t tiles = KvPool::BlocksFor(own_length(row));
-    if (tiles == 0) continue;
-    tiles_of(*row.own, tiles, scratch.tiles.data());
-    values(own_args(r, tiles));
-  }
-  for (int64_t q = 0; q < num_queries; ++q) {
-    const auto row = static_cast<int64_t>(item.begin) + q / per_kv_head;
-    const float* out = scratch.outputs.data() + q * out_stride;
-    std::copy(out, out + c.head_dim, attended_.row(row) + (kv_head * per_kv_head + q % per_kv_head) * c.head_dim);
-  }
+  const auto next = static_cast<size_t>((unit + 1) / c.num_kv_heads);
+  worker.attention.Run({layer, kv_head}, *item.shared, worker.rows, heads,
+                       next < items_.size() ? items_[next].shared : nullptr, {layer, (unit + 1) % c.num_kv_heads});
 }
 
 }  // namespace evilmoe

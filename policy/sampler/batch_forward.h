@@ -7,6 +7,7 @@
 #include "policy/sampler/kernels.h"
 #include "policy/sampler/kv_pool.h"
 #include "policy/sampler/packed_model.h"
+#include "policy/sampler/row_attention.h"
 
 namespace evilmoe {
 
@@ -28,7 +29,7 @@ class BatchForward {
  public:
   // `pool` must outlive this.
   BatchForward(const Kernels& kernels, const KvPool& pool, int threads)
-      : kernels_(kernels), pool_(pool), threads_(threads), scratch_(static_cast<size_t>(threads)) {}
+      : kernels_(kernels), pool_(pool), threads_(threads), workers_(static_cast<size_t>(threads), Worker{{kernels, pool}, {}}) {}
 
   // Fills the cache for the rows. Rows of one stream stand together, in order; so do rows with one prefix.
   void Run(const PackedModel& model, std::span<const ForwardRow> rows);
@@ -40,14 +41,12 @@ class BatchForward {
   // Rows that read one stream together: with a prefix, a few rows that share it; without, neighbours of one stream.
   struct AttentionItem {
     size_t begin = 0, end = 0;
-    const KvStream* shared = nullptr;  // null: a row alone with its own stream
-    bool shared_is_own = false;        // causal: row i sees its own_index + 1 first positions
+    const KvStream* shared = nullptr;
+    bool is_own = false;  // causal: row i sees its own_index + 1 first positions
   };
-  struct Scratch {  // of one thread
-    std::vector<float> scores, outputs;
-    std::vector<const void*> tiles;
-    std::vector<const float*> queries;
-    std::vector<float*> score_rows, output_rows;
+  struct Worker {  // of one thread
+    RowAttention attention;
+    std::vector<AttentionRow> rows;
   };
   // A matrix (rows, stride) of activations and, for bf16 weights, its rounded copy.
   struct Activations {
@@ -67,7 +66,7 @@ class BatchForward {
             int64_t y_stride, bool accumulate);
   void AddAdapter(const PackedLinear& linear, const Activations& x, float* y, int64_t y_stride);
   void RotateAndStore(const PackedModel& model, int layer);
-  void Attend(int layer, int64_t kv_head, const AttentionItem& item, Scratch& scratch);
+  void Attend(int layer, int64_t unit, Worker& worker);
   void Resize(Activations& a, int64_t columns, bool rounded) const;
   template <typename F>
   void ParallelFor(int64_t n, F f);
@@ -83,7 +82,7 @@ class BatchForward {
   int64_t key_begin_ = 0, value_begin_ = 0;  // columns of qkv_
   std::vector<float> bottleneck_, logits_;
   int64_t logits_stride_ = 0;
-  std::vector<Scratch> scratch_;
+  std::vector<Worker> workers_;
 };
 
 }  // namespace evilmoe

@@ -42,6 +42,10 @@ struct AttentionArgs {
   float* const* scores = nullptr;          // 16 · num_tiles floats each
   float* const* outputs = nullptr;         // PanelPadded(head_dim) floats each, added to
   int64_t num_queries = 0;
+  // What the caller reads after this call, to be fetched before it is asked for: keys of these tiles, or values. A hint.
+  const void* const* next_tiles = nullptr;
+  int64_t num_next = 0;
+  bool next_is_values = false;
 };
 
 struct Kernels {

@@ -190,11 +190,40 @@ inline void Gemm(const GemmArgs& a, int64_t begin, int64_t end) {
 void GemmF32(const GemmArgs& a, int64_t begin, int64_t end) { Gemm<RowsF32>(a, begin, end); }
 void GemmBf16(const GemmArgs& a, int64_t begin, int64_t end) { Gemm<RowsBf16>(a, begin, end); }
 
+// Tiles lie apart, so the hardware's prefetcher starts anew at each. This asks for memory a fixed distance ahead in the
+// order of reading, which goes on in the caller's next tiles where this call's end.
+template <typename Number>
+class Ahead {
+ public:
+  Ahead(const AttentionArgs& a, bool values) : a_(a), own_offset_(values ? a.head_dim * kPanel : 0) {
+    next_offset_ = a.next_is_values ? a.head_dim * kPanel : 0;
+    const int64_t bytes = a.head_dim * kPanel * static_cast<int64_t>(sizeof(Number));
+    distance_ = std::max<int64_t>(2, kBytesAhead / bytes);
+  }
+  // The keys or values to ask for while those of `tile` are read; null at the end.
+  const Number* Of(int64_t tile) const {
+    const int64_t at = tile + distance_;
+    if (at < a_.num_tiles) return static_cast<const Number*>(a_.tiles[at]) + own_offset_;
+    if (at - a_.num_tiles < a_.num_next) return static_cast<const Number*>(a_.next_tiles[at - a_.num_tiles]) + next_offset_;
+    return nullptr;
+  }
+
+ private:
+  static constexpr int64_t kBytesAhead = 12 << 10;
+  const AttentionArgs& a_;
+  const int64_t own_offset_;
+  int64_t next_offset_, distance_;
+};
+
 // Scores of kQueries queries against one tile: two chains a query, of the even and of the odd channels.
 template <int kQueries, typename Number>
-inline void ScoreTile(const AttentionArgs& a, int64_t first, const Number* keys, int64_t tile) {
+inline void ScoreTile(const AttentionArgs& a, int64_t first, const Number* keys, int64_t tile, const Number* ahead) {
   Vec sums[kQueries][2][kVecs] = {};
   for (int64_t c = 0; c < a.head_dim; c += 2) {
+    if (ahead != nullptr) {
+      __builtin_prefetch(ahead + c * kPanel);
+      if (sizeof(Number) == 4) __builtin_prefetch(ahead + (c + 1) * kPanel);
+    }
 #pragma GCC unroll 2
     for (int odd = 0; odd < 2; ++odd) {
 #pragma GCC unroll 4
@@ -216,19 +245,22 @@ inline void ScoreTile(const AttentionArgs& a, int64_t first, const Number* keys,
 
 template <typename Number>
 void Scores(const AttentionArgs& a) {
+  const Ahead<Number> ahead(a, /*values=*/false);
   for (int64_t tile = 0; tile < a.num_tiles; ++tile) {
     const auto* keys = static_cast<const Number*>(a.tiles[tile]);
+    const Number* fetch = ahead.Of(tile);
     int64_t q = 0;
-    for (; q + 4 <= a.num_queries; q += 4) ScoreTile<4>(a, q, keys, tile);
-    for (; q + 2 <= a.num_queries; q += 2) ScoreTile<2>(a, q, keys, tile);
-    for (; q < a.num_queries; ++q) ScoreTile<1>(a, q, keys, tile);
+    for (; q + 4 <= a.num_queries; q += 4, fetch = nullptr) ScoreTile<4>(a, q, keys, tile, fetch);
+    for (; q + 2 <= a.num_queries; q += 2, fetch = nullptr) ScoreTile<2>(a, q, keys, tile, fetch);
+    for (; q < a.num_queries; ++q, fetch = nullptr) ScoreTile<1>(a, q, keys, tile, fetch);
   }
 }
 
 // Adds one tile's weighted values to kQueries outputs, kWide · 16 channels at a time.
 template <int kQueries, int kWide, typename Number>
 inline void AddTile(const AttentionArgs& a, int64_t first, const Number* values, int64_t tile, int64_t channel,
-                    int64_t stride) {
+                    const Number* ahead) {
+  const int64_t stride = PanelPadded(a.head_dim);
   Vec sums[kQueries][kWide * kVecs];
 #pragma GCC unroll 4
   for (int q = 0; q < kQueries; ++q) {
@@ -236,9 +268,14 @@ inline void AddTile(const AttentionArgs& a, int64_t first, const Number* values,
     for (int v = 0; v < kWide * kVecs; ++v) sums[q][v] = Load(a.outputs[first + q] + channel + v * kLanes);
   }
   for (int64_t t = 0; t < kPanel; ++t) {
+    const int64_t at = t * stride + channel;
+    if (ahead != nullptr) {
+      __builtin_prefetch(ahead + at);
+      if (kWide > 1 && sizeof(Number) == 4) __builtin_prefetch(ahead + at + kPanel);
+    }
 #pragma GCC unroll 8
     for (int v = 0; v < kWide * kVecs; ++v) {
-      const Vec value = Load(values + t * stride + channel + v * kLanes);
+      const Vec value = Load(values + at + v * kLanes);
 #pragma GCC unroll 4
       for (int q = 0; q < kQueries; ++q) sums[q][v] += Splat(a.scores[first + q][tile * kPanel + t]) * value;
     }
@@ -251,23 +288,26 @@ inline void AddTile(const AttentionArgs& a, int64_t first, const Number* values,
 }
 
 template <int kQueries, typename Number>
-inline void AddTileChannels(const AttentionArgs& a, int64_t first, const Number* values, int64_t tile) {
+inline void AddTileChannels(const AttentionArgs& a, int64_t first, const Number* values, int64_t tile,
+                            const Number* ahead) {
   const int64_t stride = PanelPadded(a.head_dim);
   int64_t channel = 0;
   for (; channel + 2 * kPanel <= stride; channel += 2 * kPanel) {
-    AddTile<kQueries, 2>(a, first, values, tile, channel, stride);
+    AddTile<kQueries, 2>(a, first, values, tile, channel, ahead);
   }
-  for (; channel < stride; channel += kPanel) AddTile<kQueries, 1>(a, first, values, tile, channel, stride);
+  for (; channel < stride; channel += kPanel) AddTile<kQueries, 1>(a, first, values, tile, channel, ahead);
 }
 
 template <typename Number>
 void Values(const AttentionArgs& a) {
+  const Ahead<Number> ahead(a, /*values=*/true);
   for (int64_t tile = 0; tile < a.num_tiles; ++tile) {
     const auto* values = static_cast<const Number*>(a.tiles[tile]) + a.head_dim * kPanel;
+    const Number* fetch = ahead.Of(tile);
     int64_t q = 0;
-    for (; q + 4 <= a.num_queries; q += 4) AddTileChannels<4>(a, q, values, tile);
-    for (; q + 2 <= a.num_queries; q += 2) AddTileChannels<2>(a, q, values, tile);
-    for (; q < a.num_queries; ++q) AddTileChannels<1>(a, q, values, tile);
+    for (; q + 4 <= a.num_queries; q += 4, fetch = nullptr) AddTileChannels<4>(a, q, values, tile, fetch);
+    for (; q + 2 <= a.num_queries; q += 2, fetch = nullptr) AddTileChannels<2>(a, q, values, tile, fetch);
+    for (; q < a.num_queries; ++q, fetch = nullptr) AddTileChannels<1>(a, q, values, tile, fetch);
   }
 }
 

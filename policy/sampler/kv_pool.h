@@ -52,8 +52,7 @@ class KvPool {
 
   // Keys, then values, of one block for one layer and head.
   void* Tile(int layer, int64_t kv_head, int32_t block) const {
-    const int64_t index = (layer * shape_.num_kv_heads + kv_head) * num_blocks_ + block;
-    return base_ + index * tile_bytes_;
+    return base_ + block * block_bytes_ + (layer * shape_.num_kv_heads + kv_head) * tile_bytes_;
   }
   // Writes position `index` of a stream: head_dim floats each.
   void Write(int layer, int64_t kv_head, const KvStream& stream, int64_t index, const float* key,
@@ -65,6 +64,7 @@ class KvPool {
   const KvShape shape_;
   const int64_t num_blocks_;
   const int64_t tile_bytes_;
+  const int64_t block_bytes_;
   char* const base_;  // mapped, num_blocks · BlockBytes
   int64_t reserved_ = 0;
   int64_t max_reserved_ = 0;

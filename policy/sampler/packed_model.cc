@@ -28,9 +28,8 @@ PackedLinear& MapOf(PackedLayer& layer, int map) {
   return *maps[map];
 }
 
-// Keeps the tensors alive that the rows point into.
 PackedMatrix PackTensors(NumberFormat format, const std::vector<at::Tensor>& tensors) {
-  std::vector<at::Tensor> kept;
+  std::vector<at::Tensor> kept;  // what the rows point into
   std::vector<MatrixRows> blocks;
   for (const at::Tensor& tensor : tensors) {
     const bool bf16 = tensor.scalar_type() == at::kBFloat16;
@@ -47,13 +46,13 @@ std::vector<float> Floats(const at::Tensor& tensor) {
   return {data, data + flat.numel()};
 }
 
-std::vector<PackedLayer> PackLinears(NumberFormat format, const Qwen3Weights& weights) {
+std::vector<PackedLayer> PackLinears(NumberFormat format, Qwen3Weights& weights) {
   std::vector<PackedLayer> layers(weights.layers.size());
   for (size_t l = 0; l < layers.size(); ++l) {
     for (int map = 0; map < kNumMaps; ++map) {
       std::vector<at::Tensor> tensors;
       for (const Linear part : PartsOf(map)) {
-        tensors.push_back(weights.layers[l].linears[static_cast<size_t>(part)]);
+        tensors.push_back(std::move(weights.layers[l].linears[static_cast<size_t>(part)]));
       }
       MapOf(layers[l], map).weight = PackTensors(format, tensors);
     }
@@ -106,15 +105,16 @@ std::shared_ptr<const PackedAdapter> PackAdapter(const Lora2r& adapter, int laye
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const PackedModel>> PackedModel::Create(const Qwen3Weights& weights,
-                                                                       NumberFormat format) {
+absl::StatusOr<std::shared_ptr<const PackedModel>> PackedModel::Create(Qwen3Weights weights, NumberFormat format) {
   return TorchGuard("packing weights", [&]() -> std::shared_ptr<const PackedModel> {
     const c10::NoGradGuard no_grad;
     auto model = std::make_shared<PackedModel>();
     model->config_ = weights.config;
     model->format_ = format;
-    model->embedding_ = PackTensors(format, {weights.embedding});
-    model->head_ = weights.config.tie_word_embeddings ? model->embedding_ : PackTensors(format, {weights.head});
+    if (!weights.config.tie_word_embeddings) model->head_ = PackTensors(format, {std::move(weights.head)});
+    weights.head.reset();
+    model->embedding_ = PackTensors(format, {std::move(weights.embedding)});
+    if (weights.config.tie_word_embeddings) model->head_ = model->embedding_;
     model->layers_ = PackLinears(format, weights);
     PackNorms(weights, model->layers_);
     model->final_norm_ = Floats(weights.final_norm);
@@ -124,7 +124,7 @@ absl::StatusOr<std::shared_ptr<const PackedModel>> PackedModel::Create(const Qwe
 }
 
 absl::StatusOr<std::shared_ptr<const PackedModel>> PackedModel::WithLinears(const PackedModel& base,
-                                                                            const Qwen3Weights& weights) {
+                                                                            Qwen3Weights weights) {
   return TorchGuard("packing merged weights", [&]() -> std::shared_ptr<const PackedModel> {
     const c10::NoGradGuard no_grad;
     auto model = std::make_shared<PackedModel>(base);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -44,11 +43,12 @@ struct PackedLayer {
 // A Qwen3's weights as the fast sampler reads them. Immutable; what two models have in common they share.
 class PackedModel {
  public:
-  // From weights in memory. ResourceExhausted: out of memory.
-  static absl::StatusOr<std::shared_ptr<const PackedModel>> Create(const Qwen3Weights& weights, NumberFormat format);
+  // Lets go of each tensor of `weights` once it is packed: who hands over the only reference (std::move) never holds
+  // both copies. ResourceExhausted: out of memory.
+  static absl::StatusOr<std::shared_ptr<const PackedModel>> Create(Qwen3Weights weights, NumberFormat format);
   // `base`'s embedding, head and norms with the linear maps of `weights`: a merged adapter.
   static absl::StatusOr<std::shared_ptr<const PackedModel>> WithLinears(const PackedModel& base,
-                                                                        const Qwen3Weights& weights);
+                                                                        Qwen3Weights weights);
   // `base` and an adapter beside it, un-merged: each sequence may then have a w of its own.
   static absl::StatusOr<std::shared_ptr<const PackedModel>> WithAdapter(const PackedModel& base,
                                                                         const Lora2r& adapter);
