@@ -192,6 +192,8 @@ void GemmBf16(const GemmArgs& a, int64_t begin, int64_t end) { Gemm<RowsBf16>(a,
 
 // Tiles lie apart, so the hardware's prefetcher starts anew at each. This asks for memory a fixed distance ahead in the
 // order of reading, which goes on in the caller's next tiles where this call's end.
+constexpr int kIntoL2 = 1;  // the first level has too few miss buffers for all that must be under way
+
 template <typename Number>
 class Ahead {
  public:
@@ -209,7 +211,7 @@ class Ahead {
   }
 
  private:
-  static constexpr int64_t kBytesAhead = 12 << 10;
+  static constexpr int64_t kBytesAhead = 16 << 10;
   const AttentionArgs& a_;
   const int64_t own_offset_;
   int64_t next_offset_, distance_;
@@ -221,8 +223,8 @@ inline void ScoreTile(const AttentionArgs& a, int64_t first, const Number* keys,
   Vec sums[kQueries][2][kVecs] = {};
   for (int64_t c = 0; c < a.head_dim; c += 2) {
     if (ahead != nullptr) {
-      __builtin_prefetch(ahead + c * kPanel);
-      if (sizeof(Number) == 4) __builtin_prefetch(ahead + (c + 1) * kPanel);
+      __builtin_prefetch(ahead + c * kPanel, 0, kIntoL2);
+      if (sizeof(Number) == 4) __builtin_prefetch(ahead + (c + 1) * kPanel, 0, kIntoL2);
     }
 #pragma GCC unroll 2
     for (int odd = 0; odd < 2; ++odd) {
@@ -270,8 +272,8 @@ inline void AddTile(const AttentionArgs& a, int64_t first, const Number* values,
   for (int64_t t = 0; t < kPanel; ++t) {
     const int64_t at = t * stride + channel;
     if (ahead != nullptr) {
-      __builtin_prefetch(ahead + at);
-      if (kWide > 1 && sizeof(Number) == 4) __builtin_prefetch(ahead + at + kPanel);
+      __builtin_prefetch(ahead + at, 0, kIntoL2);
+      if (kWide > 1 && sizeof(Number) == 4) __builtin_prefetch(ahead + at + kPanel, 0, kIntoL2);
     }
 #pragma GCC unroll 8
     for (int v = 0; v < kWide * kVecs; ++v) {
