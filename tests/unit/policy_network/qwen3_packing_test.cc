@@ -33,7 +33,8 @@ class PackingTest : public ::testing::TestWithParam<Heads> {
 
   // Σ of log-probabilities of the completions' tokens (each row predicts its own id: any target would do), weighted
   // differently for each completion. `packs`: what is forwarded together; `completion_of`: each segment's, or -1.
-  // Rows of a completion have its w, the prompt's 0.5, so gradients go through both; `scale`: factor on what each completion sends into the prompt.
+  // Rows of a completion have its w, the prompt's 0.5, so gradients go through both; `scale`: factor on what each
+  // completion sends into the prompt.
   struct Plan {
     std::vector<std::vector<Segment>> packs;
     std::vector<std::vector<int>> completion_of;

@@ -43,9 +43,9 @@ TEST_F(RecomputeLayers, GradientsOfAdapterAndOfWAreEqual) {
   for (const bool recompute : {false, true}) {
     const at::Tensor w = at::tensor({0.3f, 0.8f}).requires_grad_(true);
     LowRankProjector projector(weights_, RowsOf(w));
-    const at::Tensor hidden = Qwen3Hidden(
-        weights_, batch_, projector,
-        {.prefix_gradient_scale_S = at::tensor({1.0f, 0.2f, 0.6f, 1.0f}), .recompute_layers = recompute});
+    const at::Tensor hidden =
+        Qwen3Hidden(weights_, batch_, projector,
+                    {.prefix_gradient_scale_S = at::tensor({1.0f, 0.2f, 0.6f, 1.0f}), .recompute_layers = recompute});
     LossOf(weights_, hidden, batch_).backward();
     dw[recompute ? 1 : 0] = w.grad();
     outcomes.push_back(projector.TakeGradients());
@@ -68,9 +68,9 @@ TEST_F(RecomputeLayers, GradientsOfTheRoutedAdapterAreEqual) {
     const at::Tensor w = at::tensor({0.3f, 0.8f}).requires_grad_(true);
     const AdapterLeaves leaves = MakeLeaves(*adapter);
     RoutedProjector projector(constants, leaves, RowsOf(w), RowsOf(1 - w.detach()));
-    const at::Tensor hidden =
-        Qwen3Hidden(weights_, batch_, projector,
-                    {.prefix_gradient_scale_S = at::tensor({1.0f, 0.7f, 0.2f, 1.0f}), .recompute_layers = recompute == 1});
+    const at::Tensor hidden = Qwen3Hidden(
+        weights_, batch_, projector,
+        {.prefix_gradient_scale_S = at::tensor({1.0f, 0.7f, 0.2f, 1.0f}), .recompute_layers = recompute == 1});
     LossOf(weights_, hidden, batch_).backward();
     dw[recompute] = w.grad();
     for (const at::Tensor& a : leaves.a) gradients[recompute].push_back(a.grad());

@@ -90,8 +90,8 @@ TEST_P(ScoreTokensTest, Bfloat16InputsLoseNothingBeforeTheGradientIsRounded) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Chunks, ScoreTokensTest,
-                         ::testing::Values(ChunkCase{1, 1.0}, ChunkCase{3, 1.0}, ChunkCase{3, 0.7}, ChunkCase{23, 1.3},
-                                           ChunkCase{100, 1.0}, ChunkCase{0, 0.7}),
+                         ::testing::Values(ChunkCase{1, 1.0}, ChunkCase{3, 0.7}, ChunkCase{100, 1.3},
+                                           ChunkCase{0, 1.0}),
                          [](const auto& c) {
                            return "Rows" + std::to_string(c.param.chunk_rows) + "Temperature" +
                                   std::to_string(static_cast<int>(10 * c.param.temperature));
