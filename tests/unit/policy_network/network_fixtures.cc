@@ -73,7 +73,7 @@ LowRankProjector::LowRankProjector(const Qwen3Weights& weights, at::Tensor w_N1,
 }
 
 at::Tensor LowRankProjector::Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) {
-  const auto a = static_cast<size_t>(2 * module.index());
+  const size_t a = 2 * static_cast<size_t>(module.index());
   return at::linear(x_NI, weight_OI) + at::linear(at::linear(x_NI, leaves_[a]), leaves_[a + 1]) * w_N1_;
 }
 

@@ -132,7 +132,7 @@ class PackingTest : public ::testing::TestWithParam<Heads> {
   }
 
   const Qwen3Weights weights_ = RandomNetwork(GetParam().query, GetParam().key_value);
-  const Group group_;
+  const Group group_{};
 };
 
 TEST_P(PackingTest, PackedEqualsOneByOne) { ExpectEqual(Run(PlainPacked(), {}), Run(OneByOne(PlainPacked()), {})); }
