@@ -118,10 +118,10 @@ at::Tensor PackedAttention::RunNaive(const at::Tensor& q, const at::Tensor& k, c
 at::Tensor PackedAttention::Prefix(const at::Tensor& packed, const std::vector<int>& children, int prefix) const {
   const auto count = static_cast<int64_t>(children.size());
   const int64_t length = batch_.segment_length(prefix);
-  const at::Tensor shared = packed.narrow(0, batch_.segment_begin(prefix), length)
-                                .transpose(0, 1)
-                                .unsqueeze(0)
-                                .expand({count, packed.size(1), length, packed.size(2)});
+  at::Tensor shared = packed.narrow(0, batch_.segment_begin(prefix), length)
+                          .transpose(0, 1)
+                          .unsqueeze(0)
+                          .expand({count, packed.size(1), length, packed.size(2)});
   if (!prefix_gradient_scale_S_) return shared;
   const std::vector<int64_t> indices(children.begin(), children.end());
   const at::Tensor index = at::tensor(indices, at::kLong).to(prefix_gradient_scale_S_->device());

@@ -41,6 +41,7 @@ std::vector<AttentionBucket> ChildBuckets(const std::vector<Segment>& segments) 
     bucket.segments.push_back(static_cast<int>(s));
   }
   std::vector<AttentionBucket> buckets;
+  buckets.reserve(by_prefix.size());
   for (auto& [prefix, bucket] : by_prefix) buckets.push_back(std::move(bucket));
   return buckets;
 }

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <ATen/core/ivalue.h>
 #include <c10/core/GradMode.h>
-#include <c10/core/AutogradState.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
@@ -28,7 +27,7 @@ class RecomputeFunction : public torch::autograd::Function<RecomputeFunction> {
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x, const at::Tensor& /*always*/,
                             F f) {
     ctx->save_for_backward({x});
-    const at::Tensor out = f(x);
+    at::Tensor out = f(x);
     ctx->saved_data["f"] = c10::IValue::make_capsule(c10::make_intrusive<Capsule>(std::move(f)));
     return out;
   }

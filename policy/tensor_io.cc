@@ -19,7 +19,8 @@ at::ScalarType ScalarTypeOf(const std::string& dtype) {
 
 at::Tensor ToTensor(const TensorView& view, c10::ScalarType dtype, c10::Device device) {
   const at::ScalarType stored = ScalarTypeOf(view.dtype);
-  at::Tensor out = at::empty(view.shape, at::TensorOptions().dtype(stored == at::kLong ? stored : dtype).device(device));
+  at::Tensor out =
+      at::empty(view.shape, at::TensorOptions().dtype(stored == at::kLong ? stored : dtype).device(device));
   if (view.data.empty()) return out;
   const bool aligned = reinterpret_cast<uintptr_t>(view.data.data()) % DtypeBytes(view.dtype) == 0;
   at::Tensor source;

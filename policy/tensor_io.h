@@ -19,7 +19,8 @@ namespace evilmoe {
 at::Tensor ToTensor(const TensorView& view, c10::ScalarType dtype = c10::ScalarType::Float,
                     c10::Device device = c10::kCPU);
 
-// safetensors bytes of tensors on any device: floating point as F32 or, when `dtype` is "BF16", rounded to BF16; int64 as I64.
+// safetensors bytes of tensors on any device: floating point as F32 or, when `dtype` is "BF16", rounded to BF16; int64
+// as I64.
 absl::StatusOr<std::string> SerializeTensors(const std::map<std::string, at::Tensor>& tensors,
                                              const std::map<std::string, std::string>& metadata,
                                              const std::string& dtype = "F32");

@@ -12,6 +12,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr int64_t kChunkBytes = int64_t{64} << 20;
+constexpr int64_t kCachedChunkBytes = int64_t{2} << 20;
+constexpr int64_t kCachedChunkRows = 256;
 constexpr int64_t kHeadBlockElements = int64_t{4} << 20;  // of the head, converted to fp32 at a time
 
 bool Rounded(const at::Tensor& t) { return t.scalar_type() == at::kBFloat16 || t.scalar_type() == at::kHalf; }
@@ -102,9 +104,11 @@ class ScoreFunction : public torch::autograd::Function<ScoreFunction> {
 
 }  // namespace
 
-int64_t DefaultChunkRows(int64_t vocabulary) {
+int64_t DefaultChunkRows(int64_t vocabulary, c10::Device device) {
   const int64_t row_bytes = std::max<int64_t>(1, vocabulary) * static_cast<int64_t>(sizeof(float));
-  return std::max<int64_t>(1, kChunkBytes / row_bytes);
+  int64_t rows = kChunkBytes / row_bytes;
+  if (device.is_cpu()) rows = std::min(rows, std::max(kCachedChunkRows, kCachedChunkBytes / row_bytes));
+  return std::max<int64_t>(1, rows);
 }
 
 TokenScores ScoreTokens(const at::Tensor& hidden_NH, const at::Tensor& head_VH, const at::Tensor& targets_N,
@@ -112,7 +116,7 @@ TokenScores ScoreTokens(const at::Tensor& hidden_NH, const at::Tensor& head_VH, 
   TORCH_CHECK(options.temperature > 0 && options.chunk_rows >= 0, "temperature: ", options.temperature,
               ", chunk_rows: ", options.chunk_rows, ", expected above 0 and at least 0");
   TokenScoreOptions effective = options;
-  if (effective.chunk_rows == 0) effective.chunk_rows = DefaultChunkRows(head_VH.size(0));
+  if (effective.chunk_rows == 0) effective.chunk_rows = DefaultChunkRows(head_VH.size(0), head_VH.device());
   const variable_list out = ScoreFunction::apply(hidden_NH, head_VH, targets_N, effective);
   return {out[0], options.entropy ? out[1] : at::Tensor()};
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <cstdint>
 
@@ -11,7 +12,7 @@ namespace evilmoe {
 struct TokenScoreOptions {
   double temperature = 1.0;  // > 0; the logits are divided by it
   bool entropy = false;      // whether entropy_N is wanted
-  int64_t chunk_rows = 0;    // tokens whose logits exist at a time, >= 1; 0: DefaultChunkRows(V)
+  int64_t chunk_rows = 0;    // tokens whose logits exist at a time, >= 1; 0: DefaultChunkRows
 };
 
 struct TokenScores {
@@ -30,7 +31,8 @@ struct TokenScores {
 TokenScores ScoreTokens(const at::Tensor& hidden_NH, const at::Tensor& head_VH, const at::Tensor& targets_N,
                         const TokenScoreOptions& options = {});
 
-// Rows whose fp32 logits fill 64 MB, >= 1.
-int64_t DefaultChunkRows(int64_t vocabulary);
+// Rows whose fp32 logits take at most 64 MB, >= 1. On a CPU no more than 256 or 2 MB, whichever is more rows: logits
+// that stay in the cache between two passes over them halve the time.
+int64_t DefaultChunkRows(int64_t vocabulary, c10::Device device);
 
 }  // namespace evilmoe

@@ -110,8 +110,8 @@ void PolicyStep::ReadFeatures(PolicyShard& shard) const {
       owners.push_back(static_cast<int64_t>(c));
     }
   }
-  const at::Tensor logp = LogProbs(base_, hidden, at::tensor(rows, at::kLong), at::tensor(targets, at::kLong),
-                                   config_.rollout.temperature);
+  const at::Tensor logp =
+      LogProbs(base_, hidden, at::tensor(rows, at::kLong), at::tensor(targets, at::kLong), config_.rollout.temperature);
   shard.CompareWithSampler(logp, at::tensor(owners, at::kLong), deployed);
 }
 

@@ -9,7 +9,7 @@ key-value head):
 golden.json (fp32 arithmetic on the stored weights, eager attention, unless said otherwise):
   sequences      [{ids, logprobs (T - 1: log p(ids[t] given ids[:t]), t >= 1), logits (T x vocab; short ones only)}]
   bf16_logprobs  [(T - 1)]: the same by transformers in bf16 with its default attention; models stored in bf16 only
-  gradients      {weight: {norm, stride, samples}} of -sum(all logprobs); samples = flat gradient [0, stride, 2 stride...]
+  gradients      {weight: {norm, stride, samples}} of -sum(all logprobs); samples: every stride-th of the flat gradient
   greedy         {prompt, ids: 16 new tokens by argmax, margins: gap between the best and the second logit}
 
     scripts/golden/regenerate qwen3     # or, with scripts/golden/requirements.txt installed, this file

@@ -93,7 +93,8 @@ TEST_F(PolicyStepTest, GradientsAgreeWithTheNaiveReference) {
   const StepGradients got = Run(groups_, &router, 1, &stats);
 
   const AdapterLeaves leaves = MakeLeaves(adapter_);
-  double loss = 0;
+  double loss = 0, entropy = 0;
+  int64_t tokens = 0;
   size_t index = 0;
   std::vector<double> dl_dw;
   for (const TrainGroup& group : groups_) {
@@ -113,7 +114,10 @@ TEST_F(PolicyStepTest, GradientsAgreeWithTheNaiveReference) {
       if (prompt_rows > 0) options.prefix_gradient_scale_S = at::stack({at::ones({}), 1 - w.detach()});
       const at::Tensor hidden = Qwen3Hidden(base_, batch, naive, options).narrow(0, prompt_rows, rows);
       const std::vector<int64_t> targets(sample.ids.begin(), sample.ids.end());
-      const at::Tensor logp = TokenLogProbs(base_, hidden, at::tensor(targets, at::kLong), 1.0);
+      const at::Tensor all = at::log_softmax(at::linear(hidden, base_.head), -1);
+      const at::Tensor logp = all.gather(1, at::tensor(targets, at::kLong).unsqueeze(1)).squeeze(1);
+      entropy -= (all.exp() * all).sum().item<double>();
+      tokens += rows;
       const at::Tensor term = -(logp - logp.detach()).exp() * sample.advantage / static_cast<double>(rows) / 7.0;
       term.sum().backward();
       loss += term.sum().item<double>();
@@ -121,6 +125,7 @@ TEST_F(PolicyStepTest, GradientsAgreeWithTheNaiveReference) {
     }
   }
   EXPECT_NEAR(stats.loss, loss, 1e-6);
+  EXPECT_NEAR(stats.entropy, entropy / static_cast<double>(tokens), 1e-5);
   StepGradients want;
   for (const at::Tensor& a : leaves.a) want.a.push_back(a.grad());
   for (const at::Tensor& b : leaves.b) want.b.push_back(b.grad());
