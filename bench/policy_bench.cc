@@ -37,18 +37,22 @@ std::vector<int32_t> Ids(int count, int first) {
 
 void BM_DecodeStep(benchmark::State& state) {
   at::set_num_threads(1);
-  const auto weights = std::make_shared<Qwen3Weights>(InitQwen3(NanoShape(), 1));
+  const auto model = PackedModel::Create(InitQwen3(NanoShape(), 1), NumberFormat::kFloat32);
+  if (!model.ok()) return state.SkipWithError("packing failed");
+  const Qwen3Config& c = (*model)->config();
   const int samples = static_cast<int>(state.range(0));
   constexpr int kTokens = 60;
   int64_t tokens = 0;
   for (auto _ : state) {
     state.PauseTiming();
-    Sampler sampler(weights, weights, samples, 160);
+    auto pool = KvPool::Create({static_cast<int>(c.num_layers), c.num_kv_heads, c.head_dim}, int64_t{1} << 28);
+    if (!pool.ok()) return state.SkipWithError("no memory");
+    const auto sampler = Sampler::Create({*model, *model}, *std::move(pool), {.max_running = samples});
     SampleGroup group{.prompt_ids = Ids(80, 0), .num_samples = samples, .settings = {.max_tokens = kTokens}};
-    if (!sampler.Add(group).ok()) state.SkipWithError("Add failed");
+    if (!sampler.ok() || !(*sampler)->Add(group).ok()) return state.SkipWithError("Add failed");
     state.ResumeTiming();
-    while (!sampler.idle()) {
-      if (!sampler.Step().ok()) state.SkipWithError("Step failed");
+    while (!(*sampler)->idle()) {
+      if (!(*sampler)->Step().ok()) return state.SkipWithError("Step failed");
     }
     tokens += int64_t{samples} * kTokens;
   }

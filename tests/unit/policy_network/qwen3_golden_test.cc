@@ -10,7 +10,7 @@
 #include "nlohmann/json.hpp"
 #include "policy/packed_batch.h"
 #include "policy/qwen3.h"
-#include "policy/sampler/sampler.h"
+#include "tests/unit/policy_sampler/sampler_fixtures.h"
 #include "policy/token_log_probs.h"
 
 namespace evilmoe {
@@ -98,18 +98,13 @@ TEST_P(Qwen3Golden, GradientsOfEveryWeightAgree) {
 }
 
 TEST_P(Qwen3Golden, GreedyTokensAgree) {
-  Sampler sampler(weights_, weights_, 4, 128);
   const auto want = golden_["greedy"]["ids"].get<std::vector<int32_t>>();
   SampleGroup group{.prompt_ids = golden_["greedy"]["prompt"].get<std::vector<int32_t>>()};
-  group.settings.top_k = 1;
+  group.settings.temperature = 0;
   group.settings.max_tokens = static_cast<int>(want.size());
-  ASSERT_TRUE(sampler.Add(group).ok());
-  std::vector<int32_t> got;
-  while (!sampler.idle()) {
-    const auto finished = sampler.Step();
-    ASSERT_TRUE(finished.ok()) << finished.status();
-    for (const FinishedSample& sample : *finished) got = sample.ids;
-  }
+  const SampleMap samples = RunAll(*MakeSampler(Packed(*weights_)), {group});
+  ASSERT_EQ(samples.size(), 1u);
+  const std::vector<int32_t>& got = samples.begin()->second.ids;
   EXPECT_EQ(got, want);
 }
 
