@@ -9,6 +9,7 @@
 
 #include "common/seed.h"
 #include "policy/bpe.h"
+#include "policy/nfc.h"
 #include "policy/utf8.h"
 #include "tests/unit/policy/tiny_tokenizer.h"
 
