@@ -2,33 +2,21 @@
 
 #include <utf8proc.h>
 
-#include <algorithm>
 #include <array>
 #include <bitset>
 #include <cstdlib>
 #include <memory>
 
 #include "common/status_macros.h"
+#include "policy/code_point_ranges.h"
 #include "policy/utf8.h"
 
 namespace evilmoe {
 namespace {
 
-struct Range {
-  char32_t first;
-  char32_t last;
-};
-
-// Sorted.
-constexpr Range kNewerMarks[] = {
+constexpr CodePointRange kNewerMarks[] = {
 #include "policy/newer_marks.inc"
 };
-
-bool IsNewerMark(char32_t code_point) {
-  const auto* found = std::lower_bound(std::begin(kNewerMarks), std::end(kNewerMarks), code_point,
-                                       [](const Range& range, char32_t c) { return range.last < c; });
-  return found != std::end(kNewerMarks) && found->first <= code_point;
-}
 
 void AppendNfc(std::string_view text, std::string& out) {
   utf8proc_uint8_t* composed = nullptr;
@@ -47,7 +35,7 @@ class InertCharacters {
   InertCharacters() {
     inert_.set();
     for (utf8proc_int32_t c = 0; c < kSize; ++c) {
-      if ((c >= 0xD800 && c <= 0xDFFF) || IsNewerMark(static_cast<char32_t>(c))) continue;
+      if ((c >= 0xD800 && c <= 0xDFFF) || Contains(kNewerMarks, static_cast<char32_t>(c))) continue;
       if (utf8proc_get_property(c)->combining_class != 0) inert_.reset(static_cast<size_t>(c));
       int bound_class = 0;
       std::array<utf8proc_int32_t, 32> parts{};
@@ -84,7 +72,7 @@ std::string ToNfc(std::string_view text) {
       continue;
     }
     const Utf8Step step = NextUtf8(text, i);
-    if (IsNewerMark(step.code_point)) {  // to Unicode 9 a boundary: nothing passes it
+    if (Contains(kNewerMarks, step.code_point)) {  // to Unicode 9 a boundary: nothing passes it
       if (i > done) AppendNfc(text.substr(done, i - done), out);
       out += text.substr(i, step.bytes);
       done = i + step.bytes;
