@@ -25,6 +25,8 @@ SPACES = [" "] * 8 + ["\n"] * 4 + ["\t", "\t", "\r\n", "\r", "\u000b", "\u000c",
                                    "\u2028", "\u2029", "\u202f", "\u205f", "\u3000", "\u200b", "\ufeff"]
 CONTROLS = [chr(c) for c in list(range(0x20)) + list(range(0x7F, 0xA0))] + list("\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202e\u2060\u2066\ufeff\ufff9")
 JOINERS = ["\u0301", "\u0308", "\u0323", "\u0327", "\u0338", "\u093c", "\u09bc", "\u0e33", "\u1161", "\u11a8", "\u3099", "\u309a", "\ufe0f", "\u20e3", "\u200d"]
+# Of Unicode 10 to 16: marks that the reference's NFC does not know, letters and numbers that its patterns do.
+NEWER = ["\u1df8", "\u1ac0", "\u08ca", "\U00011938", "\U00011935\U00011930", "\U000105c0", "\U000105d2\u0307", "\ua7cb", "\U000116d0", "\U00031350"]
 CONTRACTIONS = ["'s", "'S", "'t", "'re", "'VE", "'ll", "'d", "'m", "'\u017f", "\u2019s", "''", "'x"]
 TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|box_end|>", "<|vision_pad|>", "<|fim_middle|>", "<|repo_name|>",
           "<tool_call>", "</tool_call>", "<tool_response>", "<think>", "</think>"]
@@ -100,7 +102,8 @@ def any_character(generator):
 
 PARTS = [
     (lambda g: g.choice(["", " ", " "]) + g.choice(WORDS), 6), (script_word, 4), (emoji, 2), (marked, 2), (spaces, 3), (lambda g: g.choice(CONTROLS), 1),
-    (lambda g: g.choice(CODE), 3), (damaged_token, 1), (number, 2), (any_character, 1), (lambda g: g.choice(CONTRACTIONS), 1),
+    (lambda g: g.choice(CODE), 3), (damaged_token, 1), (number, 2), (any_character, 1), (lambda g: g.choice(NEWER), 1),
+    (lambda g: g.choice(CONTRACTIONS), 1),
     (lambda g: assigned(g, SYMBOLS) * g.choice([1, 1, 1, 3, 8]), 1),
 ]
 
