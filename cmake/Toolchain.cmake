@@ -17,6 +17,11 @@ if(EVILMOE_SANITIZE)
   add_link_options(-fsanitize=${EVILMOE_SANITIZE})
 endif()
 
+if(EVILMOE_FUZZ)  # coverage in every file; only the targets themselves link the fuzzer
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()
+
 add_library(evilmoe_warnings INTERFACE)
 add_library(evilmoe::warnings ALIAS evilmoe_warnings)
 # GCC 12 reports a false -Wrestrict inside std::string under -O2.

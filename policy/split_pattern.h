@@ -13,7 +13,8 @@ struct pcre2_real_code_8;
 namespace evilmoe {
 
 // The regular expression of a tokenizer.json that cuts text into the pieces that merges may not cross.
-// PCRE2 (with JIT) stands in for Oniguruma: \s means Unicode White_Space in both.
+// PCRE2 (with JIT) stands in for Oniguruma: \s means Unicode White_Space, \p{L} and \p{N} the letters and numbers of
+// Unicode 16 in both.
 // Thread-safe; copies share the compiled pattern.
 class SplitPattern {
  public:
@@ -25,9 +26,10 @@ class SplitPattern {
   absl::Status Split(std::string_view text, std::vector<std::string_view>& pieces) const;
 
  private:
-  explicit SplitPattern(std::shared_ptr<const pcre2_real_code_8> code) : code_(std::move(code)) {}
+  SplitPattern() = default;
 
   std::shared_ptr<const pcre2_real_code_8> code_;
+  std::shared_ptr<const pcre2_real_code_8> newer_code_;  // for texts with characters newer than PCRE2's tables
 };
 
 }  // namespace evilmoe

@@ -7,6 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "policy/nfc.h"
 #include "policy/tokenizer_tables.h"
 #include "policy/utf8.h"
 

@@ -8,6 +8,7 @@
 #include "common/bounded_json.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "policy/nfc.h"
 #include "policy/utf8.h"
 
 namespace evilmoe {

@@ -4,10 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <memory>
-
-#include "common/status_macros.h"
 
 namespace evilmoe {
 namespace {
@@ -91,21 +87,6 @@ std::string EncodeUtf8(char32_t code_point) {
   std::array<utf8proc_uint8_t, 4> bytes{};
   const utf8proc_ssize_t size = utf8proc_encode_char(static_cast<utf8proc_int32_t>(code_point), bytes.data());
   return {reinterpret_cast<const char*>(bytes.data()), static_cast<size_t>(size)};
-}
-
-std::string ToNfc(std::string_view text) {
-  utf8proc_uint8_t* composed = nullptr;
-  const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
-                   &composed, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(composed, &std::free);
-  EVILMOE_CHECK(size >= 0);  // the text is valid UTF-8: only memory can run out
-  return {reinterpret_cast<const char*>(composed), static_cast<size_t>(size)};
-}
-
-bool IsCertainlyNfc(std::string_view text) {
-  // Below U+0300 nothing combines and nothing decomposes; CC 80 is U+0300.
-  return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0xCC; });
 }
 
 }  // namespace evilmoe

@@ -26,10 +26,4 @@ std::string ReplaceInvalidUtf8(std::string text);
 
 std::string EncodeUtf8(char32_t code_point);
 
-// Unicode normalisation form C. Requires valid UTF-8.
-std::string ToNfc(std::string_view text);
-
-// True for most text that NFC leaves as it is, at the price of one pass; false: unknown.
-bool IsCertainlyNfc(std::string_view text);
-
 }  // namespace evilmoe

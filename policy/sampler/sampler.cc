@@ -63,6 +63,11 @@ class Sampler::Impl {
         drawer_(BestKernels()) {}
 
   ~Impl() {
+    // The pool outlives this, and a group that waits for its next sample may hold a prompt in it.
+    for (const std::shared_ptr<Group>& group : waiting_) {
+      group->next_sample = group->spec.num_samples;
+      ReleaseIfDone(*group);
+    }
     while (!running_.empty()) End(running_.size() - 1);
   }
 

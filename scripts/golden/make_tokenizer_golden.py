@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/tokenizer_golden.json: texts with the ids that Hugging Face tokenizers gives them.
+"""Makes tests/golden/tokenizer_golden.json and tokenizer_corpus.jsonl.gz: texts with their ids of Hugging Face tokenizers.
 
 The tokenizer is Qwen3's, from the folder of reference data (EVILMOE_SHARED, default ../shared); it is not copied.
 
@@ -8,9 +8,16 @@ The tokenizer is Qwen3's, from the folder of reference data (EVILMOE_SHARED, def
 Each case: {text, ids, decoded, decoded_plain}: `decoded` with special tokens, `decoded_plain` without them.
 `chats`: conversations with what the chat template of tokenizer_config.json makes of them.
 `cuts`: ids whose bytes break off inside a character, with the text that they decode to.
+
+A line of the corpus: {text, ids}, with `decoded` where the ids decode to another text (its NFC form). More of them, to
+be tried by hand and not kept, with any seed:
+
+    scripts/golden/make_tokenizer_golden.py --corpus-only --seed 7 --corpus /tmp/more.jsonl.gz
+    EVILMOE_TOKENIZER_CORPUS=/tmp/more.jsonl.gz build/release/tests/policy_io_golden_test --gtest_filter='*Corpus*'
 """
 
 import argparse
+import gzip
 import json
 import os
 import pathlib
@@ -19,7 +26,10 @@ import random
 import jinja2
 from tokenizers import Tokenizer
 
+from mixed_text import mixed_text
+
 SEED = 20260103
+CORPUS_SIZE = 10000
 
 PLAIN = [
     "", " ", "a", "Hello, world!", "The quick brown fox jumps over the lazy dog.", "I'm he's we'll they've you're I'd",
@@ -108,15 +118,38 @@ def random_text(generator, count):
     return ["".join(draw() for _ in range(generator.randint(1, 40))) for _ in range(count)]
 
 
+def write_corpus(tokenizer, file, seed, size):
+    generator = random.Random(seed)
+    texts = {}
+    while len(texts) < size:
+        texts.setdefault(mixed_text(generator))
+    lines = []
+    for text in texts:
+        case = {"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids}
+        decoded = tokenizer.decode(case["ids"], skip_special_tokens=False)
+        if decoded != text:
+            case["decoded"] = decoded
+        lines.append(json.dumps(case, ensure_ascii=False, separators=(",", ":")) + "\n")
+    file.write_bytes(gzip.compress("".join(lines).encode(), 9, mtime=0))
+    print(f"{file}: {len(lines)} texts, {sum('decoded' in line for line in lines)} of them not NFC, {file.stat().st_size} bytes")
+
+
 def main():
     root = pathlib.Path(__file__).resolve().parents[2]
     shared = pathlib.Path(os.environ.get("EVILMOE_SHARED", root.parent / "shared"))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokenizer", type=pathlib.Path, default=shared / "data" / "qwen3_tokenizer")
     parser.add_argument("--out", type=pathlib.Path, default=root / "tests" / "golden" / "tokenizer_golden.json")
+    parser.add_argument("--corpus", type=pathlib.Path, default=root / "tests" / "golden" / "tokenizer_corpus.jsonl.gz")
+    parser.add_argument("--corpus-only", action="store_true")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the corpus")
+    parser.add_argument("--size", type=int, default=CORPUS_SIZE, help="of the corpus")
     arguments = parser.parse_args()
 
     tokenizer = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json"))
+    write_corpus(tokenizer, arguments.corpus, arguments.seed, arguments.size)
+    if arguments.corpus_only:
+        return
     generator = random.Random(SEED)
     texts = PLAIN + WHITESPACE + UNICODE + SPECIAL + CODE + mixed(generator, 80) + random_text(generator, 120)
     cases = []

@@ -5,15 +5,19 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <iostream>
 #include <string>
 #include <vector>
 
 #include "common/file.h"
+#include "common/seed.h"
 #include "nlohmann/json.hpp"
 #include "policy/chat_template.h"
+#include "policy/detokenizer.h"
 #include "policy/model_config.h"
 #include "policy/safetensors.h"
 #include "policy/tokenizer.h"
+#include "policy/utf8.h"
 #include "tests/golden/gunzip.h"
 
 namespace evilmoe {
@@ -104,21 +108,78 @@ TEST(ChatTemplateGolden, RendersLikeTheJinjaTemplate) {
   }
 }
 
+// The lines of a .jsonl.gz, one JSON object each.
+std::vector<Json> Lines(const std::filesystem::path& file) {
+  const auto text = Gunzip(file);
+  EXPECT_TRUE(text.ok()) << text.status();
+  std::vector<Json> lines;
+  if (!text.ok()) return lines;
+  for (size_t begin = 0; begin < text->size();) {
+    const size_t end = std::min(text->find('\n', begin), text->size());
+    lines.push_back(Json::parse(text->substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return lines;
+}
+
+// The same text as Decode, and never half a character on the way.
+std::string Streamed(const Tokenizer& tokenizer, const Ids& ids, bool skip_special) {
+  Detokenizer detokenizer(tokenizer, skip_special);
+  std::string text;
+  for (const int32_t id : ids) {
+    const std::string piece = detokenizer.Push(id);
+    EXPECT_TRUE(IsUtf8(piece));
+    text += piece;
+  }
+  return text + detokenizer.Finish();
+}
+
+// 10,000 texts of mixed scripts, emoji, combining marks, control characters, white space, code and added tokens.
+// EVILMOE_TOKENIZER_CORPUS names another file of the kind (scripts/golden/make_tokenizer_golden.py makes more).
+TEST_F(Qwen3TokenizerTest, CorpusIsAsHuggingFaceHasIt) {
+  const char* other = std::getenv("EVILMOE_TOKENIZER_CORPUS");
+  const std::filesystem::path own = std::filesystem::path(EVILMOE_SOURCE_DIR) / "tests/golden/tokenizer_corpus.jsonl.gz";
+  const std::vector<Json> corpus = Lines(other != nullptr ? other : own);
+  ASSERT_GE(corpus.size(), 10'000u);
+  int num_changed = 0;
+  int num_different = 0;
+  for (const Json& item : corpus) {
+    const auto text = item.at("text").get<std::string>();
+    const auto want = item.at("ids").get<Ids>();
+    const auto ids = tokenizer_->Encode(text);
+    ASSERT_TRUE(ids.ok()) << ids.status();
+    const std::string decoded = item.value("decoded", text);
+    if (*ids != want || tokenizer_->Decode(want) != decoded) {
+      ADD_FAILURE() << item << "\nids " << Json(*ids) << "\ndecoded " << Json(tokenizer_->Decode(want));
+      if (++num_different == 20) break;
+    }
+    EXPECT_EQ(Streamed(*tokenizer_, want, /*skip_special=*/false), decoded);
+    if (decoded != text) ++num_changed;
+  }
+  EXPECT_GT(num_changed, 500);
+}
+
+// Ids in any order, most of which break characters off.
+TEST_F(Qwen3TokenizerTest, StreamsWhatItDecodes) {
+  Ids broken;  // tokens that are not whole characters
+  for (int32_t id = 0; id < tokenizer_->vocab_size(); ++id) {
+    if (!IsUtf8(tokenizer_->TokenBytes(id))) broken.push_back(id);
+  }
+  ASSERT_GT(broken.size(), 1000u);
+  for (uint64_t round = 0; round < 3000; ++round) {
+    RandomStream random(StreamSeed(3, "stream", round));
+    Ids ids(static_cast<size_t>(random.Int(1, 30)));
+    for (int32_t& id : ids) {
+      id = random.Bernoulli(0.7) ? random.Choice(broken) : static_cast<int32_t>(random.Int(0, tokenizer_->vocab_size()));
+    }
+    const bool skip_special = random.Bernoulli(0.5);
+    ASSERT_EQ(Streamed(*tokenizer_, ids, skip_special), tokenizer_->Decode(ids, skip_special)) << Json(ids);
+  }
+}
+
 class RolloutsTest : public Qwen3TokenizerTest {
  protected:
-  // The recorded rollouts, one JSON object each.
-  static std::vector<Json> Rollouts() {
-    const auto text = Gunzip(Shared() / "data" / "qwen3_rollouts" / "rollouts.jsonl.gz");
-    EXPECT_TRUE(text.ok()) << text.status();
-    std::vector<Json> rollouts;
-    if (!text.ok()) return rollouts;
-    for (size_t begin = 0; begin < text->size();) {
-      const size_t end = std::min(text->find('\n', begin), text->size());
-      rollouts.push_back(Json::parse(text->substr(begin, end - begin)));
-      begin = end + 1;
-    }
-    return rollouts;
-  }
+  static std::vector<Json> Rollouts() { return Lines(Shared() / "data" / "qwen3_rollouts" / "rollouts.jsonl.gz"); }
 };
 
 TEST_F(RolloutsTest, PromptsComeOutOfTheMessages) {
@@ -138,13 +199,24 @@ TEST_F(RolloutsTest, PromptsComeOutOfTheMessages) {
   EXPECT_GT(num_rendered, 700);
 }
 
+// A model may write a text in other tokens than the tokenizer would. Most completions are canonical, though: then the
+// text gives the same ids back.
 TEST_F(RolloutsTest, CompletionIdsDecodeToTheText) {
   int num_decoded = 0;
+  int num_canonical = 0;
   for (const Json& rollout : Rollouts()) {
-    const std::string text = tokenizer_->Decode(rollout.at("completion_ids").get<Ids>(), /*skip_special=*/true);
+    const Ids ids = rollout.at("completion_ids").get<Ids>();
+    const std::string text = tokenizer_->Decode(ids, /*skip_special=*/true);
     ASSERT_EQ(text, rollout.at("completion").get<std::string>()) << "problem " << rollout.at("problem_id");
+    ASSERT_EQ(Streamed(*tokenizer_, ids, /*skip_special=*/true), text) << "problem " << rollout.at("problem_id");
     ++num_decoded;
+    const auto again = tokenizer_->Encode(tokenizer_->Decode(ids));
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_EQ(tokenizer_->Decode(*again), tokenizer_->Decode(ids));
+    if (*again == ids) ++num_canonical;
   }
+  RecordProperty("canonical", num_canonical);
+  std::cout << num_canonical << " of " << num_decoded << " completions are canonical\n";
   EXPECT_GT(num_decoded, 700);
 }
 

@@ -9,6 +9,8 @@
 
 #include "common/seed.h"
 #include "policy/bpe.h"
+#include "policy/nfc.h"
+#include "policy/split_pattern.h"
 #include "policy/utf8.h"
 #include "tests/unit/policy/tiny_tokenizer.h"
 
@@ -108,6 +110,21 @@ TEST(Tokenizer, IsOneForManyThreads) {
   for (const Ids& ids : got) EXPECT_EQ(ids, want);
 }
 
+std::vector<std::string> Split(const std::string& regex, const std::string& text) {
+  const auto pattern = SplitPattern::Compile(regex);
+  EXPECT_TRUE(pattern.ok()) << pattern.status();
+  std::vector<std::string_view> pieces;
+  EXPECT_TRUE(pattern->Split(text, pieces).ok());
+  return {pieces.begin(), pieces.end()};
+}
+
+// U+105C0 and U+116D0 are a letter and a number since Unicode 16.
+TEST(SplitPattern, KnowsTheLettersAndNumbersOfTheReference) {
+  EXPECT_THAT(Split(R"(\p{L}+|\p{N}+)", "a\U000105c0b1\U000116d0"), ElementsAre("a\U000105c0b", "1\U000116d0"));
+  EXPECT_THAT(Split(R"([^\p{L}\p{N}]+)", "\U000105c0--\U000116d0"), ElementsAre("\U000105c0", "--", "\U000116d0"));
+  EXPECT_THAT(Split(R"(\[\p{L}\]|\p{Lu})", "[a]Bc"), ElementsAre("[a]", "B", "c"));
+}
+
 // The short and the long path of the merge agree: the same text in one piece of either kind.
 TEST(Bpe, BothPathsAgree) {
   BpeMerges merges;
@@ -176,6 +193,14 @@ INSTANTIATE_TEST_SUITE_P(Cases, RefusedTokenizerTest, ::testing::ValuesIn(std::v
      [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {{"String", "x"}}; }, "pre_tokenizer.pattern"},
     {"SplitBroken", [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "(a"; },
      "split pattern: missing closing parenthesis at offset 2"},
+    {"SplitNestedClass",
+     [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "[a[bc]]+"; }, "[ inside a class"},
+    {"SplitClassIntersection",
+     [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "[a-z&&[^b]]"; }, "&& inside a class"},
+    {"SplitClassBegin",
+     [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "[^]a]"; }, "begins with ]"},
+    {"SplitHexDigit",
+     [](Json& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "\\h+"; }, "\\h is not supported"},
     {"TwoPatterns", [](Json& j) { j["pre_tokenizer"]["pretokenizers"][1]["use_regex"] = true; }, "two split patterns"},
     {"PostProcessor", [](Json& j) { j["post_processor"]["type"] = "TemplateProcessing"; }, "post_processor"},
     {"Decoder", [](Json& j) { j["decoder"] = nullptr; }, "decoder: null"},
