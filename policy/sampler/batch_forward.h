@@ -29,7 +29,7 @@ class BatchForward {
  public:
   // `pool` must outlive this.
   BatchForward(const Kernels& kernels, const KvPool& pool, int threads)
-      : kernels_(kernels), pool_(pool), threads_(threads), workers_(static_cast<size_t>(threads), Worker{{kernels, pool}, {}}) {}
+      : kernels_(kernels), pool_(pool), threads_(threads), workers_(static_cast<size_t>(threads), Worker{{kernels, pool}, {}, {}}) {}
 
   // Fills the cache for the rows. Rows of one stream stand together, in order; so do rows with one prefix.
   void Run(const PackedModel& model, std::span<const ForwardRow> rows);
@@ -46,7 +46,7 @@ class BatchForward {
   };
   struct Worker {  // of one thread
     RowAttention attention;
-    std::vector<AttentionRow> rows;
+    std::vector<AttentionRow> rows, next_rows;
   };
   // A matrix (rows, stride) of activations and, for bf16 weights, its rounded copy.
   struct Activations {
@@ -66,6 +66,7 @@ class BatchForward {
             int64_t y_stride, bool accumulate);
   void AddAdapter(const PackedLinear& linear, const Activations& x, float* y, int64_t y_stride);
   void RotateAndStore(const PackedModel& model, int layer);
+  AttentionWork Work(int layer, int64_t unit, std::vector<AttentionRow>& rows);
   void Attend(int layer, int64_t unit, Worker& worker);
   void Resize(Activations& a, int64_t columns, bool rounded) const;
   template <typename F>
