@@ -80,7 +80,19 @@ void BatchForward::FindItems() {
   }
 }
 
+void BatchForward::Fill(const PackedModel& model, std::span<const ForwardRow> rows) {
+  Begin(model, rows);
+  const int last = static_cast<int>(config_->num_layers) - 1;
+  for (int layer = 0; layer < last; ++layer) Layer(model, layer);
+  StoreKeysValues(model, last);
+}
+
 void BatchForward::Run(const PackedModel& model, std::span<const ForwardRow> rows) {
+  Begin(model, rows);
+  for (int layer = 0; layer < config_->num_layers; ++layer) Layer(model, layer);
+}
+
+void BatchForward::Begin(const PackedModel& model, std::span<const ForwardRow> rows) {
   rows_ = rows;
   Prepare(model);
   FindItems();
@@ -88,7 +100,6 @@ void BatchForward::Run(const PackedModel& model, std::span<const ForwardRow> row
     model.embedding().Row(rows[static_cast<size_t>(r)].id, x_.row(r));
     std::fill(x_.row(r) + config_->hidden_size, x_.row(r) + x_.stride, 0.0f);
   });
-  for (int layer = 0; layer < config_->num_layers; ++layer) Layer(model, layer);
 }
 
 const float* BatchForward::Logits(const PackedModel& model) {
@@ -100,12 +111,17 @@ const float* BatchForward::Logits(const PackedModel& model) {
   return logits_.data();
 }
 
-void BatchForward::Layer(const PackedModel& model, int index) {
+void BatchForward::StoreKeysValues(const PackedModel& model, int index) {
   const PackedLayer& layer = model.layers()[static_cast<size_t>(index)];
-  const auto num_rows = static_cast<int64_t>(rows_.size());
   NormRows(model, layer.input_norm);
   Multiply(layer.qkv, normed_, qkv_.values.data(), qkv_.stride, false);
   RotateAndStore(model, index);
+}
+
+void BatchForward::Layer(const PackedModel& model, int index) {
+  const PackedLayer& layer = model.layers()[static_cast<size_t>(index)];
+  const auto num_rows = static_cast<int64_t>(rows_.size());
+  StoreKeysValues(model, index);
   const int64_t kv_heads = config_->num_kv_heads;
   ParallelFor(static_cast<int64_t>(items_.size()) * kv_heads,
               [&](int64_t unit) { Attend(index, unit, workers_[static_cast<size_t>(ThreadIndex())]); });
