@@ -1,6 +1,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "nlohmann/json.hpp"
 
 namespace evilmoe {
 
@@ -9,5 +13,8 @@ struct Message {
   std::string role;
   std::string content;
 };
+
+// [{"role": text, "content": text}, ...]; the roles are not looked at. InvalidArgument names the entry: messages[1]: ...
+absl::StatusOr<std::vector<Message>> ReadMessages(const nlohmann::json& array);
 
 }  // namespace evilmoe

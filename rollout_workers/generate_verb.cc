@@ -9,6 +9,8 @@
 #include <ostream>
 
 #include "absl/strings/str_format.h"
+#include "common/json_lines.h"
+#include "common/message.h"
 #include "common/seed.h"
 #include "common/status_macros.h"
 #include "policy/chat_template.h"
@@ -16,7 +18,6 @@
 #include "policy/sampler/sampler.h"
 #include "policy/tokenizer.h"
 #include "policy/torch_guard.h"
-#include "rollout_workers/json_lines.h"
 #include "rollout_workers/offline_verbs.h"
 
 namespace evilmoe {
@@ -64,27 +65,13 @@ absl::StatusOr<SamplerModels> PackModels(LoadedPolicy policy, const PolicySource
   return models;
 }
 
-absl::StatusOr<std::vector<Message>> MessagesOf(const json& line) {
-  std::vector<Message> messages;
-  for (const json& m : line["messages"]) {
-    if (!m.is_object() || !m.contains("role") || !m["role"].is_string() || !m.contains("content") ||
-        !m["content"].is_string()) {
-      return absl::InvalidArgumentError("messages: expected objects with role and content");
-    }
-    messages.push_back({m["role"], m["content"]});
-  }
-  return messages;
-}
-
 absl::StatusOr<std::vector<int32_t>> PromptIdsOf(const std::string& text, const Tokenizer& tokenizer, bool thinking,
                                                  int64_t vocab_size) {
   EVILMOE_ASSIGN_OR_RETURN(const json line, ParseJsonLine(text));
   if (line.contains("ids")) return ReadIds(line, "ids", vocab_size);
   if (line.contains("prompt") && line["prompt"].is_string()) return tokenizer.Encode(line["prompt"].get<std::string>());
-  if (!line.contains("messages") || !line["messages"].is_array()) {
-    return absl::InvalidArgumentError("expected one of ids, prompt, messages");
-  }
-  EVILMOE_ASSIGN_OR_RETURN(const std::vector<Message> messages, MessagesOf(line));
+  if (!line.contains("messages")) return absl::InvalidArgumentError("expected one of ids, prompt, messages");
+  EVILMOE_ASSIGN_OR_RETURN(const std::vector<Message> messages, ReadMessages(line["messages"]));
   EVILMOE_ASSIGN_OR_RETURN(const std::string rendered, RenderChat(messages, {.thinking = thinking}));
   return tokenizer.Encode(rendered);
 }

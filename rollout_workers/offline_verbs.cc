@@ -34,7 +34,7 @@ absl::StatusOr<LoadedPolicy> LoadPolicy(const PolicySource& source) {
 
 int FailVerb(const absl::Status& status, std::ostream& errors) {
   errors << "error: " << status.message() << "\n";
-  return absl::IsNotFound(status) ? 4 : 2;
+  return 2;
 }
 
 }  // namespace evilmoe

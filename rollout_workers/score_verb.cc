@@ -5,12 +5,12 @@
 #include <ostream>
 
 #include "absl/strings/str_cat.h"
+#include "common/json_lines.h"
 #include "common/status_macros.h"
 #include "policy/lora2r_forward.h"
 #include "policy/packed_batch.h"
 #include "policy/qwen3.h"
 #include "policy/torch_guard.h"
-#include "rollout_workers/json_lines.h"
 #include "rollout_workers/offline_verbs.h"
 
 namespace evilmoe {

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "common/json_lines.h"
 #include "common/message.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
@@ -62,19 +63,11 @@ class TextReader {
 
  private:
   absl::StatusOr<Sequence> Parse(const std::string& line) const {
-    const nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("messages") || !json.contains("response") || !json["messages"].is_array() ||
-        !json["response"].is_string()) {
+    EVILMOE_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJsonLine(line));
+    if (!json.contains("messages") || !json.contains("response") || !json["response"].is_string()) {
       return absl::InvalidArgumentError("expected {\"messages\": [...], \"response\": \"...\"}");
     }
-    std::vector<Message> messages;
-    for (const auto& m : json["messages"]) {
-      if (!m.is_object() || !m.contains("role") || !m["role"].is_string() || !m.contains("content") ||
-          !m["content"].is_string()) {
-        return absl::InvalidArgumentError("messages: expected objects with role and content");
-      }
-      messages.push_back({m["role"], m["content"]});
-    }
+    EVILMOE_ASSIGN_OR_RETURN(const std::vector<Message> messages, ReadMessages(json["messages"]));
     Sequence sequence;
     EVILMOE_ASSIGN_OR_RETURN(const std::string prompt, RenderChat(messages));
     EVILMOE_ASSIGN_OR_RETURN(sequence.prompt, tokenizer_.Encode(prompt));

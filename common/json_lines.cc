@@ -1,15 +1,16 @@
-#include "rollout_workers/json_lines.h"
+#include "common/json_lines.h"
 
 #include <ostream>
 
 #include "absl/strings/str_cat.h"
+#include "common/bounded_json.h"
 
 namespace evilmoe {
 
 using nlohmann::json;
 
 absl::StatusOr<json> ParseJsonLine(const std::string& line) {
-  json value = json::parse(line, nullptr, /*allow_exceptions=*/false);
+  json value = ParseBoundedJson(line);
   if (!value.is_object()) return absl::InvalidArgumentError("not a JSON object");
   return value;
 }

@@ -14,7 +14,7 @@ namespace evilmoe {
 
 // What the offline verbs share of reading and writing JSON lines. Bad UTF-8 in a text becomes U+FFFD on the way out.
 
-// InvalidArgument: the line is no JSON object.
+// InvalidArgument: the line is no JSON object, or nests too deep.
 absl::StatusOr<nlohmann::json> ParseJsonLine(const std::string& line);
 // A list of token ids below `vocab_size`. InvalidArgument: not that.
 absl::StatusOr<std::vector<int32_t>> ReadIds(const nlohmann::json& line, const char* name, int64_t vocab_size);
