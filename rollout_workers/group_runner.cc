@@ -1,5 +1,7 @@
 #include "rollout_workers/group_runner.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 
@@ -20,6 +22,10 @@ int GroupRunner::num_samples() const {
 double GroupRunner::kv_usage() const {
   if (pool_ == nullptr) return 0;
   return static_cast<double>(pool_->num_reserved()) / static_cast<double>(pool_->num_blocks());
+}
+
+double GroupRunner::prefix_hit_ratio() const {
+  return static_cast<double>(prefix_use_.found) / static_cast<double>(std::max<int64_t>(prefix_use_.needed, 1));
 }
 
 absl::Status GroupRunner::HoldPool(const PackedModel& model) {
@@ -63,6 +69,9 @@ absl::StatusOr<std::vector<FinishedSample>> GroupRunner::Step() {
   std::vector<FinishedSample> finished;
   for (Lane& lane : lanes_) {
     EVILMOE_ASSIGN_OR_RETURN(std::vector<FinishedSample> ended, lane.sampler->Step());
+    const PrefixUse use = lane.sampler->TakePrefixUse();
+    prefix_use_.needed += use.needed;
+    prefix_use_.found += use.found;
     for (FinishedSample& sample : ended) finished.push_back(std::move(sample));
   }
   DropIdleLanes();

@@ -28,6 +28,8 @@ class GroupRunner {
   bool idle() const { return lanes_.empty(); }
   // Share of the KV cache that is spoken for, [0, 1].
   double kv_usage() const;
+  // Share of the prompt positions which samples needed that the KV cache had already, since the start; 0 before any.
+  double prefix_hit_ratio() const;
 
   // Takes a group in. Errors as Sampler::Add; ResourceExhausted too when others are on their way and it does not fit
   // free_samples(), or when it is of another network's shape. A larger group alone is fine: its samples take turns.
@@ -49,6 +51,7 @@ class GroupRunner {
   const GroupRunnerOptions options_;
   std::shared_ptr<KvPool> pool_;  // null until the first group
   std::vector<Lane> lanes_;
+  PrefixUse prefix_use_;
 };
 
 }  // namespace evilmoe

@@ -17,7 +17,9 @@ RolloutMetrics::RolloutMetrics(prometheus::Registry& registry)
                  .Add({})),
       running(AddGauge(registry, "evilmoe_rollout_running", "Samples in the batch now.")),
       waiting(AddGauge(registry, "evilmoe_rollout_waiting", "Finished samples that wait for their grade.")),
-      kv_cache_usage_ratio(AddGauge(registry, "evilmoe_rollout_kv_cache_usage_ratio", "Share of sample slots in use.")),
+      kv_cache_usage_ratio(AddGauge(registry, "evilmoe_rollout_kv_cache_usage_ratio", "Share of the KV cache in use.")),
+      prefix_hit_ratio(AddGauge(registry, "evilmoe_rollout_prefix_hit_ratio",
+                                "Share of needed prompt positions found in the KV cache, since the start.")),
       adapter_step(AddGauge(registry, "evilmoe_rollout_adapter_step", "Training step of the newest adapter held.")),
       group_seconds(
           prometheus::BuildHistogram()

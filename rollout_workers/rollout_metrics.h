@@ -14,6 +14,7 @@ struct RolloutMetrics {
   prometheus::Gauge& running;               // evilmoe_rollout_running: samples in the batch
   prometheus::Gauge& waiting;               // evilmoe_rollout_waiting: samples whose grade is out
   prometheus::Gauge& kv_cache_usage_ratio;  // evilmoe_rollout_kv_cache_usage_ratio
+  prometheus::Gauge& prefix_hit_ratio;      // evilmoe_rollout_prefix_hit_ratio
   prometheus::Gauge& adapter_step;          // evilmoe_rollout_adapter_step: of the newest adapter held
   prometheus::Histogram& group_seconds;     // evilmoe_rollout_group_seconds: lease to completion
 };

@@ -181,6 +181,7 @@ absl::Status RolloutWorker::SampleOneToken() {
   EVILMOE_ASSIGN_OR_RETURN(std::vector<FinishedSample> finished, runner_.Step());
   metrics_.tokens.Increment(runner_.num_running() + static_cast<double>(finished.size()));
   metrics_.running.Set(runner_.num_running());
+  metrics_.prefix_hit_ratio.Set(runner_.prefix_hit_ratio());
   if (finished.empty()) return absl::OkStatus();
   MutexLock lock(mu_);
   for (FinishedSample& sample : finished) {

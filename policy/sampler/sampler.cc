@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <new>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/seed.h"
@@ -104,6 +105,8 @@ class Sampler::Impl {
     return count;
   }
 
+  PrefixUse TakePrefixUse() { return std::exchange(prefix_use_, {}); }
+
   absl::StatusOr<std::vector<FinishedSample>> Step() try {
     Admit();
     if (running_.empty()) return std::vector<FinishedSample>{};
@@ -124,6 +127,8 @@ class Sampler::Impl {
         if (group->num_running == 0) ReleasePrompt(*group);
         return;
       }
+      prefix_use_.needed += HeadLength(group->spec);
+      if (group->has_prompt) prefix_use_.found += HeadLength(group->spec);
       if (!group->has_prompt) ForwardPrompt(*group);
       Start(group);
       if (group->next_sample == group->spec.num_samples) waiting_.pop_front();
@@ -225,6 +230,7 @@ class Sampler::Impl {
   std::deque<std::shared_ptr<Group>> waiting_;  // groups with samples that have not started
   std::vector<Running> running_;
   std::vector<ForwardRow> rows_;
+  PrefixUse prefix_use_;
 };
 
 absl::StatusOr<std::unique_ptr<Sampler>> Sampler::Create(SamplerModels models, std::shared_ptr<KvPool> pool,
@@ -243,6 +249,7 @@ absl::Status Sampler::Add(const SampleGroup& group) { return impl_->Add(group); 
 void Sampler::Cancel(int64_t tag) { impl_->Cancel(tag); }
 int Sampler::num_running() const { return impl_->num_running(); }
 int Sampler::num_waiting() const { return impl_->num_waiting(); }
+PrefixUse Sampler::TakePrefixUse() { return impl_->TakePrefixUse(); }
 absl::StatusOr<std::vector<FinishedSample>> Sampler::Step() { return impl_->Step(); }
 
 }  // namespace evilmoe

@@ -19,6 +19,12 @@ struct SamplerModels {
   std::shared_ptr<const PackedModel> completion;
 };
 
+// Prompt positions that samples needed when they started, and how many of them the KV cache had already.
+struct PrefixUse {
+  int64_t needed = 0;
+  int64_t found = 0;
+};
+
 struct SamplerOptions {
   int max_running = 64;  // samples that step together, >= 1
   int threads = 1;       // >= 1
@@ -48,6 +54,8 @@ class Sampler {
   int num_running() const;
   int num_waiting() const;
   bool idle() const { return num_running() + num_waiting() == 0; }
+  // Since the last call.
+  PrefixUse TakePrefixUse();
 
   // Starts what may start, draws one token for every running sample, and returns those that ended with it. Internal:
   // a sample's logits are not finite. ResourceExhausted: out of memory.

@@ -245,6 +245,15 @@ TEST_F(SamplerTest, SamplesWaitForMemoryAndNeverPassTheBudget) {
   EXPECT_EQ(pool->num_reserved(), 0);
 }
 
+TEST_F(SamplerTest, APromptIsForwardedOnceForItsGroup) {
+  const auto sampler = MakeSampler(model_);
+  RunAll(*sampler, {Group(1, {5, 6, 7, 8}, 5, 4), Group(2, {5}, 3, 4), Group(3, {9, 10}, 1, 4)});
+  const PrefixUse use = sampler->TakePrefixUse();
+  EXPECT_EQ(use.needed, 5 * 3 + 1);  // the last token of a prompt is each sample's own
+  EXPECT_EQ(use.found, 4 * 3);
+  EXPECT_EQ(sampler->TakePrefixUse().needed, 0);
+}
+
 // Two samplers on one cache that each could fill it: neither waits for the other for ever.
 TEST_F(SamplerTest, SamplersThatShareACacheBothEnd) {
   const std::shared_ptr<KvPool> pool = Pool(*model_, /*blocks=*/4);
