@@ -32,9 +32,7 @@ class Network {
   at::Tensor Layer(int index, const at::Tensor& x) const {
     const LayerWeights& layer = weights_.layers[static_cast<size_t>(index)];
     const at::Tensor attended = x + SelfAttention(index, RmsNorm(x, layer.input_norm, eps_));
-    const at::Tensor normed = RmsNorm(attended, layer.attention_norm, eps_);
-    const at::Tensor gated = at::silu(Project(index, Linear::kGate, normed)) * Project(index, Linear::kUp, normed);
-    return attended + Project(index, Linear::kDown, gated);
+    return attended + projector_.Mlp(index, RmsNorm(attended, layer.attention_norm, eps_), layer);
   }
 
  private:
@@ -71,6 +69,14 @@ class Network {
 };
 
 }  // namespace
+
+at::Tensor Projector::Mlp(int layer, const at::Tensor& x_NH, const LayerWeights& weights) {
+  const auto project = [&](Linear linear, const at::Tensor& x) {
+    return Project({layer, linear}, x, weights.linears[static_cast<size_t>(linear)]);
+  };
+  const at::Tensor gated = at::silu(project(Linear::kGate, x_NH)) * project(Linear::kUp, x_NH);
+  return project(Linear::kDown, gated);
+}
 
 at::Tensor PlainProjector::Project(ModuleId, const at::Tensor& x_NI, const at::Tensor& weight_OI) {
   return at::linear(x_NI, weight_OI);

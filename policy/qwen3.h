@@ -11,12 +11,15 @@
 
 namespace evilmoe {
 
-// Applies one linear map: how an adapter gets between the network and its weights.
+// Applies the linear maps: how an adapter gets between the network and its weights.
 class Projector {
  public:
   virtual ~Projector() = default;
   // x_NI (N, in), weight_OI (out, in) -> (N, out).
   virtual at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) = 0;
+  // A layer's MLP, normed x_NH -> (N, H), for adapters that change more of it than its maps. Here
+  // down(silu(gate(x)) · up(x)) over Project.
+  virtual at::Tensor Mlp(int layer, const at::Tensor& x_NH, const LayerWeights& weights);
 };
 
 // The network's own weights and nothing else.

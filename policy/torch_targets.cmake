@@ -7,6 +7,7 @@ evilmoe_library(NAME lora2r
   SRCS lora2r.cc lora2r_forward.cc lora2r_io.cc router.cc
   HDRS adapter_mode.h lora2r.h lora2r_forward.h router.h
   DEPS evilmoe::qwen3)
+evilmoe_library(NAME mixlora SRCS mixlora.cc mixlora_forward.cc HDRS mixlora.h mixlora_forward.h DEPS evilmoe::qwen3)
 # Without torch: the inner loops, once for each instruction set, and what is built of them.
 set(kernel_sources sampler/kernels.cc sampler/kernels_baseline.cc)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "policy/qwen3_weights.h"
+
+namespace evilmoe {
+
+// MixLoRA (Li et al. 2024, arXiv 2404.15159): in each layer's MLP a token goes to the top_k of N experts, each the base
+// MLP with a LoRA of its own on gate, up and down; attention's linear maps have one plain LoRA each. E experts below.
+
+struct MixLoraOptions {
+  int rank = 16;      // [1, 1024]
+  int experts = 8;    // E, [1, 256]
+  int top_k = 2;      // [1, E]
+  double scale = 1.0; // of every B A product
+  uint64_t seed = 0;
+  std::vector<std::string> targets;  // names of LinearName(); of the MLP's three at least one
+};
+
+struct LoraPair {
+  at::Tensor a;  // (r, in), of the MLP (E, r, in); undefined where no target
+  at::Tensor b;  // (out, r), of the MLP (E, out, r)
+};
+
+struct MixLoraLayer {
+  at::Tensor router;                        // (E, H)
+  std::array<LoraPair, kNumLinears> loras;  // indexed by Linear
+};
+
+// Parameters, fp32. At the init every B is 0 and A ~ N(0, 1/in), so each expert is the base MLP; routers N(0, 0.02²).
+class MixLora {
+ public:
+  // InvalidArgument: an option out of range, an unknown target, none of the MLP.
+  static absl::StatusOr<MixLora> Init(const Qwen3Config& config, const MixLoraOptions& options);
+
+  const MixLoraOptions& options() const { return options_; }
+  const std::vector<MixLoraLayer>& layers() const { return layers_; }
+  // Every tensor with the name that a file gives it ("layers.0.up_proj.lora_A"), in a fixed order.
+  std::vector<std::pair<std::string, at::Tensor>> Named() const;
+  // Leaves that require a gradient and share storage with these parameters: one set for each thread that
+  // differentiates.
+  MixLora Leaves() const;
+
+ private:
+  MixLoraOptions options_;
+  std::vector<MixLoraLayer> layers_;
+};
+
+}  // namespace evilmoe
