@@ -79,7 +79,8 @@ absl::StatusOr<nlohmann::json> Run(const BenchOptions& options) {
   SamplerModels models;
   EVILMOE_ASSIGN_OR_RETURN(
       Qwen3Weights weights,
-      LoadQwen3(options.model, {.dtype = options.weights == NumberFormat::kFloat32 ? at::kFloat : at::kBFloat16}));
+      LoadQwen3(options.model, {.dtype = options.weights == NumberFormat::kFloat32 ? at::kFloat : at::kBFloat16,
+                                .map_file = true}));
   EVILMOE_ASSIGN_OR_RETURN(models.prompt, PackedModel::Create(std::move(weights), options.weights));
   models.completion = models.prompt;
   const Qwen3Config& c = models.prompt->config();

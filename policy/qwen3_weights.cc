@@ -95,6 +95,8 @@ absl::StatusOr<Qwen3Weights> LoadQwen3(const std::filesystem::path& folder, cons
             problems.push_back(absl::StrCat(name, ": shape [", absl::StrJoin(view->shape, ", "), "], expected [",
                                             absl::StrJoin(shape, ", "), "]"));
           } else {
+            tensor = options.map_file && options.device.is_cpu() ? MappedTensor(file, *view, options.dtype) : at::Tensor();
+            if (tensor.defined()) return;
             tensor = ToTensor(*view, options.dtype, options.device);
             file.Discard(*view);
           }

@@ -60,6 +60,9 @@ struct Qwen3Weights {
 struct LoadOptions {
   c10::ScalarType dtype = c10::ScalarType::Float;  // or BFloat16
   c10::Device device = c10::kCPU;
+  // Tensors that the file has in `dtype` are not copied to CPU memory but are the mapped file: read them only. The pages
+  // of each go back to the kernel with its last reference.
+  bool map_file = false;
 };
 
 // Reads config.json and *.safetensors of `folder`, tensor by tensor: a file in `dtype` keeps every bit, another is

@@ -34,6 +34,14 @@ at::Tensor ToTensor(const TensorView& view, c10::ScalarType dtype, c10::Device d
   return out.copy_(source);
 }
 
+at::Tensor MappedTensor(const Safetensors& file, const TensorView& view, c10::ScalarType dtype) {
+  const bool aligned = reinterpret_cast<uintptr_t>(view.data.data()) % DtypeBytes(view.dtype) == 0;
+  if (view.data.empty() || !aligned || ScalarTypeOf(view.dtype) != dtype) return {};
+  const auto give_back = [file, view](void*) { file.Discard(view); };
+  return at::from_blob(const_cast<std::byte*>(view.data.data()), view.shape, give_back,
+                       at::TensorOptions().dtype(dtype));
+}
+
 absl::StatusOr<std::string> SerializeTensors(const std::map<std::string, at::Tensor>& tensors,
                                              const std::map<std::string, std::string>& metadata,
                                              const std::string& dtype) {

@@ -19,6 +19,10 @@ namespace evilmoe {
 at::Tensor ToTensor(const TensorView& view, c10::ScalarType dtype = c10::ScalarType::Float,
                     c10::Device device = c10::kCPU);
 
+// No copy: the view's part of a mapped file as a tensor to be read only, whose pages go back to the kernel with the last
+// reference. Undefined where the file has another dtype or left the view unaligned.
+at::Tensor MappedTensor(const Safetensors& file, const TensorView& view, c10::ScalarType dtype);
+
 // safetensors bytes of tensors on any device: floating point as F32 or, when `dtype` is "BF16", rounded to BF16; int64
 // as I64.
 absl::StatusOr<std::string> SerializeTensors(const std::map<std::string, at::Tensor>& tensors,

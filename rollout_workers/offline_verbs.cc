@@ -21,7 +21,8 @@ std::filesystem::path AdapterFile(const std::filesystem::path& path) {
 absl::StatusOr<LoadedPolicy> LoadPolicy(const PolicySource& source) {
   at::set_num_threads(source.threads);
   LoadedPolicy policy;
-  EVILMOE_ASSIGN_OR_RETURN(policy.weights, LoadQwen3(source.model, {.dtype = source.format == NumberFormat::kBFloat16 ? at::kBFloat16 : at::kFloat}));
+  const auto dtype = source.format == NumberFormat::kBFloat16 ? at::kBFloat16 : at::kFloat;
+  EVILMOE_ASSIGN_OR_RETURN(policy.weights, LoadQwen3(source.model, {.dtype = dtype, .map_file = true}));
   if (source.adapter.empty()) return policy;
   const std::filesystem::path file = AdapterFile(source.adapter);
   EVILMOE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file));

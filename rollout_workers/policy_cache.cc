@@ -27,7 +27,7 @@ AdapterMode PromptMode(const AdapterMode& mode) {
 absl::Status PolicyCache::UseModel(const std::filesystem::path& folder) {
   if (base_ != nullptr && folder == folder_) return absl::OkStatus();
   EVILMOE_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(folder));
-  EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights weights, LoadQwen3(folder));
+  EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights weights, LoadQwen3(folder, {.map_file = true}));
   EVILMOE_ASSIGN_OR_RETURN(packed_base_, PackedModel::Create(weights, NumberFormat::kFloat32));
   adapters_.clear();
   order_.clear();

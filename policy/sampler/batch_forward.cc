@@ -80,7 +80,19 @@ void BatchForward::FindItems() {
   }
 }
 
+void BatchForward::Fill(const PackedModel& model, std::span<const ForwardRow> rows) {
+  Begin(model, rows);
+  const int last = static_cast<int>(config_->num_layers) - 1;
+  for (int layer = 0; layer < last; ++layer) Layer(model, layer);
+  StoreKeysValues(model, last);
+}
+
 void BatchForward::Run(const PackedModel& model, std::span<const ForwardRow> rows) {
+  Begin(model, rows);
+  for (int layer = 0; layer < config_->num_layers; ++layer) Layer(model, layer);
+}
+
+void BatchForward::Begin(const PackedModel& model, std::span<const ForwardRow> rows) {
   rows_ = rows;
   Prepare(model);
   FindItems();
@@ -88,7 +100,6 @@ void BatchForward::Run(const PackedModel& model, std::span<const ForwardRow> row
     model.embedding().Row(rows[static_cast<size_t>(r)].id, x_.row(r));
     std::fill(x_.row(r) + config_->hidden_size, x_.row(r) + x_.stride, 0.0f);
   });
-  for (int layer = 0; layer < config_->num_layers; ++layer) Layer(model, layer);
 }
 
 const float* BatchForward::Logits(const PackedModel& model) {
@@ -100,12 +111,17 @@ const float* BatchForward::Logits(const PackedModel& model) {
   return logits_.data();
 }
 
-void BatchForward::Layer(const PackedModel& model, int index) {
+void BatchForward::StoreKeysValues(const PackedModel& model, int index) {
   const PackedLayer& layer = model.layers()[static_cast<size_t>(index)];
-  const auto num_rows = static_cast<int64_t>(rows_.size());
   NormRows(model, layer.input_norm);
   Multiply(layer.qkv, normed_, qkv_.values.data(), qkv_.stride, false);
   RotateAndStore(model, index);
+}
+
+void BatchForward::Layer(const PackedModel& model, int index) {
+  const PackedLayer& layer = model.layers()[static_cast<size_t>(index)];
+  const auto num_rows = static_cast<int64_t>(rows_.size());
+  StoreKeysValues(model, index);
   const int64_t kv_heads = config_->num_kv_heads;
   ParallelFor(static_cast<int64_t>(items_.size()) * kv_heads,
               [&](int64_t unit) { Attend(index, unit, workers_[static_cast<size_t>(ThreadIndex())]); });
@@ -191,26 +207,31 @@ void BatchForward::RotateAndStore(const PackedModel& model, int layer) {
   });
 }
 
-void BatchForward::Attend(int layer, int64_t unit, Worker& worker) {
+AttentionWork BatchForward::Work(int layer, int64_t unit, std::vector<AttentionRow>& rows) {
   const Qwen3Config& c = *config_;
-  const int64_t heads = c.num_heads / c.num_kv_heads;
   const int64_t kv_head = unit % c.num_kv_heads;
   const AttentionItem& item = items_[static_cast<size_t>(unit / c.num_kv_heads)];
-  const int64_t head_begin = kv_head * heads * c.head_dim;
-  worker.rows.clear();
+  const int64_t head_begin = kv_head * (c.num_heads / c.num_kv_heads) * c.head_dim;
+  rows.clear();
   for (size_t i = item.begin; i < item.end; ++i) {
     const ForwardRow& row = rows_[i];
     const auto index = static_cast<int64_t>(i);
-    AttentionRow& out = worker.rows.emplace_back();
+    AttentionRow& out = rows.emplace_back();
     out.queries = qkv_.row(index) + head_begin;
     out.output = attended_.row(index) + head_begin;
     out.shared_length = item.is_own ? row.own_index + 1 : item.shared->length;
     if (!item.is_own) out.own = row.own;
     if (!item.is_own) out.own_length = row.own_index + 1;
   }
-  const auto next = static_cast<size_t>((unit + 1) / c.num_kv_heads);
-  worker.attention.Run({layer, kv_head}, *item.shared, worker.rows, heads,
-                       next < items_.size() ? items_[next].shared : nullptr, {layer, (unit + 1) % c.num_kv_heads});
+  return {layer, kv_head, item.shared, rows};
+}
+
+void BatchForward::Attend(int layer, int64_t unit, Worker& worker) {
+  const int64_t units = static_cast<int64_t>(items_.size()) * config_->num_kv_heads;
+  const AttentionWork work = Work(layer, unit, worker.rows);
+  AttentionWork next;
+  if (unit + 1 < units) next = Work(layer, unit + 1, worker.next_rows);
+  worker.attention.Run(work, config_->num_heads / config_->num_kv_heads, unit + 1 < units ? &next : nullptr);
 }
 
 }  // namespace evilmoe

@@ -29,9 +29,12 @@ class BatchForward {
  public:
   // `pool` must outlive this.
   BatchForward(const Kernels& kernels, const KvPool& pool, int threads)
-      : kernels_(kernels), pool_(pool), threads_(threads), workers_(static_cast<size_t>(threads), Worker{{kernels, pool}, {}}) {}
+      : kernels_(kernels), pool_(pool), threads_(threads), workers_(static_cast<size_t>(threads), Worker{{kernels, pool}, {}, {}}) {}
 
-  // Fills the cache for the rows. Rows of one stream stand together, in order; so do rows with one prefix.
+  // Rows of one stream stand together, in order; so do rows with one prefix. Fill writes the rows' keys and values into
+  // the cache and nothing else: of the last layer it needs no more than these.
+  void Fill(const PackedModel& model, std::span<const ForwardRow> rows);
+  // Fills the cache and gives what Logits reads.
   void Run(const PackedModel& model, std::span<const ForwardRow> rows);
   // Logits of the rows of the last Run: row i at Logits() + i · logits_stride(), padded beyond the vocabulary.
   const float* Logits(const PackedModel& model);
@@ -46,7 +49,7 @@ class BatchForward {
   };
   struct Worker {  // of one thread
     RowAttention attention;
-    std::vector<AttentionRow> rows;
+    std::vector<AttentionRow> rows, next_rows;
   };
   // A matrix (rows, stride) of activations and, for bf16 weights, its rounded copy.
   struct Activations {
@@ -59,6 +62,8 @@ class BatchForward {
 
   void Prepare(const PackedModel& model);
   void FindItems();
+  void Begin(const PackedModel& model, std::span<const ForwardRow> rows);
+  void StoreKeysValues(const PackedModel& model, int index);
   void Layer(const PackedModel& model, int index);
   void NormRows(const PackedModel& model, const std::vector<float>& weight);
   void Multiply(const PackedLinear& linear, Activations& x, float* y, int64_t y_stride, bool accumulate);
@@ -66,6 +71,7 @@ class BatchForward {
             int64_t y_stride, bool accumulate);
   void AddAdapter(const PackedLinear& linear, const Activations& x, float* y, int64_t y_stride);
   void RotateAndStore(const PackedModel& model, int layer);
+  AttentionWork Work(int layer, int64_t unit, std::vector<AttentionRow>& rows);
   void Attend(int layer, int64_t unit, Worker& worker);
   void Resize(Activations& a, int64_t columns, bool rounded) const;
   template <typename F>

@@ -35,17 +35,16 @@ struct GemmArgs {
 // Keys and values of 16 positions of one kv head lie together: keys transposed [head_dim][16], then values
 // [16][PanelPadded(head_dim)].
 struct AttentionArgs {
-  const void* const* tiles = nullptr;  // 16 positions each
+  const void* const* tiles = nullptr;  // 16 positions each: their keys (scores) or values (values)
   int64_t num_tiles = 0;
   int64_t head_dim = 0;                    // even
   const float* const* queries = nullptr;   // head_dim floats each, already scaled
   float* const* scores = nullptr;          // 16 · num_tiles floats each
   float* const* outputs = nullptr;         // PanelPadded(head_dim) floats each, added to
   int64_t num_queries = 0;
-  // What the caller reads after this call, to be fetched before it is asked for: keys of these tiles, or values. A hint.
-  const void* const* next_tiles = nullptr;
-  int64_t num_next = 0;
-  bool next_is_values = false;
+  // What to fetch from memory while tile i is read: ahead[i], as large as a tile. A hint.
+  const void* const* ahead = nullptr;
+  int64_t num_ahead = 0;
 };
 
 struct Kernels {

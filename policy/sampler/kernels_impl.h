@@ -190,32 +190,12 @@ inline void Gemm(const GemmArgs& a, int64_t begin, int64_t end) {
 void GemmF32(const GemmArgs& a, int64_t begin, int64_t end) { Gemm<RowsF32>(a, begin, end); }
 void GemmBf16(const GemmArgs& a, int64_t begin, int64_t end) { Gemm<RowsBf16>(a, begin, end); }
 
-// Tiles lie apart, so the hardware's prefetcher starts anew at each. This asks for memory a fixed distance ahead in the
-// order of reading, which goes on in the caller's next tiles where this call's end.
 constexpr int kIntoL2 = 1;  // the first level has too few miss buffers for all that must be under way
 
 template <typename Number>
-class Ahead {
- public:
-  Ahead(const AttentionArgs& a, bool values) : a_(a), own_offset_(values ? a.head_dim * kPanel : 0) {
-    next_offset_ = a.next_is_values ? a.head_dim * kPanel : 0;
-    const int64_t bytes = a.head_dim * kPanel * static_cast<int64_t>(sizeof(Number));
-    distance_ = std::max<int64_t>(2, kBytesAhead / bytes);
-  }
-  // The keys or values to ask for while those of `tile` are read; null at the end.
-  const Number* Of(int64_t tile) const {
-    const int64_t at = tile + distance_;
-    if (at < a_.num_tiles) return static_cast<const Number*>(a_.tiles[at]) + own_offset_;
-    if (at - a_.num_tiles < a_.num_next) return static_cast<const Number*>(a_.next_tiles[at - a_.num_tiles]) + next_offset_;
-    return nullptr;
-  }
-
- private:
-  static constexpr int64_t kBytesAhead = 16 << 10;
-  const AttentionArgs& a_;
-  const int64_t own_offset_;
-  int64_t next_offset_, distance_;
-};
+const Number* AheadOf(const AttentionArgs& a, int64_t tile) {
+  return tile < a.num_ahead ? static_cast<const Number*>(a.ahead[tile]) : nullptr;
+}
 
 // Scores of kQueries queries against one tile: two chains a query, of the even and of the odd channels.
 template <int kQueries, typename Number>
@@ -247,10 +227,9 @@ inline void ScoreTile(const AttentionArgs& a, int64_t first, const Number* keys,
 
 template <typename Number>
 void Scores(const AttentionArgs& a) {
-  const Ahead<Number> ahead(a, /*values=*/false);
   for (int64_t tile = 0; tile < a.num_tiles; ++tile) {
     const auto* keys = static_cast<const Number*>(a.tiles[tile]);
-    const Number* fetch = ahead.Of(tile);
+    const Number* fetch = AheadOf<Number>(a, tile);
     int64_t q = 0;
     for (; q + 4 <= a.num_queries; q += 4, fetch = nullptr) ScoreTile<4>(a, q, keys, tile, fetch);
     for (; q + 2 <= a.num_queries; q += 2, fetch = nullptr) ScoreTile<2>(a, q, keys, tile, fetch);
@@ -302,10 +281,9 @@ inline void AddTileChannels(const AttentionArgs& a, int64_t first, const Number*
 
 template <typename Number>
 void Values(const AttentionArgs& a) {
-  const Ahead<Number> ahead(a, /*values=*/true);
   for (int64_t tile = 0; tile < a.num_tiles; ++tile) {
-    const auto* values = static_cast<const Number*>(a.tiles[tile]) + a.head_dim * kPanel;
-    const Number* fetch = ahead.Of(tile);
+    const auto* values = static_cast<const Number*>(a.tiles[tile]);
+    const Number* fetch = AheadOf<Number>(a, tile);
     int64_t q = 0;
     for (; q + 4 <= a.num_queries; q += 4, fetch = nullptr) AddTileChannels<4>(a, q, values, tile, fetch);
     for (; q + 2 <= a.num_queries; q += 2, fetch = nullptr) AddTileChannels<2>(a, q, values, tile, fetch);

@@ -5,17 +5,56 @@
 
 namespace evilmoe {
 
-RowAttention::Tiles RowAttention::AddTiles(Place place, const KvStream& stream, int64_t length) {
-  const Tiles tiles{tiles_.size(), static_cast<size_t>(KvPool::BlocksFor(length))};
-  for (size_t t = 0; t < tiles.count; ++t) tiles_.push_back(pool_->Tile(place.layer, place.kv_head, stream.blocks[t]));
-  return tiles;
+namespace {
+
+// Tiles lie apart, so the hardware's prefetcher starts anew at each and memory must be asked for this far ahead.
+constexpr int64_t kBytesAhead = 8 << 10;
+
+int64_t KeyBytes(const KvShape& shape) {
+  return shape.head_dim * kPanel * (shape.format == NumberFormat::kBFloat16 ? 2 : 4);
 }
 
-void RowAttention::Arrange(std::span<const AttentionRow> rows, int64_t heads) {
+}  // namespace
+
+RowAttention::RowAttention(const Kernels& kernels, const KvPool& pool)
+    : kernels_(&kernels),
+      pool_(&pool),
+      distance_(static_cast<size_t>(std::max<int64_t>(2, kBytesAhead / KeyBytes(pool.shape())))) {}
+
+void RowAttention::AddTiles(const AttentionWork& work, const KvStream& stream, int64_t length, int64_t offset) {
+  const auto count = static_cast<size_t>(KvPool::BlocksFor(length));
+  for (size_t t = 0; t < count; ++t) {
+    reads_.push_back(static_cast<const char*>(pool_->Tile(work.layer, work.kv_head, stream.blocks[t])) + offset);
+  }
+}
+
+// What is read of a work's tiles, `offset` bytes into each: the shared ones, then each row's. At least `most` of them.
+void RowAttention::AddReads(const AttentionWork& work, int64_t offset, size_t most) {
+  const size_t end = reads_.size() + std::min(most, reads_.max_size() - reads_.size());
+  int64_t longest = 0;
+  for (const AttentionRow& row : work.rows) longest = std::max(longest, row.shared_length);
+  AddTiles(work, *work.shared, longest, offset);
+  for (const AttentionRow& row : work.rows) {
+    if (reads_.size() >= end) return;
+    if (row.own != nullptr) AddTiles(work, *row.own, row.own_length, offset);
+  }
+}
+
+void RowAttention::Arrange(const AttentionWork& work, int64_t heads) {
+  const std::span<const AttentionRow> rows = work.rows;
   const int64_t head_dim = pool_->shape().head_dim;
   const int64_t out_stride = PanelPadded(head_dim);
-  size_t own = 0;
-  for (const Tiles& tiles : own_tiles_) own = std::max(own, tiles.count);
+  int64_t longest = 0;
+  for (const AttentionRow& row : rows) longest = std::max(longest, row.shared_length);
+  shared_tiles_ = {0, static_cast<size_t>(KvPool::BlocksFor(longest))};
+  own_tiles_.clear();
+  size_t own = 0, begin = shared_tiles_.count;
+  for (const AttentionRow& row : rows) {
+    const size_t count = row.own == nullptr ? 0 : static_cast<size_t>(KvPool::BlocksFor(row.own_length));
+    own_tiles_.push_back({begin, count});
+    own = std::max(own, count);
+    begin += count;
+  }
   score_stride_ = static_cast<int64_t>(shared_tiles_.count + own) * kPanel;
   const auto num_queries = rows.size() * static_cast<size_t>(heads);
   scores_.resize(num_queries * static_cast<size_t>(score_stride_));
@@ -31,21 +70,20 @@ void RowAttention::Arrange(std::span<const AttentionRow> rows, int64_t heads) {
 }
 
 // Queries [first, first + count) over some tiles; their scores begin `score_offset` into their lines.
-AttentionArgs RowAttention::Args(Tiles tiles, int64_t first, int64_t count, int64_t score_offset, Tiles next,
-                                 bool next_is_values) {
+AttentionArgs RowAttention::Args(Tiles tiles, int64_t first, int64_t count, int64_t score_offset) {
   for (int64_t q = first; q < first + count; ++q) {
     score_rows_[static_cast<size_t>(q)] = scores_.data() + q * score_stride_ + score_offset;
   }
-  return {.tiles = tiles_.data() + tiles.begin,
+  const size_t ahead = std::min(reads_.size(), tiles.begin + distance_);
+  return {.tiles = reads_.data() + tiles.begin,
           .num_tiles = static_cast<int64_t>(tiles.count),
           .head_dim = pool_->shape().head_dim,
           .queries = queries_.data() + first,
           .scores = score_rows_.data() + first,
           .outputs = output_rows_.data() + first,
           .num_queries = count,
-          .next_tiles = tiles_.data() + next.begin,
-          .num_next = static_cast<int64_t>(next.count),
-          .next_is_values = next_is_values};
+          .ahead = reads_.data() + ahead,
+          .num_ahead = static_cast<int64_t>(reads_.size() - ahead)};
 }
 
 // Softmax over what each row sees. What it does not see gets weight 0, so its neighbours' lengths change nothing.
@@ -63,39 +101,29 @@ void RowAttention::Weigh(std::span<const AttentionRow> rows, int64_t heads) {
   }
 }
 
-void RowAttention::Run(Place place, const KvStream& shared, std::span<const AttentionRow> rows, int64_t heads,
-                       const KvStream* next, Place next_place) {
+void RowAttention::Run(const AttentionWork& work, int64_t heads, const AttentionWork* next) {
+  const std::span<const AttentionRow> rows = work.rows;
   const bool bf16 = pool_->shape().format == NumberFormat::kBFloat16;
-  const auto scores = bf16 ? kernels_->scores_bf16 : kernels_->scores_f32;
-  const auto values = bf16 ? kernels_->values_bf16 : kernels_->values_f32;
   const auto num_queries = static_cast<int64_t>(rows.size()) * heads;
-  tiles_.clear();
-  own_tiles_.clear();
-  int64_t longest = 0;
-  for (const AttentionRow& row : rows) longest = std::max(longest, row.shared_length);
-  shared_tiles_ = AddTiles(place, shared, longest);
-  for (const AttentionRow& row : rows) {
-    own_tiles_.push_back(row.own == nullptr ? Tiles{} : AddTiles(place, *row.own, row.own_length));
-  }
-  const Tiles after = next == nullptr ? Tiles{} : AddTiles(next_place, *next, next->length);
-  Arrange(rows, heads);
+  constexpr size_t kAll = std::numeric_limits<size_t>::max();
+  reads_.clear();
+  AddReads(work, /*offset=*/0, kAll);
+  const size_t num_keys = reads_.size();
+  AddReads(work, KeyBytes(pool_->shape()), kAll);
+  if (next != nullptr) AddReads(*next, /*offset=*/0, distance_);
+  Arrange(work, heads);
 
   const int64_t own_offset = static_cast<int64_t>(shared_tiles_.count) * kPanel;
-  // In the order of reading: the shared keys, each row's keys, the shared values, each row's values.
-  const auto pass = [&](auto kernel, bool is_values, Tiles then, bool then_values) {
-    const bool has_own = own_tiles_.front().count > 0;
-    kernel(Args(shared_tiles_, 0, num_queries, 0, has_own ? own_tiles_.front() : then,
-                has_own ? is_values : then_values));
+  const auto pass = [&](auto kernel, size_t begin) {
+    kernel(Args({begin + shared_tiles_.begin, shared_tiles_.count}, 0, num_queries, 0));
     for (size_t r = 0; r < rows.size(); ++r) {
-      if (own_tiles_[r].count == 0) continue;
-      const bool last = r + 1 == rows.size();
-      kernel(Args(own_tiles_[r], static_cast<int64_t>(r) * heads, heads, own_offset, last ? then : own_tiles_[r + 1],
-                  last ? then_values : is_values));
+      const auto [own_begin, count] = own_tiles_[r];
+      if (count > 0) kernel(Args({begin + own_begin, count}, static_cast<int64_t>(r) * heads, heads, own_offset));
     }
   };
-  pass(scores, /*is_values=*/false, shared_tiles_, /*then_values=*/true);
+  pass(bf16 ? kernels_->scores_bf16 : kernels_->scores_f32, 0);
   Weigh(rows, heads);
-  pass(values, /*is_values=*/true, after, /*then_values=*/false);
+  pass(bf16 ? kernels_->values_bf16 : kernels_->values_f32, num_keys);
 
   const int64_t head_dim = pool_->shape().head_dim;
   for (int64_t q = 0; q < num_queries; ++q) {

@@ -18,36 +18,40 @@ struct AttentionRow {
   int64_t own_length = 0;
 };
 
-// Attention of a few rows that read one stream together, so that it comes from memory once. Each row's sums run over its
-// own positions in order: its bits do not depend on the other rows. Keeps its buffers; not thread-safe, one a thread.
+// Rows that read one stream together, so that it comes from memory once: one kv head of one layer.
+struct AttentionWork {
+  int layer = 0;
+  int64_t kv_head = 0;
+  const KvStream* shared = nullptr;
+  std::span<const AttentionRow> rows;
+};
+
+// Each row's sums run over its own positions in order: its bits do not depend on the other rows. Keeps its buffers; not
+// thread-safe, one a thread.
 class RowAttention {
  public:
-  RowAttention(const Kernels& kernels, const KvPool& pool) : kernels_(&kernels), pool_(&pool) {}
+  RowAttention(const Kernels& kernels, const KvPool& pool);
 
-  struct Place {
-    int layer = 0;
-    int64_t kv_head = 0;
-  };
-  // `heads` queries a row. `next`, if any, is what the thread will read first in its next call: a hint.
-  void Run(Place place, const KvStream& shared, std::span<const AttentionRow> rows, int64_t heads,
-           const KvStream* next, Place next_place);
+  // `heads` queries a row. `next`, if any, is what the thread will work on next: a hint, read ahead.
+  void Run(const AttentionWork& work, int64_t heads, const AttentionWork* next);
 
  private:
-  struct Tiles {  // a range of tiles_
+  struct Tiles {  // a range of reads_
     size_t begin = 0, count = 0;
   };
-  Tiles AddTiles(Place place, const KvStream& stream, int64_t length);
-  void Arrange(std::span<const AttentionRow> rows, int64_t heads);
-  AttentionArgs Args(Tiles tiles, int64_t first_query, int64_t num_queries, int64_t score_offset, Tiles next,
-                     bool next_is_values);
+  void AddTiles(const AttentionWork& work, const KvStream& stream, int64_t length, int64_t offset);
+  void AddReads(const AttentionWork& work, int64_t offset, size_t most);
+  void Arrange(const AttentionWork& work, int64_t heads);
+  AttentionArgs Args(Tiles tiles, int64_t first_query, int64_t num_queries, int64_t score_offset);
   void Weigh(std::span<const AttentionRow> rows, int64_t heads);
 
   const Kernels* kernels_;
   const KvPool* pool_;
-  std::vector<const void*> tiles_;
-  Tiles shared_tiles_;
-  std::vector<Tiles> own_tiles_;  // of each row
-  int64_t score_stride_ = 0;      // of a query: the shared positions, then its row's own
+  size_t distance_;                 // tiles asked for ahead of reading
+  std::vector<const void*> reads_;  // keys, then values, of this work; then keys of the next: in the order of reading
+  Tiles shared_tiles_;              // its keys
+  std::vector<Tiles> own_tiles_;    // of each row, its keys
+  int64_t score_stride_ = 0;        // of a query: the shared positions, then its row's own
   std::vector<float> scores_, outputs_;
   std::vector<const float*> queries_;
   std::vector<float*> score_rows_, output_rows_;

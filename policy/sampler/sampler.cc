@@ -142,7 +142,7 @@ class Sampler::Impl {
                          .own = &group.prompt,
                          .own_index = t});
       }
-      forward_.Run(*models_.prompt, rows_);
+      forward_.Fill(*models_.prompt, rows_);
     }
     group.prompt.length = length;
   }

@@ -64,6 +64,23 @@ TEST(LoadQwen3, AllocatesTheWeightsAndNothingElse) {
   }
 }
 
+TEST(LoadQwen3, AMappedFileIsNotCopied) {
+  for (const auto& [name, dtype] : {std::pair{"tiny_qwen3_untied", at::kFloat},
+                                    std::pair{"tiny_qwen3_tied_bf16", at::kBFloat16}}) {
+    const auto copied = LoadQwen3(Golden(name), {.dtype = dtype});
+    const MemoryWatch watch;
+    const auto mapped = LoadQwen3(Golden(name), {.dtype = dtype, .map_file = true});
+    ASSERT_TRUE(copied.ok() && mapped.ok());
+    EXPECT_EQ(watch.peak_bytes(), 0);
+    const auto want = copied->Named(), got = mapped->Named();
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_TRUE(at::equal(got[i].second, want[i].second)) << want[i].first;
+  }
+  const auto widened = LoadQwen3(Golden("tiny_qwen3_tied_bf16"), {.map_file = true});
+  ASSERT_TRUE(widened.ok());
+  EXPECT_EQ(widened->final_norm.scalar_type(), at::kFloat);
+}
+
 TEST(LoadQwen3, RefusesAnotherDtype) {
   const auto weights = LoadQwen3(Golden("tiny_qwen3_tied"), {.dtype = at::kHalf});
   EXPECT_EQ(weights.status().code(), absl::StatusCode::kInvalidArgument);

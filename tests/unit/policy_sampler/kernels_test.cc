@@ -163,6 +163,7 @@ void CheckAttention(int64_t head_dim, int64_t num_queries, Number (*convert)(flo
       EXPECT_NEAR(score_rows[static_cast<size_t>(i)][t], want, 1e-4);
     }
   }
+  for (size_t t = 0; t < kTiles; ++t) pointers[t] = tiles[t].data() + kPanel * head_dim;
   values(args);
   for (int64_t i = 0; i < num_queries; ++i) {
     for (int64_t c = 0; c < head_dim; ++c) {
@@ -246,7 +247,6 @@ TEST_P(KernelsTest, RmsNormSwigluAndRounding) {
   EXPECT_EQ(FloatToBf16(1.00390625f), 0x3F80);  // halfway between 1 and 1.0078125: to even
   EXPECT_EQ(FloatToBf16(1.01171875f), 0x3F82);
 }
-
 
 std::string KernelName(const ::testing::TestParamInfo<int>& c) {
   static const char* const kNames[] = {"Baseline", "Second", "Third"};
