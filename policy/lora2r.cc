@@ -49,8 +49,9 @@ std::string_view Bytes(const at::Tensor& t) {
 }  // namespace
 
 absl::StatusOr<Lora2r> Lora2r::Init(const Qwen3Config& config, const Lora2rOptions& options) {
-  if (options.rank < 1 || options.rank > 1024) {
-    return absl::InvalidArgumentError(absl::StrCat("adapter.rank: ", options.rank, ", expected [1, 1024]"));
+  if (options.rank < 1 || options.rank > kMaxAdapterRank) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("adapter.rank: ", options.rank, ", expected [1, ", kMaxAdapterRank, "]"));
   }
   Lora2r adapter;
   adapter.options_ = options;

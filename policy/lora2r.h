@@ -3,13 +3,16 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "policy/adapter_metadata.h"
 #include "policy/adapter_mode.h"
 #include "policy/qwen3_weights.h"
+#include "policy/safetensors.h"
 
 namespace evilmoe {
 
@@ -18,8 +21,10 @@ namespace evilmoe {
 //   dep = B_D A_D x − B0_D A0_D x,  quar = B_Q A_Q x − B0_Q A0_Q x,  out = W x + dep + w · quar
 // (algorithm.md §1). `scale` multiplies both products.
 
+inline constexpr int kMaxAdapterRank = 1024;
+
 struct Lora2rOptions {
-  int rank = 32;                     // r of one expert
+  int rank = 32;                     // r of one expert, [1, kMaxAdapterRank]
   bool random_ab = true;             // A0 ~ N(0, 1/in), B0 ~ N(0, 1/2r); false: B0 = 0 (`zero_b`)
   double scale = 1.0;                // alpha / rank, or 1
   bool scope_completion = true;      // w and Q act on completions only; the prompt runs at w = 0
@@ -54,17 +59,37 @@ class Lora2r {
   // W + this = W as `mode` would have it: (out, in).
   at::Tensor Delta(const AdapterModule& module, const AdapterMode& mode) const;
 
-  // safetensors bytes of A and B with the options and the sha256 of the init in the metadata.
-  absl::StatusOr<std::string> Serialize() const;
-  // DataLoss: not such bytes, or the rebuilt init has another hash. InvalidArgument: made for another network.
+  // safetensors bytes of A and B; the metadata has the options, the sha256 of the init and where the adapter is from.
+  // The same adapter and provenance always give the same bytes.
+  absl::StatusOr<std::string> Serialize(const AdapterProvenance& provenance = {}) const;
+  // DataLoss: not such bytes (another format, a newer version, a tensor missing, unknown or not F32), or the rebuilt
+  // init has another hash. InvalidArgument: made for another network.
   static absl::StatusOr<Lora2r> Deserialize(const Qwen3Config& config, std::string_view bytes);
+  // The same, sharing the init of `previous`, say of the step before, where it is the same one; then nothing is drawn.
+  static absl::StatusOr<Lora2r> Deserialize(const Qwen3Config& config, std::string_view bytes, const Lora2r& previous);
+  // Of A0 and B0 of all modules, 64 hex digits.
+  const std::string& init_sha256() const { return init_sha256_; }
 
  private:
+  static absl::StatusOr<Lora2r> Read(const Qwen3Config& config, std::string_view bytes, const Lora2r* previous);
+  // An adapter with `options` that shares this one's A0 and B0; nullopt where they are not the same for `config`.
+  std::optional<Lora2r> AtSameInit(const Qwen3Config& config, const Lora2rOptions& options,
+                                   const std::string& init_sha256) const;
+
   Lora2rOptions options_;
   std::vector<AdapterModule> modules_;
   std::vector<int> position_;
   std::string init_sha256_;
 };
+
+// What the metadata of an adapter file says.
+struct AdapterMetadata {
+  Lora2rOptions options;
+  AdapterProvenance provenance;
+  std::string init_sha256;
+};
+// DataLoss: another format, a newer version, or a field that no adapter has.
+absl::StatusOr<AdapterMetadata> ReadAdapterMetadata(const Safetensors& file);
 
 // The base weights with the adapter's delta added in fp32 for one fixed w: how a sampler pays nothing per token.
 // Unadapted tensors share storage with `base`.

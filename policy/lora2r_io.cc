@@ -1,100 +1,159 @@
 // The adapter as bytes: what the trainer publishes and the rollout workers fetch.
 
 #include <ATen/ATen.h>
-#include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <map>
+#include <optional>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
 #include "policy/lora2r.h"
 #include "policy/safetensors.h"
+#include "policy/safetensors_header.h"
 #include "policy/tensor_io.h"
 #include "policy/torch_guard.h"
 
 namespace evilmoe {
 namespace {
 
-constexpr char kFormat[] = "evilmoe.lora2r/1";
+constexpr char kFormat[] = "evilmoe.lora2r";
+constexpr int kVersion = 1;
 
-std::string ModuleName(const AdapterModule& m) {
-  return absl::StrCat("layers.", m.id.layer, ".", LinearName(m.id.linear));
+std::string ModuleName(ModuleId id) { return absl::StrCat("layers.", id.layer, ".", LinearName(id.linear)); }
+
+// One of two words of the metadata; true: the first.
+absl::StatusOr<bool> EitherOf(const AdapterFields& fields, const char* name, const char* first, const char* second) {
+  const std::string value = AdapterField(fields, name);
+  if (value == first || value == second) return value == first;
+  return absl::DataLossError(absl::StrCat("adapter: ", name, " ", QuotedName(value), " in the metadata, expected ",
+                                          first, " or ", second));
 }
 
-absl::StatusOr<Lora2rOptions> OptionsFrom(const std::map<std::string, std::string>& metadata) {
-  const auto get = [&](const std::string& key) {
-    const auto it = metadata.find(key);
-    return it == metadata.end() ? std::string() : it->second;
-  };
-  if (get("format") != kFormat) {
-    return absl::DataLossError(absl::StrCat("adapter: format '", get("format"), "', expected ", kFormat));
-  }
-  Lora2rOptions options;
-  if ((get("init") != "random_ab" && get("init") != "zero_b") ||
-      (get("scope") != "completion" && get("scope") != "all")) {
-    return absl::DataLossError(absl::StrCat("adapter: init '", get("init"), "', scope '", get("scope"),
-                                            "', expected random_ab or zero_b, completion or all"));
-  }
-  options.random_ab = get("init") == "random_ab";
-  options.scope_completion = get("scope") == "completion";
-  for (const auto& target : absl::StrSplit(get("targets"), ',', absl::SkipEmpty())) {
-    options.targets.emplace_back(target);
-  }
-  if (!absl::SimpleAtoi(get("rank"), &options.rank) || !absl::SimpleAtoi(get("seed"), &options.seed) ||
-      !absl::SimpleAtod(get("scale"), &options.scale)) {
-    return absl::DataLossError("adapter: rank, seed or scale in the metadata is not a number");
-  }
-  return options;
-}
-
-absl::Status CopyInto(at::Tensor& to, const Safetensors& file, const std::string& name) {
+// What is wrong with one array, before anything is computed.
+absl::Status CheckArray(const Safetensors& file, const std::string& name, const std::vector<int64_t>& shape) {
   const TensorView* view = file.Find(name);
   if (view == nullptr) return absl::DataLossError(absl::StrCat("adapter: ", name, " is missing"));
-  if (view->shape != to.sizes().vec()) {
-    return absl::InvalidArgumentError(absl::StrCat("adapter: ", name, " has shape [", absl::StrJoin(view->shape, ", "),
-                                                   "], this network expects [", absl::StrJoin(to.sizes(), ", "), "]"));
+  if (view->dtype != "F32") {
+    return absl::DataLossError(absl::StrCat("adapter: ", name, " has dtype ", view->dtype, ", expected F32"));
   }
-  to.copy_(ToTensor(*view));
+  if (view->shape != shape) {
+    return absl::InvalidArgumentError(absl::StrCat("adapter: ", name, " has shape [", absl::StrJoin(view->shape, ", "),
+                                                   "], this network expects [", absl::StrJoin(shape, ", "), "]"));
+  }
   return absl::OkStatus();
+}
+
+// That the file holds exactly the arrays that an adapter with these options has on this network. Comes before the init,
+// which is not drawn for bytes that will be refused.
+absl::Status CheckArrays(const Qwen3Config& config, const Lora2rOptions& options, const Safetensors& file) {
+  size_t expected = 0;
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    for (int linear = 0; linear < kNumLinears; ++linear) {
+      const ModuleId id{layer, static_cast<Linear>(linear)};
+      const std::string target = LinearName(id.linear);
+      if (std::find(options.targets.begin(), options.targets.end(), target) == options.targets.end()) continue;
+      const auto [out, in] = LinearShape(config, id.linear);
+      EVILMOE_RETURN_IF_ERROR(CheckArray(file, ModuleName(id) + ".A", {2 * options.rank, in}));
+      EVILMOE_RETURN_IF_ERROR(CheckArray(file, ModuleName(id) + ".B", {out, 2 * options.rank}));
+      expected += 2;
+    }
+  }
+  if (file.tensors().size() == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("adapter: ", file.tensors().size(), " arrays, this network expects ",
+                                                 expected));
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> Lora2r::Serialize() const {
+absl::StatusOr<AdapterMetadata> ReadAdapterMetadata(const Safetensors& file) {
+  const AdapterFields& fields = file.metadata();
+  AdapterMetadata metadata;
+  EVILMOE_ASSIGN_OR_RETURN(metadata.provenance, ReadAdapterFields(fields, kFormat, kVersion));
+  Lora2rOptions& options = metadata.options;
+  EVILMOE_ASSIGN_OR_RETURN(options.random_ab, EitherOf(fields, "init", "random_ab", "zero_b"));
+  EVILMOE_ASSIGN_OR_RETURN(options.scope_completion, EitherOf(fields, "scope", "completion", "all"));
+  for (const auto& target : absl::StrSplit(AdapterField(fields, "targets"), ',', absl::SkipEmpty())) {
+    options.targets.emplace_back(target);
+  }
+  EVILMOE_ASSIGN_OR_RETURN(const int64_t rank, IntegerField(fields, "rank"));
+  if (rank < 1 || rank > kMaxAdapterRank) {
+    return absl::DataLossError(absl::StrCat("adapter: rank ", rank, " in the metadata, expected [1, ",
+                                            kMaxAdapterRank, "]"));
+  }
+  options.rank = static_cast<int>(rank);
+  EVILMOE_ASSIGN_OR_RETURN(options.seed, SeedField(fields, "seed"));
+  EVILMOE_ASSIGN_OR_RETURN(options.scale, NumberField(fields, "scale"));
+  metadata.init_sha256 = AdapterField(fields, "init_sha256");
+  return metadata;
+}
+
+absl::StatusOr<std::string> Lora2r::Serialize(const AdapterProvenance& provenance) const {
   std::map<std::string, at::Tensor> tensors;
   for (const AdapterModule& m : modules_) {
-    tensors[ModuleName(m) + ".A"] = m.a;
-    tensors[ModuleName(m) + ".B"] = m.b;
+    tensors[ModuleName(m.id) + ".A"] = m.a;
+    tensors[ModuleName(m.id) + ".B"] = m.b;
   }
-  return SerializeTensors(tensors, {{"format", kFormat},
-                                    {"rank", absl::StrCat(options_.rank)},
-                                    {"init", options_.random_ab ? "random_ab" : "zero_b"},
-                                    {"scope", options_.scope_completion ? "completion" : "all"},
-                                    {"scale", absl::StrFormat("%.17g", options_.scale)},
-                                    {"seed", absl::StrCat(options_.seed)},
-                                    {"targets", absl::StrJoin(options_.targets, ",")},
-                                    {"init_sha256", init_sha256_}});
+  AdapterFields fields = {{"rank", absl::StrCat(options_.rank)},
+                          {"init", options_.random_ab ? "random_ab" : "zero_b"},
+                          {"scope", options_.scope_completion ? "completion" : "all"},
+                          {"scale", NumberText(options_.scale)},
+                          {"seed", absl::StrCat(options_.seed)},
+                          {"targets", absl::StrJoin(options_.targets, ",")},
+                          {"init_sha256", init_sha256_}};
+  AddAdapterFields(kFormat, kVersion, provenance, fields);
+  absl::StatusOr<absl::StatusOr<std::string>> bytes =
+      TorchGuard("adapter", [&] { return SerializeTensors(tensors, fields); });
+  return bytes.ok() ? *std::move(bytes) : bytes.status();
 }
 
 absl::StatusOr<Lora2r> Lora2r::Deserialize(const Qwen3Config& config, std::string_view bytes) {
+  return Read(config, bytes, nullptr);
+}
+
+absl::StatusOr<Lora2r> Lora2r::Deserialize(const Qwen3Config& config, std::string_view bytes, const Lora2r& previous) {
+  return Read(config, bytes, &previous);
+}
+
+absl::StatusOr<Lora2r> Lora2r::Read(const Qwen3Config& config, std::string_view bytes, const Lora2r* previous) {
   absl::StatusOr<Safetensors> file = Safetensors::Parse(std::string(bytes));
   if (!file.ok()) return absl::DataLossError(absl::StrCat("adapter: ", file.status().message()));
-  EVILMOE_ASSIGN_OR_RETURN(const Lora2rOptions options, OptionsFrom(file->metadata()));
-  EVILMOE_ASSIGN_OR_RETURN(Lora2r adapter, Init(config, options));
-  const auto init = file->metadata().find("init_sha256");
-  if (init == file->metadata().end() || init->second != adapter.init_sha256_) {
-    return absl::DataLossError(absl::StrCat("adapter: its init rebuilds to sha256 ", adapter.init_sha256_,
+  EVILMOE_ASSIGN_OR_RETURN(const AdapterMetadata metadata, ReadAdapterMetadata(*file));
+  EVILMOE_RETURN_IF_ERROR(CheckArrays(config, metadata.options, *file));
+  std::optional<Lora2r> adapter;
+  if (previous != nullptr) adapter = previous->AtSameInit(config, metadata.options, metadata.init_sha256);
+  if (!adapter) {
+    EVILMOE_ASSIGN_OR_RETURN(adapter, Init(config, metadata.options));
+  }
+  if (metadata.init_sha256 != adapter->init_sha256_) {
+    return absl::DataLossError(absl::StrCat("adapter: its init rebuilds to sha256 ", adapter->init_sha256_,
                                             ", which is not the one in its metadata"));
   }
-  const c10::NoGradGuard no_grad;
-  for (AdapterModule& m : adapter.modules_) {
-    EVILMOE_RETURN_IF_ERROR(CopyInto(m.a, *file, ModuleName(m) + ".A"));
-    EVILMOE_RETURN_IF_ERROR(CopyInto(m.b, *file, ModuleName(m) + ".B"));
+  const absl::StatusOr<bool> copied = TorchGuard("adapter", [&] {
+    for (AdapterModule& m : adapter->modules_) {
+      m.a = ToTensor(*file->Find(ModuleName(m.id) + ".A"));
+      m.b = ToTensor(*file->Find(ModuleName(m.id) + ".B"));
+    }
+    return true;
+  });
+  EVILMOE_RETURN_IF_ERROR(copied.status());
+  return *std::move(adapter);
+}
+
+std::optional<Lora2r> Lora2r::AtSameInit(const Qwen3Config& config, const Lora2rOptions& options,
+                                         const std::string& init_sha256) const {
+  const bool same = init_sha256 == init_sha256_ && options.rank == options_.rank && options.seed == options_.seed &&
+                    options.random_ab == options_.random_ab && options.targets == options_.targets &&
+                    position_.size() == static_cast<size_t>(kNumLinears * config.num_layers);
+  if (!same) return std::nullopt;
+  for (const AdapterModule& m : modules_) {
+    const auto [out, in] = LinearShape(config, m.id.linear);
+    if (m.b.size(0) != out || m.a.size(1) != in) return std::nullopt;
   }
+  Lora2r adapter = *this;
+  adapter.options_ = options;
   return adapter;
 }
 

@@ -17,11 +17,6 @@
 namespace evilmoe {
 namespace {
 
-std::string LinearPath(Linear linear) {
-  const bool mlp = linear == Linear::kGate || linear == Linear::kUp || linear == Linear::kDown;
-  return absl::StrCat(mlp ? "mlp." : "self_attn.", LinearName(linear), ".weight");
-}
-
 // Calls visit(name, tensor, shape) for every parameter of the network in a fixed order.
 template <typename Weights, typename Visit>
 void ForEachParameter(Weights& w, Visit visit) {
@@ -36,7 +31,7 @@ void ForEachParameter(Weights& w, Visit visit) {
     visit(prefix + "self_attn.k_norm.weight", layer.key_norm, std::vector<int64_t>{c.head_dim});
     for (int i = 0; i < kNumLinears; ++i) {
       const auto [out, in] = LinearShape(c, static_cast<Linear>(i));
-      visit(prefix + LinearPath(static_cast<Linear>(i)), layer.linears[static_cast<size_t>(i)],
+      visit(ModulePath({static_cast<int>(l), static_cast<Linear>(i)}) + ".weight", layer.linears[static_cast<size_t>(i)],
             std::vector<int64_t>{out, in});
     }
   }
@@ -50,6 +45,11 @@ std::string LinearName(Linear linear) {
   static constexpr const char* kNames[kNumLinears] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
                                                       "gate_proj", "up_proj", "down_proj"};
   return kNames[static_cast<int>(linear)];
+}
+
+std::string ModulePath(ModuleId id) {
+  const bool mlp = id.linear == Linear::kGate || id.linear == Linear::kUp || id.linear == Linear::kDown;
+  return absl::StrCat("model.layers.", id.layer, mlp ? ".mlp." : ".self_attn.", LinearName(id.linear));
 }
 
 std::pair<int64_t, int64_t> LinearShape(const Qwen3Config& c, Linear linear) {

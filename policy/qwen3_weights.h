@@ -31,6 +31,9 @@ struct ModuleId {
   int index() const { return kNumLinears * layer + static_cast<int>(linear); }
 };
 
+// "model.layers.0.self_attn.q_proj", as in Hugging Face checkpoints.
+std::string ModulePath(ModuleId id);
+
 // (out, in) of one linear map.
 std::pair<int64_t, int64_t> LinearShape(const Qwen3Config& config, Linear linear);
 

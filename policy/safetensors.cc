@@ -9,7 +9,9 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -129,6 +131,53 @@ absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const std::filesyst
   return shards;
 }
 
+// Where everything goes: what stands in front of the payload, and the payload's order.
+struct Layout {
+  std::string front;  // length and header
+  std::vector<const std::string*> order;
+  uint64_t payload_bytes = 0;
+};
+
+// Reads the tensors' dtype and shape alone.
+absl::StatusOr<Layout> LayOut(const std::map<std::string, TensorView>& tensors,
+                              const std::map<std::string, std::string>& metadata) {
+  std::vector<std::pair<size_t, const std::string*>> order;
+  for (const auto& [name, tensor] : tensors) {
+    const size_t element_bytes = DtypeBytes(tensor.dtype);
+    if (element_bytes == 0) {
+      return BadTensor(name, absl::StrCat("dtype ", QuotedName(tensor.dtype), "; expected F32, F16, BF16 or I64"));
+    }
+    if (name == "__metadata__") return BadTensor(name, "the name is reserved");
+    order.emplace_back(element_bytes, &name);
+  }
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+
+  Layout layout;
+  Json header = Json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  for (const auto& [element_bytes, name] : order) {
+    const TensorView& tensor = tensors.at(*name);
+    const std::optional<uint64_t> bytes = TensorBytes(tensor.dtype, tensor.shape);
+    if (!bytes) return BadTensor(*name, absl::StrCat("shape [", absl::StrJoin(tensor.shape, ", "), "] is none"));
+    const uint64_t end = layout.payload_bytes + *bytes;
+    header[*name] = {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {layout.payload_bytes, end}}};
+    layout.payload_bytes = end;
+    layout.order.push_back(name);
+  }
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const Json::exception& e) {  // a name or a metadata value that is not UTF-8
+    return absl::InvalidArgumentError(absl::StrCat("safetensors header: ", e.what()));
+  }
+  text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes, ' ');
+  const uint64_t header_bytes = text.size();
+  layout.front.resize(kLengthBytes);
+  std::memcpy(layout.front.data(), &header_bytes, kLengthBytes);
+  layout.front += text;
+  return layout;
+}
+
 }  // namespace
 
 absl::StatusOr<Safetensors> Safetensors::Parse(std::string bytes) {
@@ -216,48 +265,40 @@ const TensorView* Safetensors::Find(const std::string& name) const {
 
 absl::StatusOr<std::string> WriteSafetensors(const std::map<std::string, TensorView>& tensors,
                                              const std::map<std::string, std::string>& metadata) {
-  std::vector<std::pair<size_t, const std::string*>> order;
   for (const auto& [name, tensor] : tensors) {
-    const size_t element_bytes = DtypeBytes(tensor.dtype);
-    if (element_bytes == 0) {
-      return BadTensor(name, absl::StrCat("dtype ", QuotedName(tensor.dtype), "; expected F32, F16, BF16 or I64"));
-    }
-    if (name == "__metadata__") return BadTensor(name, "the name is reserved");
-    if (TensorBytes(tensor.dtype, tensor.shape) != tensor.data.size()) {
+    if (DtypeBytes(tensor.dtype) != 0 && TensorBytes(tensor.dtype, tensor.shape) != tensor.data.size()) {
       return BadTensor(name, absl::StrCat(tensor.data.size(), " bytes do not fit ", tensor.dtype, " [",
                                           absl::StrJoin(tensor.shape, ", "), "]"));
     }
-    order.emplace_back(element_bytes, &name);
   }
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-
-  Json header = Json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  uint64_t offset = 0;
-  for (const auto& [element_bytes, name] : order) {
-    const TensorView& tensor = tensors.at(*name);
-    const uint64_t end = offset + tensor.data.size();
-    header[*name] = {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
-    offset = end;
-  }
-  std::string text;
-  try {
-    text = header.dump();
-  } catch (const Json::exception& e) {  // a name or a metadata value that is not UTF-8
-    return absl::InvalidArgumentError(absl::StrCat("safetensors header: ", e.what()));
-  }
-  text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes, ' ');
-
-  std::string bytes(kLengthBytes, '\0');
-  const uint64_t header_bytes = text.size();
-  std::memcpy(bytes.data(), &header_bytes, kLengthBytes);
-  bytes.reserve(kLengthBytes + text.size() + offset);
-  bytes += text;
-  for (const auto& [element_bytes, name] : order) {
+  EVILMOE_ASSIGN_OR_RETURN(Layout layout, LayOut(tensors, metadata));
+  std::string bytes = std::move(layout.front);
+  bytes.reserve(bytes.size() + layout.payload_bytes);
+  for (const std::string* name : layout.order) {
     const std::span<const std::byte> data = tensors.at(*name).data;
     bytes.append(reinterpret_cast<const char*>(data.data()), data.size());
   }
   return bytes;
+}
+
+absl::Status StreamSafetensorsFile(const std::filesystem::path& file, const std::map<std::string, TensorView>& tensors,
+                                   const std::map<std::string, std::string>& metadata, const TensorSource& source) {
+  EVILMOE_ASSIGN_OR_RETURN(const Layout layout, LayOut(tensors, metadata));
+  std::ofstream out(file, std::ios::binary | std::ios::trunc);
+  out.write(layout.front.data(), static_cast<std::streamsize>(layout.front.size()));
+  for (const std::string* name : layout.order) {
+    EVILMOE_ASSIGN_OR_RETURN(const std::span<const std::byte> data, source(*name));
+    const TensorView& tensor = tensors.at(*name);
+    if (TensorBytes(tensor.dtype, tensor.shape) != data.size()) {
+      return BadTensor(*name, absl::StrCat(data.size(), " bytes do not fit ", tensor.dtype, " [",
+                                           absl::StrJoin(tensor.shape, ", "), "]"));
+    }
+    out.write(reinterpret_cast<const char*>(data.data()), static_cast<std::streamsize>(data.size()));
+    if (!out) break;
+  }
+  out.close();
+  if (!out) return FileError(file, errno == 0 ? EIO : errno);
+  return SyncPath(file);
 }
 
 absl::Status WriteSafetensorsFile(const std::filesystem::path& file, const std::map<std::string, TensorView>& tensors,

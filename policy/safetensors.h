@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -65,5 +66,14 @@ absl::StatusOr<std::string> WriteSafetensors(const std::map<std::string, TensorV
 // WriteSafetensors, then WriteFileAtomic.
 absl::Status WriteSafetensorsFile(const std::filesystem::path& file, const std::map<std::string, TensorView>& tensors,
                                   const std::map<std::string, std::string>& metadata = {});
+
+// The bytes of one array, valid until the next call.
+using TensorSource = std::function<absl::StatusOr<std::span<const std::byte>>(const std::string& name)>;
+
+// The bytes of WriteSafetensors, written array by array: `source` is asked for each in turn, and the data of `tensors`
+// is not read. Flushed to the disk; after an error the file is there in part. Errors as above, Unavailable where the
+// file cannot be written, and those of `source`.
+absl::Status StreamSafetensorsFile(const std::filesystem::path& file, const std::map<std::string, TensorView>& tensors,
+                                   const std::map<std::string, std::string>& metadata, const TensorSource& source);
 
 }  // namespace evilmoe

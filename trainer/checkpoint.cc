@@ -65,7 +65,8 @@ std::vector<int64_t> Steps(const fs::path& run) {
 }
 
 absl::Status WriteFiles(const fs::path& folder, const std::string& config_sha256, const TrainerState& state) {
-  EVILMOE_ASSIGN_OR_RETURN(const std::string adapter, state.adapter->Serialize());
+  EVILMOE_ASSIGN_OR_RETURN(const std::string adapter,
+                           state.adapter->Serialize({state.run_id, state.step, config_sha256}));
   EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(folder / "adapter.safetensors", adapter));
   std::map<std::string, at::Tensor> tensors;
   if (state.router != nullptr) {
@@ -79,7 +80,8 @@ absl::Status WriteFiles(const fs::path& folder, const std::string& config_sha256
   AddMoments(tensors, "scale", state.scale_optimizer);
   EVILMOE_ASSIGN_OR_RETURN(const std::string trainer, SerializeTensors(tensors, {{"format", "evilmoe.trainer/1"}}));
   EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(folder / "trainer.safetensors", trainer));
-  const nlohmann::ordered_json json = {{"step", state.step}, {"config_sha256", config_sha256}};
+  const nlohmann::ordered_json json = {
+      {"run_id", state.run_id}, {"step", state.step}, {"config_sha256", config_sha256}};
   return WriteFileAtomic(folder / "state.json", json.dump(2) + "\n");
 }
 

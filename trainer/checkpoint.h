@@ -16,7 +16,8 @@ namespace evilmoe {
 // What a run needs to go on: adapter, router, both optimizers and the step. Every random draw is a function of
 // (seed, step), so there is no generator state to keep.
 struct TrainerState {
-  int64_t step = 0;  // steps done
+  int64_t step = 0;    // steps done
+  std::string run_id;  // goes into the adapter's metadata
   Lora2r* adapter = nullptr;
   Router* router = nullptr;  // null without routing
   AdamW* adapter_optimizer = nullptr;

@@ -1,4 +1,5 @@
-// evilmoe-trainer: `--config FILE` serves the coordinator's jobs until SIGTERM; `pretrain FILE` makes a small model.
+// evilmoe-trainer: `--config FILE` serves the coordinator's jobs until SIGTERM; `pretrain FILE` makes a small model,
+// `export` an adapter for other programs.
 
 #include <prometheus/registry.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <thread>
 
 #include "CLI/CLI.hpp"
@@ -17,6 +19,7 @@
 #include "common/process.h"
 #include "common/status_macros.h"
 #include "proto/coordinator_client.h"
+#include "trainer/export_verb.h"
 #include "trainer/pretrain.h"
 #include "trainer/trainer_config.h"
 #include "trainer/training_job_client.h"
@@ -72,6 +75,29 @@ absl::Status ServeFile(const std::string& file, bool check) {
   return check ? absl::OkStatus() : Serve(config);
 }
 
+CLI::App* AddExport(CLI::App& app, ExportOptions& options) {
+  static const std::map<std::string, ExportBlock> kBlocks = {{"deployed", ExportBlock::kDeployed},
+                                                             {"full", ExportBlock::kFull}};
+  CLI::App* verb = app.add_subcommand("export", "Write an adapter for Hugging Face peft or transformers");
+  verb->add_option("SOURCE", options.source, "Run directory, checkpoint folder or adapter file")->required();
+  verb->add_option("--format", options.format, "peft (default), merged or safetensors");
+  verb->add_option("--block", options.block, "deployed (default: without the quarantine) or full")
+      ->transform(CLI::CheckedTransformer(kBlocks))
+      ->default_str("deployed");
+  verb->add_option("--w", options.w, "Full block: how much of the quarantine acts, [0, 1] (default 1)");
+  verb->add_option("--checkpoint", options.checkpoint, "Step of a run's checkpoint; default: the last");
+  verb->add_option("--model", options.model, "Folder of the base; default: the one of the run's config");
+  verb->add_option("--out", options.out, "Folder to write")->required();
+  verb->add_flag("--force", options.force, "Replace an earlier export");
+  return verb;
+}
+
+int Export(const ExportOptions& options) {
+  const absl::Status done = RunExport(options, std::cout);
+  if (!done.ok()) std::cerr << "evilmoe-trainer: " << done.message() << "\n";
+  return ExportExitCode(done);
+}
+
 }  // namespace
 }  // namespace evilmoe
 
@@ -83,7 +109,10 @@ int main(int argc, char** argv) {
   app.add_flag("--check", check, "Only check the config file");
   CLI::App* pretrain = app.add_subcommand("pretrain", "Train a small Qwen3 from nothing");
   pretrain->add_option("FILE", pretrain_file, "YAML file (see examples/nano/pretrain.yaml)")->required();
+  evilmoe::ExportOptions export_options;
+  const CLI::App* export_verb = evilmoe::AddExport(app, export_options);
   CLI11_PARSE(app, argc, argv);
+  if (*export_verb) return evilmoe::Export(export_options);
   if (*pretrain) return evilmoe::ExitCode(evilmoe::RunPretrain(pretrain_file));
   if (config_file.empty()) {
     std::cerr << "evilmoe-trainer: --config FILE is missing\n";

@@ -16,6 +16,9 @@ if(TARGET evilmoe_pairs)
     DEPS evilmoe::advantages evilmoe::chat_template evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs evilmoe::policy_step
          evilmoe::step_metrics evilmoe::token_sampler evilmoe::tokenizer
     PRIVATE_DEPS PkgConfig::ZSTD)
+  evilmoe_library(NAME export_verb
+    SRCS export_folder.cc export_source.cc export_verb.cc HDRS export_folder.h export_source.h export_verb.h
+    DEPS evilmoe::lora2r evilmoe::training PRIVATE_DEPS evilmoe::yaml)
 endif()
 if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
   evilmoe_library(NAME training_job
@@ -23,5 +26,5 @@ if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
     HDRS coordinator_rollouts_client.h trainer_config.h trainer_metrics.h training_job_client.h
     DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core PRIVATE_DEPS evilmoe::yaml)
   evilmoe_binary(NAME evilmoe-trainer SRCS main.cc
-    DEPS evilmoe::metrics_server evilmoe::pretrain evilmoe::training_job CLI11::CLI11)
+    DEPS evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::training_job CLI11::CLI11)
 endif()

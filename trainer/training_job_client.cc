@@ -89,8 +89,8 @@ class Job {
     EVILMOE_ASSIGN_OR_RETURN(const PromptSource prompts,
                              PromptSource::Make(run_, model->tokenizer(), std::move(training)));
     if (prompts.num_dropped() > 0) logger_.Warn("prompts_dropped", {{"too_long", prompts.num_dropped()}});
-    TrainingLoop loop(run_, {config_.run_directory, Sha256Hex(yaml)}, *model, prompts, rollouts_, progress_, clock_,
-                      logger_);
+    TrainingLoop loop(run_, {config_.run_directory, Sha256Hex(yaml), job_.run().run_id()}, *model, prompts, rollouts_,
+                      progress_, clock_, logger_);
     return job_.kind() == v1::JOB_KIND_ABLATE ? Ablate(loop) : Train(loop);
   }
 

@@ -105,7 +105,8 @@ absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_
 }
 
 absl::Status TrainingLoop::PublishAdapter(int64_t step) {
-  EVILMOE_ASSIGN_OR_RETURN(const std::string bytes, model_.adapter().Serialize());
+  EVILMOE_ASSIGN_OR_RETURN(const std::string bytes,
+                           model_.adapter().Serialize({identity_.run_id, step, identity_.config_sha256}));
   return rollouts_.Publish(step, bytes);
 }
 
@@ -144,7 +145,9 @@ absl::Status TrainingLoop::RecordStep(int64_t step, const nlohmann::ordered_json
   logger_.Info("step", {{"step", step}, {"reward_mean", metrics["reward_mean"]}, {"seconds", metrics["step_seconds"]}});
   EVILMOE_RETURN_IF_ERROR(progress_.Record(absl::StrCat("step/", step), "step", metrics, step));
   if (step % config_.checkpoint.every != 0 && step != config_.steps) return absl::OkStatus();
-  return SaveCheckpoint(identity_.directory, identity_.config_sha256, model_.State(step), config_.checkpoint.keep);
+  TrainerState state = model_.State(step);
+  state.run_id = identity_.run_id;
+  return SaveCheckpoint(identity_.directory, identity_.config_sha256, state, config_.checkpoint.keep);
 }
 
 absl::Status TrainingLoop::AblateAs(int64_t step, const std::vector<Problem>& problems, const std::string& key,

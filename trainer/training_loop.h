@@ -31,6 +31,7 @@ class ProgressSink {
 struct RunIdentity {
   std::filesystem::path directory;
   std::string config_sha256;
+  std::string run_id;
 };
 
 // Trains a run from its last checkpoint to its end: sample → grade → advantages → step → publish → record, then the

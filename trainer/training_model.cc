@@ -168,6 +168,7 @@ std::vector<at::Tensor> TrainingModel::MeasureAndClip(const StepGradients& gradi
 
 TrainerState TrainingModel::State(int64_t step) {
   return {.step = step,
+          .run_id = {},
           .adapter = &adapter_,
           .router = router_ ? &*router_ : nullptr,
           .adapter_optimizer = &adapter_optimizer_,

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "common/file.h"
 #include "common/hash.h"
 #include "common/seed.h"
 #include "tests/fakes/fake_clock.h"
@@ -101,7 +102,7 @@ class TrainingLoopTest : public ::testing::Test {
     const auto prompts = PromptSource::Make(config_, (*model)->tokenizer(), training_);
     EXPECT_TRUE(prompts.ok()) << prompts.status();
     Logger logger = *Logger::Open(directory / "log", "test", clock_);
-    TrainingLoop loop(config_, {directory, "config"}, **model, *prompts, rollouts, progress_, clock_, logger);
+    TrainingLoop loop(config_, {directory, "config", "run-1"}, **model, *prompts, rollouts, progress_, clock_, logger);
     const auto step = loop.Restore();
     EXPECT_TRUE(step.ok()) << step.status();
     const absl::Status trained = loop.Train(*step, /*held_out=*/{});
@@ -149,6 +150,17 @@ TEST_F(TrainingLoopTest, LostSamplesAreMaskedAndCountedAndNeverRewardedZero) {
   Train("lossy", 2, rollouts);
   EXPECT_EQ(progress_.steps[0]["masked_samples"], 0);
   EXPECT_EQ(progress_.steps[1]["masked_samples"], 4);
+}
+
+TEST_F(TrainingLoopTest, PublishedAndSavedAdaptersSayWhereTheyAreFrom) {
+  FakeRollouts rollouts;
+  Train("run", 2, rollouts);
+  const auto saved = Safetensors::Open(directory_ / "run/checkpoints/step-2/adapter.safetensors");
+  ASSERT_TRUE(saved.ok()) << saved.status();
+  const auto metadata = ReadAdapterMetadata(*saved);
+  ASSERT_TRUE(metadata.ok()) << metadata.status();
+  EXPECT_EQ(metadata->provenance, (AdapterProvenance{"run-1", 2, "config"}));
+  EXPECT_EQ(rollouts.last_adapter, ReadFile(directory_ / "run/checkpoints/step-2/adapter.safetensors").value_or(""));
 }
 
 TEST_F(TrainingLoopTest, ACheckpointOfAnotherConfigIsRefused) {

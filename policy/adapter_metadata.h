@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace evilmoe {
+
+// The part of an adapter file's metadata that every kind of adapter has; torch-free.
+
+// Which training made the bytes.
+struct AdapterProvenance {
+  std::string run_id;         // empty: not of a run
+  int64_t step = 0;           // optimizer steps done
+  std::string config_sha256;  // of the run's config.yaml; empty: not of a run
+
+  friend bool operator==(const AdapterProvenance&, const AdapterProvenance&) = default;
+};
+
+using AdapterFields = std::map<std::string, std::string>;
+
+// Writes `format`, `version` and the provenance.
+void AddAdapterFields(const std::string& format, int version, const AdapterProvenance& provenance,
+                      AdapterFields& fields);
+
+// DataLoss in one line: another format, a version newer than `newest`, a field that is no number.
+absl::StatusOr<AdapterProvenance> ReadAdapterFields(const AdapterFields& fields, const std::string& format,
+                                                    int newest);
+
+// The field, or "".
+std::string AdapterField(const AdapterFields& fields, const std::string& name);
+
+// Numbers of a field. DataLoss names the field.
+absl::StatusOr<int64_t> IntegerField(const AdapterFields& fields, const std::string& name);
+absl::StatusOr<uint64_t> SeedField(const AdapterFields& fields, const std::string& name);
+absl::StatusOr<double> NumberField(const AdapterFields& fields, const std::string& name);  // finite
+// The shortest text that NumberField reads back to the same bits.
+std::string NumberText(double value);
+
+}  // namespace evilmoe
