@@ -74,6 +74,24 @@ void AddRunVerbs(CLI::App& app, CommandLine& c) {
   report->add_option("--out", c.out, "HTML file; default: report.html in the run's directory");
 }
 
+// evilmoe-trainer does it and judges the values; here they are known for help and completion.
+void AddExport(CLI::App& app, CommandLine& c) {
+  CLI::App* verb = app.add_subcommand("export", "Write a run's adapter for Hugging Face peft or transformers");
+  verb->add_option("ID", c.run, "Run (id, start of an id, or name), checkpoint folder or adapter file")->required();
+  const auto pass_on = [&](const char* name, const char* what) {
+    verb->add_option_function<std::string>(
+        name, [&c, name](const std::string& value) { c.words.insert(c.words.end(), {name, value}); }, what);
+    return verb->get_option(name);
+  };
+  pass_on("--format", "peft (default), merged (a whole model folder) or safetensors (this project's own)");
+  pass_on("--block", "deployed (default: without the quarantine) or full");
+  pass_on("--w", "Full block: how much of the quarantine acts, [0, 1] (default 1)");
+  pass_on("--checkpoint", "Step of a run's checkpoint; default: the last");
+  pass_on("--model", "Folder of the base; default: the one of the run's config");
+  pass_on("--out", "Folder to write")->required();
+  verb->add_flag_callback("--force", [&c] { c.words.emplace_back("--force"); }, "Replace an earlier export");
+}
+
 void AddLocalVerbs(CLI::App& app, CommandLine& c) {
   CLI::App* tokenize = app.add_subcommand("tokenize", "JSON lines: text or messages to token ids");
   tokenize->add_option("--tokenizer", c.tokenizer, "Folder with tokenizer.json")->required();
@@ -102,6 +120,7 @@ void AddAll(CLI::App& app, CommandLine& c, RawOptions& raw) {
   AddSubmit(app, c, raw);
   AddAblate(app, c);
   AddRunVerbs(app, c);
+  AddExport(app, c);
   AddLocalVerbs(app, c);
 }
 

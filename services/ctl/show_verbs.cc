@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "services/ctl/exit_code.h"
 #include "services/ctl/local_stack.h"
+#include "services/ctl/process.h"
 #include "services/ctl/run_verbs.h"
 #include "services/ctl/table.h"
 #include "services/report/report.h"
@@ -149,6 +150,16 @@ absl::StatusOr<int> Report(const CommandLine& command, const VerbContext& contex
   EVILMOE_RETURN_IF_ERROR(WriteReport(run.directory, out));
   context.out << "report " << out.string() << "\n";
   return kExitOk;
+}
+
+absl::StatusOr<int> Export(const CommandLine& command, const VerbContext& context) {
+  const std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
+  const absl::StatusOr<RunSummary> run = FindRun(command, link.get());
+  std::error_code ignored;
+  if (!run.ok() && !std::filesystem::exists(command.run, ignored)) return run.status();
+  std::vector<std::string> words = {"export", run.ok() ? run->directory : command.run};
+  words.insert(words.end(), command.words.begin(), command.words.end());
+  return ExecSibling("evilmoe-trainer", words);
 }
 
 }  // namespace evilmoe

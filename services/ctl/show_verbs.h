@@ -11,5 +11,6 @@ absl::StatusOr<int> Get(const CommandLine& command, const VerbContext& context);
 absl::StatusOr<int> Logs(const CommandLine& command, const VerbContext& context);
 absl::StatusOr<int> Cancel(const CommandLine& command, const VerbContext& context);
 absl::StatusOr<int> Report(const CommandLine& command, const VerbContext& context);
+absl::StatusOr<int> Export(const CommandLine& command, const VerbContext& context);  // becomes evilmoe-trainer
 
 }  // namespace evilmoe

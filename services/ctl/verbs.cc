@@ -53,6 +53,7 @@ absl::StatusOr<int> Dispatch(const CommandLine& command, const VerbContext& cont
                                              {"logs", Logs},
                                              {"cancel", Cancel},
                                              {"report", Report},
+                                             {"export", Export},
                                              {"tokenize", Tokenize},
                                              {"version", Version},
                                              {"completion", Completion},

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_split.h"
 
 namespace evilmoe {
@@ -59,6 +61,18 @@ TEST(ParseCommandLine, ReadsTheVerbsOnOneRun) {
   ASSERT_TRUE(logs.command.has_value()) << logs.text;
   EXPECT_TRUE(logs.command->follow);
   EXPECT_EQ(logs.command->component, "grader");
+}
+
+TEST(ParseCommandLine, PassesTheOptionsOfExportOn) {
+  const CommandLineResult result = Parse("export nano --out o --block full --w 0.5 --force");
+  ASSERT_TRUE(result.command.has_value()) << result.text;
+  EXPECT_EQ(result.command->run, "nano");
+  std::vector<std::string> words = result.command->words;
+  std::sort(words.begin(), words.end());  // pairs, in any order
+  EXPECT_EQ(words, (std::vector<std::string>{"--block", "--force", "--out", "--w", "0.5", "full", "o"}));
+  const CommandLineResult missing = Parse("export nano");
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_NE(missing.text.find("--out"), std::string::npos);
 }
 
 TEST(ParseCommandLine, HandsOfflineVerbsOnUntouched) {
