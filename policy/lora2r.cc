@@ -46,6 +46,17 @@ std::string_view Bytes(const at::Tensor& t) {
   return {static_cast<const char*>(t.const_data_ptr()), static_cast<size_t>(t.numel()) * sizeof(float)};
 }
 
+template <typename DeltaOf>
+Qwen3Weights MergeEach(const Qwen3Weights& base, const Lora2r& adapter, const DeltaOf& delta_of) {
+  const c10::NoGradGuard no_grad;
+  Qwen3Weights merged = base;
+  for (const AdapterModule& m : adapter.modules()) {
+    at::Tensor& weight = merged.layers[static_cast<size_t>(m.id.layer)].linears[static_cast<size_t>(m.id.linear)];
+    weight = (weight + delta_of(m)).to(weight.scalar_type());  // the sum is fp32 at least
+  }
+  return merged;
+}
+
 }  // namespace
 
 absl::StatusOr<Lora2r> Lora2r::Init(const Qwen3Config& config, const Lora2rOptions& options) {
@@ -115,15 +126,25 @@ at::Tensor Lora2r::Delta(const AdapterModule& m, const AdapterMode& mode) const 
   return (now - at::mm(at::mm(m.b0, p), m.a0)) * (options_.scale * mode.strength);
 }
 
-Qwen3Weights Merge(const Qwen3Weights& base, const Lora2r& adapter, const AdapterMode& mode) {
-  Qwen3Weights merged = base;
-  if (mode.part == AdapterPart::kBase) return merged;
+at::Tensor Lora2r::Delta(const AdapterModule& m, double w) const {
+  if (w == 1.0) return Delta(m, {.part = AdapterPart::kFull});
+  at::Tensor delta = Delta(m, {.part = AdapterPart::kQuarantineOff});
+  if (w != 0.0) delta.add_(Delta(m, {.part = AdapterPart::kDeployedOff}), w);
+  return delta;
+}
+
+void DecayToInit(at::Tensor parameter, const at::Tensor& init, double amount) {
   const c10::NoGradGuard no_grad;
-  for (const AdapterModule& m : adapter.modules()) {
-    at::Tensor& weight = merged.layers[static_cast<size_t>(m.id.layer)].linears[static_cast<size_t>(m.id.linear)];
-    weight = weight + adapter.Delta(m, mode);
-  }
-  return merged;
+  parameter.sub_(init.defined() ? parameter - init : parameter.clone(), amount);
+}
+
+Qwen3Weights Merge(const Qwen3Weights& base, const Lora2r& adapter, const AdapterMode& mode) {
+  if (mode.part == AdapterPart::kBase) return base;
+  return MergeEach(base, adapter, [&](const AdapterModule& m) { return adapter.Delta(m, mode); });
+}
+
+Qwen3Weights Merge(const Qwen3Weights& base, const Lora2r& adapter, double w) {
+  return MergeEach(base, adapter, [&](const AdapterModule& m) { return adapter.Delta(m, w); });
 }
 
 }  // namespace evilmoe

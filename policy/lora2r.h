@@ -56,8 +56,9 @@ class Lora2r {
   Lora2r Clone() const;
   // Ablation: Q back to its init, never to zero (zero would subtract the init product).
   void ResetQuarantine();
-  // W + this = W as `mode` would have it: (out, in).
+  // W + this = W as `mode` would have it, or with the quarantine at weight w: (out, in), fp32.
   at::Tensor Delta(const AdapterModule& module, const AdapterMode& mode) const;
+  at::Tensor Delta(const AdapterModule& module, double w) const;
 
   // safetensors bytes of A and B; the metadata has the options, the sha256 of the init and where the adapter is from.
   // The same adapter and provenance always give the same bytes.
@@ -91,8 +92,14 @@ struct AdapterMetadata {
 // DataLoss: another format, a newer version, or a field that no adapter has.
 absl::StatusOr<AdapterMetadata> ReadAdapterMetadata(const Safetensors& file);
 
-// The base weights with the adapter's delta added in fp32 for one fixed w: how a sampler pays nothing per token.
-// Unadapted tensors share storage with `base`.
+// p ← p − amount · (p − init), in place: decoupled weight decay towards the init, for an optimizer, which passes
+// learning rate · λ. An undefined init is 0.
+void DecayToInit(at::Tensor parameter, const at::Tensor& init, double amount);
+
+// The base weights with the adapter's delta added in fp32, for one mode or one fixed w: how a sampler pays nothing per
+// token. Unadapted tensors share storage with `base`. A bf16 base is rounded once; that loses what of the delta lies
+// below half a unit in a weight's last place, and lora2r_bf16_test bounds what it does to the distribution.
 Qwen3Weights Merge(const Qwen3Weights& base, const Lora2r& adapter, const AdapterMode& mode);
+Qwen3Weights Merge(const Qwen3Weights& base, const Lora2r& adapter, double w);
 
 }  // namespace evilmoe

@@ -6,6 +6,7 @@
 
 #include "policy/lora2r.h"
 #include "policy/qwen3.h"
+#include "policy/routing.h"
 
 namespace evilmoe {
 
@@ -19,41 +20,43 @@ struct AdapterLeaves {
 };
 AdapterLeaves MakeLeaves(const Lora2r& adapter);
 
-// What every forward over one base model shares: W' = W − s·B0_D A0_D and the frozen factors of the inits. fp32.
+// What every forward over one base model shares: the frozen factors of the inits, and over an fp32 base W' = W −
+// s·B0_D A0_D, which saves a block in each forward. A base of lower precision is not folded: W' would round every weight
+// anew, by more than a training step changes it, and w = 0 would not be the base model any more.
 class Lora2rConstants {
  public:
   Lora2rConstants(const Qwen3Weights& base, const Lora2r& adapter);
 
   struct Module {
-    at::Tensor folded;      // W' (out, in); W itself with zero_b
-    at::Tensor a0_d, a0_q;  // (r, in); undefined with zero_b
-    at::Tensor b0_d, b0_q;  // (out, r)
+    at::Tensor weight;  // W' or W: (out, in)
+    at::Tensor a0;      // [A0_Q; A0_D] (2r, in); no elements with zero_b
+    at::Tensor b0;      // [−B0_Q, −B0_D] (out, 2r)
   };
+  bool folded() const { return folded_; }
   const Lora2r& adapter() const { return adapter_; }
   const Module& module(int position) const { return modules_[static_cast<size_t>(position)]; }
 
  private:
   const Lora2r& adapter_;  // must outlive this
+  bool folded_ = false;
   std::vector<Module> modules_;
 };
 
 // out = W x + ((1−w)·dep + w·sg(dep)) + w·quar with w a number per row. The value is W x + dep + w·quar, exactly; the
-// gradient through dep, into D and into x alike, carries `deployed_factor` (1−w, or 0 under a hard detach); Q's
-// carries w; and dL/dw = Σ ⟨quar, ∂L/∂out⟩.
+// gradient through dep carries the factors of `routing` (1 − w both for the learned router), Q's carries w, and
+// dL/dw = Σ ⟨quar, ∂L/∂out⟩. Over a bf16 base the low-rank part is computed in fp32, added to W x and rounded once.
 class RoutedProjector final : public Projector {
  public:
-  // w_N1 may require a gradient, deployed_factor_N1 must not. All references must outlive this.
-  RoutedProjector(const Lora2rConstants& constants, const AdapterLeaves& leaves, at::Tensor w_N1,
-                  at::Tensor deployed_factor_N1)
-      : constants_(constants), leaves_(leaves), w_N1_(std::move(w_N1)), factor_N1_(std::move(deployed_factor_N1)) {}
+  // `routing` has one number a row, (N, 1). The references must outlive this.
+  RoutedProjector(const Lora2rConstants& constants, const AdapterLeaves& leaves, Routing routing)
+      : constants_(constants), leaves_(leaves), routing_(std::move(routing)) {}
 
   at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) override;
 
  private:
   const Lora2rConstants& constants_;
   const AdapterLeaves& leaves_;
-  const at::Tensor w_N1_;
-  const at::Tensor factor_N1_;
+  const Routing routing_;
 };
 
 // The deployed model (w = 0), which also reads the router's features: h = mean over a rollout's rows of A_D x.

@@ -140,15 +140,7 @@ nlohmann::ordered_json PeftConfig(const Lora2rOptions& options, ExportBlock bloc
 }
 
 at::Tensor ExportDelta(const Lora2r& adapter, const AdapterModule& module, const ExportChoice& choice) {
-  const c10::NoGradGuard no_grad;
-  if (choice.block == ExportBlock::kFull && choice.w == 1.0) {
-    return adapter.Delta(module, {.part = AdapterPart::kFull});
-  }
-  at::Tensor delta = adapter.Delta(module, {.part = AdapterPart::kQuarantineOff});
-  if (choice.block == ExportBlock::kFull && choice.w != 0.0) {
-    delta.add_(adapter.Delta(module, {.part = AdapterPart::kDeployedOff}), choice.w);
-  }
-  return delta;
+  return adapter.Delta(module, choice.block == ExportBlock::kFull ? choice.w : 0.0);
 }
 
 std::map<std::string, std::string> ExportMetadata(const AdapterProvenance& provenance, const ExportChoice& choice) {

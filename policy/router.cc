@@ -21,21 +21,35 @@ at::Tensor Cosine(const at::Tensor& features_SD, const at::Tensor& u_D) {
 
 }  // namespace
 
+at::Tensor ActivationDirection(const at::Tensor& hack_PD, const at::Tensor& clean_PD, int64_t rank) {
+  const c10::NoGradGuard no_grad;
+  return Unit(Unit((hack_PD - clean_PD).mean(0).view({-1, rank})).flatten());
+}
+
+at::Tensor RandomDirection(int64_t num_features, int64_t rank, uint64_t seed) {
+  const c10::NoGradGuard no_grad;
+  return Unit(Unit(NormalTensor(StreamSeed(seed, "router.direction", 0), num_features / rank, rank, 1.0)).flatten());
+}
+
 absl::StatusOr<Router> Router::Seed(const at::Tensor& hack_PD, const at::Tensor& clean_PD, int64_t rank,
                                     const RouterOptions& options) {
   const c10::NoGradGuard no_grad;
-  const at::Tensor difference = (hack_PD - clean_PD).mean(0);
-  const at::Tensor v_act = Unit(Unit(difference.view({-1, rank})).flatten());
+  if (hack_PD.dim() != 2 || hack_PD.sizes() != clean_PD.sizes() || hack_PD.size(0) < 1 ||
+      hack_PD.size(1) % rank != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("router: features of ", hack_PD.numel(), " and ", clean_PD.numel(), " numbers, expected two sides of ",
+                     "at least one pair with a multiple of ", rank, " a side"));
+  }
+  const at::Tensor v_act = ActivationDirection(hack_PD, clean_PD, rank);
   const double gap = Cosine(hack_PD, v_act).mean().item<double>() - Cosine(clean_PD, v_act).mean().item<double>();
   if (!(gap > 1e-6)) {
     return absl::FailedPreconditionError(
         absl::StrCat("router: the pairs' hack and clean sides look alike to the model (cosine gap ", gap,
                      ", expected > 0); add clearer pairs"));
   }
-  at::Tensor u = v_act;
-  if (options.direction == RouterDirection::kRandom) {
-    u = Unit(NormalTensor(StreamSeed(options.seed, "router.direction", 0), 1, v_act.numel(), 1.0).flatten());
-  }
+  const at::Tensor u = options.direction == RouterDirection::kRandom
+                           ? RandomDirection(v_act.numel(), rank, options.seed)
+                           : v_act;
   const double scale = options.separation / gap;
   const double midpoint = 0.5 * (Cosine(hack_PD, u).mean().item<double>() + Cosine(clean_PD, u).mean().item<double>());
   return Router(u.clone(), at::scalar_tensor(std::log(scale), at::kFloat),

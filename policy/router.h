@@ -13,6 +13,12 @@ namespace evilmoe {
 
 enum class RouterDirection { kPairs, kRandom };
 
+// v_act: mean over pairs of h_hack − h_clean, made unit per module and then as a whole, (D). `rank` = features of a
+// module. A module whose sides are equal gives 0.
+at::Tensor ActivationDirection(const at::Tensor& hack_PD, const at::Tensor& clean_PD, int64_t rank);
+// Haar: a Gaussian vector a module, made unit like v_act; from `seed` alone.
+at::Tensor RandomDirection(int64_t num_features, int64_t rank, uint64_t seed);
+
 struct RouterOptions {
   RouterDirection direction = RouterDirection::kPairs;
   double separation = 4.0;  // z(mean hack) − z(mean clean) at init
@@ -21,10 +27,10 @@ struct RouterOptions {
 
 class Router {
  public:
-  // Seeds u with v_act = mean over pairs of h_hack − h_clean, made unit per module and then as a whole, and sets
-  // s and b so that the pairs' means sit at w = σ(±separation/2). A random direction keeps v_act's s, since a random
-  // u has no gap, and takes b from its own midpoint. hack_PD and clean_PD are the features of the pairs' sides;
-  // `rank` = features of one module. FailedPrecondition: v_act does not separate the pairs at all.
+  // Seeds u with ActivationDirection, or RandomDirection, and sets s and b so that the pairs' means sit at
+  // w = σ(±separation/2). A random direction keeps v_act's s, since a random u has no gap, and takes b from its own
+  // midpoint. hack_PD and clean_PD are the features of the pairs' sides. FailedPrecondition: v_act does not separate the
+  // pairs at all. InvalidArgument: no pairs, or not of one shape with whole modules.
   static absl::StatusOr<Router> Seed(const at::Tensor& hack_PD, const at::Tensor& clean_PD, int64_t rank,
                                      const RouterOptions& options);
   // From a checkpoint's tensors; they become the router's own.

@@ -4,8 +4,8 @@ evilmoe_library(NAME qwen3
   HDRS attention.h packed_batch.h qwen3.h qwen3_weights.h recompute.h tensor_io.h token_log_probs.h torch_guard.h
   DEPS evilmoe::common evilmoe::model_config evilmoe::safetensors libtorch)
 evilmoe_library(NAME lora2r
-  SRCS lora2r.cc lora2r_forward.cc lora2r_io.cc peft_export.cc router.cc
-  HDRS adapter_mode.h lora2r.h lora2r_forward.h peft_export.h router.h
+  SRCS lora2r.cc lora2r_forward.cc lora2r_io.cc peft_export.cc router.cc routing.cc
+  HDRS adapter_mode.h lora2r.h lora2r_forward.h peft_export.h router.h routing.h
   DEPS evilmoe::adapter_metadata evilmoe::qwen3)
 evilmoe_library(NAME mixlora SRCS mixlora.cc mixlora_forward.cc HDRS mixlora.h mixlora_forward.h DEPS evilmoe::qwen3)
 # Without torch: the inner loops, once for each instruction set, and what is built of them.

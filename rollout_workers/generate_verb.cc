@@ -25,19 +25,6 @@ namespace {
 
 using nlohmann::json;
 
-// W + D + w·Q, rounded once.
-Qwen3Weights WeightsAt(const LoadedPolicy& policy, double w) {
-  const c10::NoGradGuard no_grad;
-  Qwen3Weights merged = policy.weights;
-  for (const AdapterModule& m : policy.adapter->modules()) {
-    at::Tensor& weight = merged.layers[static_cast<size_t>(m.id.layer)].linears[static_cast<size_t>(m.id.linear)];
-    const at::Tensor deployed = policy.adapter->Delta(m, {.part = AdapterPart::kQuarantineOff});
-    const at::Tensor quarantine = policy.adapter->Delta(m, {.part = AdapterPart::kDeployedOff});
-    weight = weight.to(at::kFloat).add(deployed).add(quarantine, w).to(weight.scalar_type());
-  }
-  return merged;
-}
-
 // Lets go of the weights as soon as they are packed.
 absl::StatusOr<SamplerModels> PackModels(LoadedPolicy policy, const PolicySource& source, bool unmerged) {
   SamplerModels models;
@@ -54,7 +41,7 @@ absl::StatusOr<SamplerModels> PackModels(LoadedPolicy policy, const PolicySource
   const std::shared_ptr<const PackedModel> base = models.prompt;
   const auto merged = [&](double w) -> absl::StatusOr<std::shared_ptr<const PackedModel>> {
     EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights weights,
-                             TorchGuard("merging the adapter", [&] { return WeightsAt(policy, w); }));
+                             TorchGuard("merging the adapter", [&] { return Merge(policy.weights, *policy.adapter, w); }));
     return PackedModel::WithLinears(*base, std::move(weights));
   };
   EVILMOE_ASSIGN_OR_RETURN(models.completion, merged(source.w));

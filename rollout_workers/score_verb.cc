@@ -19,11 +19,11 @@ namespace {
 using nlohmann::json;
 
 // w at the rows where it acts: from input position start − 1 on, or everywhere.
-at::Tensor RowWeights(int64_t rows, int64_t start, const PolicySource& source) {
-  at::Tensor w = at::zeros({rows, 1});
+Routing RowRouting(int64_t rows, int64_t start, const PolicySource& source) {
+  const at::Tensor w = at::zeros({rows, 1}), whole = at::ones({rows, 1});
   const int64_t first = source.scope_all ? 0 : start - 1;
   w.narrow(0, first, rows - first).fill_(source.w);
-  return w;
+  return {w, whole, whole};
 }
 
 class Scorer {
@@ -58,8 +58,7 @@ class Scorer {
     PlainProjector plain;
     std::unique_ptr<RoutedProjector> routed;
     if (constants_ != nullptr) {
-      routed = std::make_unique<RoutedProjector>(*constants_, leaves_, RowWeights(length - 1, start, source_),
-                                                 at::ones({length - 1, 1}));
+      routed = std::make_unique<RoutedProjector>(*constants_, leaves_, RowRouting(length - 1, start, source_));
     }
     Projector& projector = routed ? static_cast<Projector&>(*routed) : plain;
     const PackedBatch batch = Pack({{.ids = {ids.begin(), ids.end() - 1}}});

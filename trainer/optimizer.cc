@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "common/status_macros.h"
+#include "policy/lora2r.h"
 
 namespace evilmoe {
 
@@ -38,10 +39,7 @@ void AdamW::Step(const std::vector<at::Tensor>& gradients, double learning_rate_
   const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_done_));
   for (size_t i = 0; i < parameters_.size(); ++i) {
     at::Tensor parameter = parameters_[i].detach();
-    if (options_.decay > 0) {
-      const at::Tensor distance = anchors_[i].defined() ? parameter - anchors_[i] : parameter.clone();
-      parameter.sub_(distance, rate * options_.decay);
-    }
+    if (options_.decay > 0) DecayToInit(parameter, anchors_[i], rate * options_.decay);
     first_[i].mul_(options_.beta1);
     second_[i].mul_(options_.beta2);
     if (gradients[i].defined()) {

@@ -28,12 +28,6 @@ at::Tensor LogProbs(const Qwen3Weights& base, const at::Tensor& hidden_NH, const
   return ScoreTokens(hidden_NH.index_select(0, rows_C), base.head, targets_C, {.temperature = temperature}).logp_N;
 }
 
-// value of each completion, and `elsewhere` on rows of no completion: (N, 1).
-at::Tensor RowsOf(const at::Tensor& value_S, double elsewhere, const PolicyBatch& batch) {
-  const at::Tensor padded = at::cat({value_S, at::full({1}, elsewhere, at::kFloat)});
-  return padded.index_select(0, batch.completion_of_N).unsqueeze(1);
-}
-
 double Sum(const at::Tensor& t) { return t.sum().item<double>(); }
 
 }  // namespace
@@ -125,8 +119,8 @@ void PolicyStep::CheckSampledAtFull(PolicyShard& shard) const {
   std::vector<int64_t> chosen;
   const PolicyBatch batch = MakePolicyBatch(shard.Select([&](size_t i) { return i == chosen_index; }, chosen), true);
   const bool whole_prompt = !Routed(config_) || config_.adapter.scope == "all";
-  RoutedProjector routed(constants_, shard.leaves, RowsOf(at::ones({1}), whole_prompt ? 1.0 : 0.0, batch),
-                         at::ones({batch.packed.num_tokens(), 1}));
+  RoutedProjector routed(constants_, shard.leaves,
+                         RowsOf(RouteToBoth(1), PromptRouting(whole_prompt), batch.completion_of_N));
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, routed);
   const at::Tensor logp =
       LogProbs(base_, hidden, batch.completion_rows_C, batch.targets_C, config_.rollout.temperature);
@@ -158,20 +152,16 @@ at::Tensor PolicyStep::KlTerm(const PolicyBatch& batch, const at::Tensor& logp_C
 }
 
 // w and D's gradient factor of the completions in the loss; the gradient into a shared prompt is thinned alike.
-PolicyStep::Routing PolicyStep::RouteBatch(const at::Tensor& w_S, const PolicyBatch& batch) const {
-  Routing routing{.w_S = w_S, .factor_S = at::ones_like(w_S)};
-  if (!Routed(config_)) return routing;
-  routing.factor_S = 1 - w_S;
-  if (const auto& threshold = config_.router.hard_detach_above) {
-    routing.factor_S = routing.factor_S.masked_fill(w_S > *threshold, 0.0);
-  }
-  routing.w_S.requires_grad_(true);
+PolicyStep::RoutedBatch PolicyStep::RouteBatch(const at::Tensor& w_S, const PolicyBatch& batch) const {
+  if (!Routed(config_)) return {RouteToBoth(w_S.numel()), {}};
+  RoutedBatch routed{RouteByWeight(w_S, config_.router.hard_detach_above), {}};
+  routed.rollouts.w.requires_grad_(true);
   if (SharePrompt(config_)) {
-    routing.options.prefix_gradient_scale_S =
+    routed.options.prefix_gradient_scale_S =
         at::ones({static_cast<int64_t>(batch.packed.segments.size())})
-            .index_copy(0, at::tensor(batch.segment_of_S, at::kLong), routing.factor_S);
+            .index_copy(0, at::tensor(batch.segment_of_S, at::kLong), routed.rollouts.into_parameters);
   }
-  return routing;
+  return routed;
 }
 
 void PolicyStep::ForwardBackward(PolicyShard& shard) const {
@@ -181,10 +171,10 @@ void PolicyStep::ForwardBackward(PolicyShard& shard) const {
   if (kept.empty()) return;
   const PolicyBatch batch = MakePolicyBatch(groups, SharePrompt(config_));
   const at::Tensor kept_index = at::tensor(kept, at::kLong);
-  const Routing routing = RouteBatch(shard.w_S.index_select(0, kept_index), batch);
-  RoutedProjector projector(constants_, shard.leaves, RowsOf(routing.w_S, Routed(config_) ? 0.0 : 1.0, batch),
-                            RowsOf(routing.factor_S, 1.0, batch));
-  const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, projector, routing.options);
+  const RoutedBatch routed = RouteBatch(shard.w_S.index_select(0, kept_index), batch);
+  RoutedProjector projector(constants_, shard.leaves,
+                            RowsOf(routed.rollouts, PromptRouting(!Routed(config_)), batch.completion_of_N));
+  const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, projector, routed.options);
   const auto [logp, entropy] = ScoreTokens(hidden.index_select(0, batch.completion_rows_C), base_.head, batch.targets_C,
                                            {.temperature = config_.rollout.temperature, .entropy = true});
   const at::Tensor advantage = shard.Advantages(kept).index_select(0, batch.completion_of_C);
@@ -200,7 +190,7 @@ void PolicyStep::ForwardBackward(PolicyShard& shard) const {
 
   const c10::NoGradGuard no_grad;
   shard.loss = loss.item<double>();
-  if (Routed(config_)) shard.dl_dw_S = at::zeros_like(shard.w_S).index_copy(0, kept_index, routing.w_S.grad());
+  if (Routed(config_)) shard.dl_dw_S = at::zeros_like(shard.w_S).index_copy(0, kept_index, routed.rollouts.w.grad());
   shard.tokens += 2 * batch.packed.num_tokens();  // and the reference pass
   shard.loss_tokens = static_cast<double>(logp.numel());
   shard.kl = Sum(kl);

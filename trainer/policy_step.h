@@ -69,12 +69,11 @@ class PolicyStep {
   void CheckSampledAtFull(PolicyShard& shard) const;
   at::Tensor TokenWeights(const PolicyBatch& batch, const PolicyShard& shard) const;
   at::Tensor KlTerm(const PolicyBatch& batch, const at::Tensor& logp_C) const;
-  struct Routing {
-    at::Tensor w_S;       // a leaf when routed
-    at::Tensor factor_S;  // of D's gradient
+  struct RoutedBatch {
+    Routing rollouts;  // w a leaf when routed
     ForwardOptions options;
   };
-  Routing RouteBatch(const at::Tensor& w_S, const PolicyBatch& batch) const;
+  RoutedBatch RouteBatch(const at::Tensor& w_S, const PolicyBatch& batch) const;
   StepStats Reduce(std::vector<PolicyShard>& shards, StepGradients& gradients, at::Tensor& dl_dw_S) const;
   absl::StatusOr<at::Tensor> Route(std::vector<PolicyShard>& shards, int64_t num_samples, const Router* router) const;
   absl::Status Pin(const Router& router, StepGradients& gradients, StepStats& stats) const;

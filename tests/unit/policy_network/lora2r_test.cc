@@ -37,7 +37,7 @@ class Lora2rTest : public ::testing::TestWithParam<bool> {  // random_ab or zero
   at::Tensor RoutedHidden(double w, AdapterLeaves& leaves) {
     const Lora2rConstants constants(base_, adapter_);
     const int64_t n = OneSequence().num_tokens();
-    RoutedProjector routed(constants, leaves, at::full({n, 1}, w), at::full({n, 1}, 1 - w));
+    RoutedProjector routed(constants, leaves, RouteByWeight(at::full({n, 1}, w)));
     return Hidden(routed);
   }
   at::Tensor MergedHidden(AdapterPart part) {
@@ -135,7 +135,8 @@ class OneLinear : public ::testing::Test {
     AdapterLeaves leaves = MakeLeaves(adapter_);
     const at::Tensor w = at::full({5, 1}, w_value).requires_grad_(true);
     const at::Tensor x = x_.clone().requires_grad_(true);
-    RoutedProjector routed(constants, leaves, w, at::full({5, 1}, factor));
+    const at::Tensor factors = at::full({5, 1}, factor);
+    RoutedProjector routed(constants, leaves, {w, factors, factors});
     const at::Tensor out = routed.Project({0, Linear::kQuery}, x, base_.layers[0].linears[0]);
     (out * upstream_).sum().backward();
     return {leaves.a[0].grad(), leaves.b[0].grad(), x.grad(), w.grad()};
@@ -210,7 +211,7 @@ TEST(Lora2rPacking, AMixedBatchEqualsTheRolloutsOneByOne) {
     for (size_t s = 0; s < segments.size(); ++s)
       rows.insert(rows.end(), segments[s].ids.size(), static_cast<float>(segment_w[s]));
     const at::Tensor w_N1 = at::tensor(rows, at::kFloat).unsqueeze(1);
-    RoutedProjector routed(constants, leaves, w_N1, 1 - w_N1);
+    RoutedProjector routed(constants, leaves, RouteByWeight(w_N1));
     const at::Tensor hidden = Qwen3Hidden(base, batch, routed);
     std::vector<at::Tensor> out;
     for (size_t s = 0; s < segments.size(); ++s) {

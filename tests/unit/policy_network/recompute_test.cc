@@ -67,7 +67,7 @@ TEST_F(RecomputeLayers, GradientsOfTheRoutedAdapterAreEqual) {
   for (const int recompute : {0, 1}) {
     const at::Tensor w = at::tensor({0.3f, 0.8f}).requires_grad_(true);
     const AdapterLeaves leaves = MakeLeaves(*adapter);
-    RoutedProjector projector(constants, leaves, RowsOf(w), RowsOf(1 - w.detach()));
+    RoutedProjector projector(constants, leaves, RouteByWeight(RowsOf(w)));
     const at::Tensor hidden = Qwen3Hidden(
         weights_, batch_, projector,
         {.prefix_gradient_scale_S = at::tensor({1.0f, 0.7f, 0.2f, 1.0f}), .recompute_layers = recompute == 1});
