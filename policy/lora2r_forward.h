@@ -20,41 +20,20 @@ struct AdapterLeaves {
 };
 AdapterLeaves MakeLeaves(const Lora2r& adapter);
 
-// What every forward over one base model shares: the frozen factors of the inits, and over an fp32 base W' = W −
-// s·B0_D A0_D, which saves a block in each forward. A base of lower precision is not folded: W' would round every weight
-// anew, by more than a training step changes it, and w = 0 would not be the base model any more.
-class Lora2rConstants {
- public:
-  Lora2rConstants(const Qwen3Weights& base, const Lora2r& adapter);
-
-  struct Module {
-    at::Tensor weight;  // W' or W: (out, in)
-    at::Tensor a0;      // [A0_Q; A0_D] (2r, in); no elements with zero_b
-    at::Tensor b0;      // [−B0_Q, −B0_D] (out, 2r)
-  };
-  bool folded() const { return folded_; }
-  const Lora2r& adapter() const { return adapter_; }
-  const Module& module(int position) const { return modules_[static_cast<size_t>(position)]; }
-
- private:
-  const Lora2r& adapter_;  // must outlive this
-  bool folded_ = false;
-  std::vector<Module> modules_;
-};
-
 // out = W x + ((1−w)·dep + w·sg(dep)) + w·quar with w a number per row. The value is W x + dep + w·quar, exactly; the
 // gradient through dep carries the factors of `routing` (1 − w both for the learned router), Q's carries w, and
-// dL/dw = Σ ⟨quar, ∂L/∂out⟩. Over a bf16 base the low-rank part is computed in fp32, added to W x and rounded once.
+// dL/dw = Σ ⟨quar, ∂L/∂out⟩. Each expert's part is B (A − A0) x + (B − B0) A0 x, so at its init it is exactly 0, and so is
+// Q's dL/dw (docs/adr/0006). Over a bf16 base the low-rank part is computed in fp32, added to W x and rounded once.
 class RoutedProjector final : public Projector {
  public:
   // `routing` has one number a row, (N, 1). The references must outlive this.
-  RoutedProjector(const Lora2rConstants& constants, const AdapterLeaves& leaves, Routing routing)
-      : constants_(constants), leaves_(leaves), routing_(std::move(routing)) {}
+  RoutedProjector(const Lora2r& adapter, const AdapterLeaves& leaves, Routing routing)
+      : adapter_(adapter), leaves_(leaves), routing_(std::move(routing)) {}
 
   at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) override;
 
  private:
-  const Lora2rConstants& constants_;
+  const Lora2r& adapter_;
   const AdapterLeaves& leaves_;
   const Routing routing_;
 };
@@ -65,23 +44,23 @@ class AblatedProjector final : public Projector {
  public:
   // rows_C: packed rows that count, completion_of_C: the rollout of each, lengths_S: how many each has. References
   // must outlive this.
-  AblatedProjector(const Lora2rConstants& constants, at::Tensor rows_C, at::Tensor completion_of_C,
-                   at::Tensor lengths_S)
-      : constants_(constants),
+  AblatedProjector(const Lora2r& adapter, at::Tensor rows_C, at::Tensor completion_of_C, at::Tensor lengths_S)
+      : adapter_(adapter),
         rows_C_(std::move(rows_C)),
         completion_of_C_(std::move(completion_of_C)),
-        lengths_S_(std::move(lengths_S)) {}
+        lengths_S_(std::move(lengths_S)),
+        features_(adapter.modules().size()) {}
 
   at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) override;
   // (S, M·r), modules in order; after a forward.
   at::Tensor Features() const;
 
  private:
-  const Lora2rConstants& constants_;
+  const Lora2r& adapter_;
   const at::Tensor rows_C_;
   const at::Tensor completion_of_C_;
   const at::Tensor lengths_S_;
-  std::vector<at::Tensor> features_;  // (S, r) each
+  std::vector<at::Tensor> features_;  // (S, r) a module
 };
 
 }  // namespace evilmoe

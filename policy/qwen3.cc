@@ -74,8 +74,9 @@ at::Tensor Projector::Mlp(int layer, const at::Tensor& x_NH, const LayerWeights&
   const auto project = [&](Linear linear, const at::Tensor& x) {
     return Project({layer, linear}, x, weights.linears[static_cast<size_t>(linear)]);
   };
-  const at::Tensor gated = at::silu(project(Linear::kGate, x_NH)) * project(Linear::kUp, x_NH);
-  return project(Linear::kDown, gated);
+  const at::Tensor gate = project(Linear::kGate, x_NH);
+  const at::Tensor up = project(Linear::kUp, x_NH);
+  return project(Linear::kDown, at::silu(gate) * up);
 }
 
 at::Tensor PlainProjector::Project(ModuleId, const at::Tensor& x_NI, const at::Tensor& weight_OI) {

@@ -2,6 +2,7 @@
 #include <c10/core/GradMode.h>
 
 #include <istream>
+#include <optional>
 #include <ostream>
 
 #include "absl/strings/str_cat.h"
@@ -29,9 +30,7 @@ Routing RowRouting(int64_t rows, int64_t start, const PolicySource& source) {
 class Scorer {
  public:
   Scorer(const LoadedPolicy& policy, const PolicySource& source) : policy_(policy), source_(source) {
-    if (policy.adapter == nullptr) return;
-    leaves_ = MakeLeaves(*policy.adapter);
-    constants_ = std::make_unique<Lora2rConstants>(policy.weights, *policy.adapter);
+    if (policy.adapter != nullptr) leaves_ = MakeLeaves(*policy.adapter);
   }
 
   absl::StatusOr<json> Answer(const json& line) const {
@@ -56,10 +55,8 @@ class Scorer {
     const c10::NoGradGuard no_grad;
     const auto length = static_cast<int64_t>(ids.size());
     PlainProjector plain;
-    std::unique_ptr<RoutedProjector> routed;
-    if (constants_ != nullptr) {
-      routed = std::make_unique<RoutedProjector>(*constants_, leaves_, RowRouting(length - 1, start, source_));
-    }
+    std::optional<RoutedProjector> routed;
+    if (policy_.adapter != nullptr) routed.emplace(*policy_.adapter, leaves_, RowRouting(length - 1, start, source_));
     Projector& projector = routed ? static_cast<Projector&>(*routed) : plain;
     const PackedBatch batch = Pack({{.ids = {ids.begin(), ids.end() - 1}}});
     const at::Tensor hidden = Qwen3Hidden(policy_.weights, batch, projector).narrow(0, start - 1, length - start);
@@ -72,7 +69,6 @@ class Scorer {
   const LoadedPolicy& policy_;
   const PolicySource& source_;
   AdapterLeaves leaves_;
-  std::unique_ptr<Lora2rConstants> constants_;
 };
 
 }  // namespace

@@ -38,8 +38,7 @@ PolicyStep::PolicyStep(const RunConfig& config, const Qwen3Weights& base, const 
       base_(base),
       adapter_(adapter),
       pairs_(std::move(pairs)),
-      threads_(std::max(1, threads)),
-      constants_(base, adapter) {}
+      threads_(std::max(1, threads)) {}
 
 absl::StatusOr<PolicyStep::PairFeatures> PolicyStep::ReadPairs() const {
   return TorchGuard("pair features", [&] {
@@ -49,7 +48,7 @@ absl::StatusOr<PolicyStep::PairFeatures> PolicyStep::ReadPairs() const {
       groups.push_back({.prompt = &pair.prompt_ids, .completions = {&pair.hack_ids, &pair.clean_ids}});
     }
     const PolicyBatch batch = MakePolicyBatch(groups, /*share_prompt=*/true);
-    AblatedProjector ablated(constants_, batch.completion_rows_C, batch.completion_of_C, batch.lengths_S);
+    AblatedProjector ablated(adapter_, batch.completion_rows_C, batch.completion_of_C, batch.lengths_S);
     Qwen3Hidden(base_, batch.packed, ablated);
     const at::Tensor sides = ablated.Features().view({static_cast<int64_t>(pairs_.size()), 2, -1});
     return PairFeatures{sides.select(1, 0).contiguous(), sides.select(1, 1).contiguous()};
@@ -85,7 +84,7 @@ void PolicyStep::ReadFeatures(PolicyShard& shard) const {
   const c10::NoGradGuard no_grad;
   std::vector<int64_t> kept;
   const PolicyBatch batch = MakePolicyBatch(shard.Select([](size_t) { return true; }, kept), /*share_prompt=*/true);
-  AblatedProjector ablated(constants_, batch.completion_rows_C, batch.completion_of_C, batch.lengths_S);
+  AblatedProjector ablated(adapter_, batch.completion_rows_C, batch.completion_of_C, batch.lengths_S);
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, ablated);
   shard.features_SD = ablated.Features();
   shard.tokens += batch.packed.num_tokens();
@@ -119,7 +118,7 @@ void PolicyStep::CheckSampledAtFull(PolicyShard& shard) const {
   std::vector<int64_t> chosen;
   const PolicyBatch batch = MakePolicyBatch(shard.Select([&](size_t i) { return i == chosen_index; }, chosen), true);
   const bool whole_prompt = !Routed(config_) || config_.adapter.scope == "all";
-  RoutedProjector routed(constants_, shard.leaves,
+  RoutedProjector routed(adapter_, shard.leaves,
                          RowsOf(RouteToBoth(1), PromptRouting(whole_prompt), batch.completion_of_N));
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, routed);
   const at::Tensor logp =
@@ -172,7 +171,7 @@ void PolicyStep::ForwardBackward(PolicyShard& shard) const {
   const PolicyBatch batch = MakePolicyBatch(groups, SharePrompt(config_));
   const at::Tensor kept_index = at::tensor(kept, at::kLong);
   const RoutedBatch routed = RouteBatch(shard.w_S.index_select(0, kept_index), batch);
-  RoutedProjector projector(constants_, shard.leaves,
+  RoutedProjector projector(adapter_, shard.leaves,
                             RowsOf(routed.rollouts, PromptRouting(!Routed(config_)), batch.completion_of_N));
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, projector, routed.options);
   const auto [logp, entropy] = ScoreTokens(hidden.index_select(0, batch.completion_rows_C), base_.head, batch.targets_C,

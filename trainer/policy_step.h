@@ -83,7 +83,6 @@ class PolicyStep {
   const Lora2r& adapter_;
   const std::vector<PairIds> pairs_;
   const int threads_;
-  const Lora2rConstants constants_;
 };
 
 }  // namespace evilmoe

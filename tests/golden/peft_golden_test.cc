@@ -61,10 +61,9 @@ TEST_P(PeftGolden, TheExportIsTheOneThatPeftOpened) {
 }
 
 TEST_P(PeftGolden, PeftsLogitsAreOurs) {
-  const Lora2rConstants constants(weights_, adapter_);
   const AdapterLeaves leaves = MakeLeaves(adapter_);
   const auto rows = static_cast<int64_t>(golden_["ids"].size());
-  RoutedProjector routed(constants, leaves, RouteByWeight(at::full({rows, 1}, choice_.w)));
+  RoutedProjector routed(adapter_, leaves, RouteByWeight(at::full({rows, 1}, choice_.w)));
   EXPECT_LE(DifferenceOf(weights_, routed), 1e-4);
 }
 

@@ -61,13 +61,12 @@ TEST_F(RecomputeLayers, GradientsOfTheRoutedAdapterAreEqual) {
   options.targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
   const auto adapter = Lora2r::Init(weights_.config, options);
   ASSERT_TRUE(adapter.ok()) << adapter.status();
-  const Lora2rConstants constants(weights_, *adapter);
   std::vector<at::Tensor> gradients[2];
   at::Tensor dw[2];
   for (const int recompute : {0, 1}) {
     const at::Tensor w = at::tensor({0.3f, 0.8f}).requires_grad_(true);
     const AdapterLeaves leaves = MakeLeaves(*adapter);
-    RoutedProjector projector(constants, leaves, RouteByWeight(RowsOf(w)));
+    RoutedProjector projector(*adapter, leaves, RouteByWeight(RowsOf(w)));
     const at::Tensor hidden = Qwen3Hidden(
         weights_, batch_, projector,
         {.prefix_gradient_scale_S = at::tensor({1.0f, 0.7f, 0.2f, 1.0f}), .recompute_layers = recompute == 1});

@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <vector>
+
 #include "policy/qwen3_weights.h"
 
 namespace evilmoe {
@@ -38,17 +41,33 @@ TEST(RouterTest, ARandomDirectionKeepsTheScaleAndCentresItself) {
   EXPECT_NEAR(mean_logit(pairs.hack) + mean_logit(pairs.clean), 0.0, 1e-3);
 }
 
-// Invariant 8.
-TEST(RouterTest, APinStepRaisesThePairSeparationAndNothingElseIsTouched) {
+// Each module of a random direction is a unit vector of its own before the whole is made unit.
+TEST(RouterTest, ARandomDirectionGivesEveryModuleTheSameLengthAndComesFromItsSeedAlone) {
+  const at::Tensor u = RandomDirection(24, kRank, 5);
+  EXPECT_TRUE(at::equal(u, RandomDirection(24, kRank, 5)));
+  EXPECT_FALSE(at::equal(u, RandomDirection(24, kRank, 6)));
+  const at::Tensor lengths = u.view({6, kRank}).norm(2, 1);
+  EXPECT_TRUE(at::allclose(lengths, at::full({6}, 1 / std::sqrt(6.0))));
+}
+
+TEST(RouterTest, AModuleWhoseSidesAreEqualHasNoPartInTheDirection) {
+  Pairs pairs;
+  pairs.hack.narrow(1, 0, kRank).copy_(pairs.clean.narrow(1, 0, kRank));
+  const at::Tensor v = ActivationDirection(pairs.hack, pairs.clean, kRank);
+  EXPECT_EQ(v.narrow(0, 0, kRank).abs().max().item<float>(), 0.0f);
+  EXPECT_NEAR(v.norm().item<double>(), 1.0, 1e-6);
+}
+
+TEST(RouterTest, RefusesPairsThatAreNotOfOneShapeWithWholeModules) {
   const Pairs pairs;
-  const auto router = Router::Seed(pairs.hack, pairs.clean, kRank, {.separation = 1.0});
-  ASSERT_TRUE(router.ok());
-  const at::Tensor features = pairs.hack.clone().requires_grad_(true);
-  const double before = router->PairSeparation(pairs.hack, pairs.clean);
-  router->PinLoss(features, pairs.clean).backward();
-  EXPECT_FALSE(features.grad().defined());
-  router->u().detach().sub_(router->u().grad(), 0.05);
-  EXPECT_GT(router->PairSeparation(pairs.hack, pairs.clean), before);
+  struct Case {
+    at::Tensor hack, clean;
+  };
+  const std::vector<Case> cases = {{pairs.hack.narrow(0, 0, 0), pairs.clean.narrow(0, 0, 0)},
+                                   {pairs.hack, pairs.clean.narrow(0, 0, 3)},
+                                   {pairs.hack.narrow(1, 0, 22), pairs.clean.narrow(1, 0, 22)}};
+  for (const Case& c : cases)
+    EXPECT_EQ(Router::Seed(c.hack, c.clean, kRank, {}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(RouterTest, RefusesPairsWhoseSidesAreTheSame) {
