@@ -5,6 +5,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/status_macros.h"
 #include "policy/safetensors_header.h"
 
@@ -66,6 +67,23 @@ absl::StatusOr<double> NumberField(const AdapterFields& fields, const std::strin
   double value = 0;
   if (!absl::SimpleAtod(AdapterField(fields, name), &value) || !std::isfinite(value)) return NotANumber(fields, name);
   return value;
+}
+
+absl::Status CheckAdapterArray(const Safetensors& file, const std::string& name, const std::vector<int64_t>& shape) {
+  const TensorView* view = file.Find(name);
+  if (view == nullptr) return absl::DataLossError(absl::StrCat("adapter: ", name, " is missing"));
+  if (view->dtype != "F32") {
+    return absl::DataLossError(absl::StrCat("adapter: ", name, " has dtype ", view->dtype, ", expected F32"));
+  }
+  if (view->shape == shape) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("adapter: ", name, " has shape [", absl::StrJoin(view->shape, ", "),
+                                                 "], this network expects [", absl::StrJoin(shape, ", "), "]"));
+}
+
+absl::Status CheckAdapterArrayCount(const Safetensors& file, size_t expected) {
+  if (file.tensors().size() == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("adapter: ", file.tensors().size(), " arrays, this network expects ", expected));
 }
 
 std::string NumberText(double value) {

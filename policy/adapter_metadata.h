@@ -3,13 +3,15 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "policy/safetensors.h"
 
 namespace evilmoe {
 
-// The part of an adapter file's metadata that every kind of adapter has; torch-free.
+// The part of an adapter file that every kind of adapter has; torch-free.
 
 // Which training made the bytes.
 struct AdapterProvenance {
@@ -39,5 +41,11 @@ absl::StatusOr<uint64_t> SeedField(const AdapterFields& fields, const std::strin
 absl::StatusOr<double> NumberField(const AdapterFields& fields, const std::string& name);  // finite
 // The shortest text that NumberField reads back to the same bits.
 std::string NumberText(double value);
+
+// Whether the file has this array as this network wants it, before anything is computed or allocated. DataLoss: it is
+// missing or not F32; InvalidArgument: another shape.
+absl::Status CheckAdapterArray(const Safetensors& file, const std::string& name, const std::vector<int64_t>& shape);
+// InvalidArgument: the file has arrays beyond the `expected` ones that were checked.
+absl::Status CheckAdapterArrayCount(const Safetensors& file, size_t expected);
 
 }  // namespace evilmoe

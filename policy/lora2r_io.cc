@@ -32,20 +32,6 @@ absl::StatusOr<bool> EitherOf(const AdapterFields& fields, const char* name, con
                                           first, " or ", second));
 }
 
-// What is wrong with one array, before anything is computed.
-absl::Status CheckArray(const Safetensors& file, const std::string& name, const std::vector<int64_t>& shape) {
-  const TensorView* view = file.Find(name);
-  if (view == nullptr) return absl::DataLossError(absl::StrCat("adapter: ", name, " is missing"));
-  if (view->dtype != "F32") {
-    return absl::DataLossError(absl::StrCat("adapter: ", name, " has dtype ", view->dtype, ", expected F32"));
-  }
-  if (view->shape != shape) {
-    return absl::InvalidArgumentError(absl::StrCat("adapter: ", name, " has shape [", absl::StrJoin(view->shape, ", "),
-                                                   "], this network expects [", absl::StrJoin(shape, ", "), "]"));
-  }
-  return absl::OkStatus();
-}
-
 // That the file holds exactly the arrays that an adapter with these options has on this network. Comes before the init,
 // which is not drawn for bytes that will be refused.
 absl::Status CheckArrays(const Qwen3Config& config, const Lora2rOptions& options, const Safetensors& file) {
@@ -56,14 +42,12 @@ absl::Status CheckArrays(const Qwen3Config& config, const Lora2rOptions& options
       const std::string target = LinearName(id.linear);
       if (std::find(options.targets.begin(), options.targets.end(), target) == options.targets.end()) continue;
       const auto [out, in] = LinearShape(config, id.linear);
-      EVILMOE_RETURN_IF_ERROR(CheckArray(file, ModuleName(id) + ".A", {2 * options.rank, in}));
-      EVILMOE_RETURN_IF_ERROR(CheckArray(file, ModuleName(id) + ".B", {out, 2 * options.rank}));
+      EVILMOE_RETURN_IF_ERROR(CheckAdapterArray(file, ModuleName(id) + ".A", {2 * options.rank, in}));
+      EVILMOE_RETURN_IF_ERROR(CheckAdapterArray(file, ModuleName(id) + ".B", {out, 2 * options.rank}));
       expected += 2;
     }
   }
-  if (file.tensors().size() == expected) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("adapter: ", file.tensors().size(), " arrays, this network expects ",
-                                                 expected));
+  return CheckAdapterArrayCount(file, expected);
 }
 
 }  // namespace

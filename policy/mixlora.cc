@@ -42,6 +42,13 @@ absl::StatusOr<std::array<bool, kNumLinears>> WantedLinears(const std::vector<st
   return wanted;
 }
 
+absl::StatusOr<std::array<bool, kNumLinears>> CheckOptions(const MixLoraOptions& options) {
+  EVILMOE_RETURN_IF_ERROR(CheckRange("adapter.rank", options.rank, 1, kMaxRank));
+  EVILMOE_RETURN_IF_ERROR(CheckRange("routing.experts", options.experts, 1, kMaxExperts));
+  EVILMOE_RETURN_IF_ERROR(CheckRange("routing.top_k", options.top_k, 1, options.experts));
+  return WantedLinears(options.targets);
+}
+
 LoraPair InitPair(uint64_t seed, const MixLoraOptions& options, bool of_mlp, int64_t out, int64_t in) {
   const int64_t experts = of_mlp ? options.experts : 1;
   const at::Tensor a = NormalTensor(seed, experts * options.rank, in, 1.0 / std::sqrt(static_cast<double>(in)));
@@ -53,11 +60,30 @@ at::Tensor Leaf(const at::Tensor& t) { return t.defined() ? t.detach().requires_
 
 }  // namespace
 
+absl::StatusOr<std::vector<MixLoraArray>> MixLora::Arrays(const Qwen3Config& config, const MixLoraOptions& options) {
+  EVILMOE_ASSIGN_OR_RETURN(const auto wanted, CheckOptions(options));
+  std::vector<MixLoraArray> arrays;
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    const std::string prefix = absl::StrCat("layers.", layer, ".");
+    arrays.push_back({prefix + "router", {options.experts, config.hidden_size}});
+    for (size_t l = 0; l < wanted.size(); ++l) {
+      if (!wanted[l]) continue;
+      const auto linear = static_cast<Linear>(l);
+      const auto [out, in] = LinearShape(config, linear);
+      std::vector<int64_t> a = {options.rank, in}, b = {out, options.rank};
+      if (IsOfMlp(linear)) {
+        a.insert(a.begin(), options.experts);
+        b.insert(b.begin(), options.experts);
+      }
+      arrays.push_back({prefix + LinearName(linear) + ".lora_A", std::move(a)});
+      arrays.push_back({prefix + LinearName(linear) + ".lora_B", std::move(b)});
+    }
+  }
+  return arrays;
+}
+
 absl::StatusOr<MixLora> MixLora::Init(const Qwen3Config& config, const MixLoraOptions& options) {
-  EVILMOE_RETURN_IF_ERROR(CheckRange("adapter.rank", options.rank, 1, kMaxRank));
-  EVILMOE_RETURN_IF_ERROR(CheckRange("routing.experts", options.experts, 1, kMaxExperts));
-  EVILMOE_RETURN_IF_ERROR(CheckRange("routing.top_k", options.top_k, 1, options.experts));
-  EVILMOE_ASSIGN_OR_RETURN(const auto wanted, WantedLinears(options.targets));
+  EVILMOE_ASSIGN_OR_RETURN(const auto wanted, CheckOptions(options));
   MixLora adapter;
   adapter.options_ = options;
   for (int index = 0; index < config.num_layers; ++index) {

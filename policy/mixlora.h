@@ -5,10 +5,12 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "policy/adapter_metadata.h"
 #include "policy/qwen3_weights.h"
 
 namespace evilmoe {
@@ -20,7 +22,7 @@ struct MixLoraOptions {
   int rank = 16;      // [1, 1024]
   int experts = 8;    // E, [1, 256]
   int top_k = 2;      // [1, E]
-  double scale = 1.0; // of every B A product
+  double scale = 1.0;  // of every B A product
   uint64_t seed = 0;
   std::vector<std::string> targets;  // names of LinearName(); of the MLP's three at least one
 };
@@ -35,6 +37,12 @@ struct MixLoraLayer {
   std::array<LoraPair, kNumLinears> loras;  // indexed by Linear
 };
 
+// One array of a file: its name ("layers.0.up_proj.lora_A") and shape.
+struct MixLoraArray {
+  std::string name;
+  std::vector<int64_t> shape;
+};
+
 // Parameters, fp32. At the init every B is 0 and A ~ N(0, 1/in), so each expert is the base MLP; routers N(0, 0.02²).
 class MixLora {
  public:
@@ -43,11 +51,19 @@ class MixLora {
 
   const MixLoraOptions& options() const { return options_; }
   const std::vector<MixLoraLayer>& layers() const { return layers_; }
-  // Every tensor with the name that a file gives it ("layers.0.up_proj.lora_A"), in a fixed order.
+  // What an adapter with these options has on this network, in the order of Named(). InvalidArgument as of Init.
+  static absl::StatusOr<std::vector<MixLoraArray>> Arrays(const Qwen3Config& config, const MixLoraOptions& options);
+  // Every tensor with the name that a file gives it, in a fixed order.
   std::vector<std::pair<std::string, at::Tensor>> Named() const;
   // Leaves that require a gradient and share storage with these parameters: one set for each thread that
   // differentiates.
   MixLora Leaves() const;
+
+  // safetensors bytes; the same adapter and provenance always give the same ones.
+  absl::StatusOr<std::string> Serialize(const AdapterProvenance& provenance = {}) const;
+  // DataLoss: not such bytes (another format, a newer version, a tensor missing, unknown or not F32). InvalidArgument:
+  // made for another network.
+  static absl::StatusOr<MixLora> Deserialize(const Qwen3Config& config, std::string_view bytes);
 
  private:
   MixLoraOptions options_;

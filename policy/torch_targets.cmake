@@ -7,7 +7,9 @@ evilmoe_library(NAME lora2r
   SRCS lora2r.cc lora2r_forward.cc lora2r_io.cc peft_export.cc router.cc routing.cc
   HDRS adapter_mode.h lora2r.h lora2r_forward.h peft_export.h router.h routing.h
   DEPS evilmoe::adapter_metadata evilmoe::qwen3)
-evilmoe_library(NAME mixlora SRCS mixlora.cc mixlora_forward.cc HDRS mixlora.h mixlora_forward.h DEPS evilmoe::qwen3)
+evilmoe_library(NAME mixlora
+  SRCS mixlora.cc mixlora_forward.cc mixlora_io.cc HDRS mixlora.h mixlora_forward.h
+  DEPS evilmoe::adapter_metadata evilmoe::qwen3)
 # Without torch: the inner loops, once for each instruction set, and what is built of them.
 set(kernel_sources sampler/kernels.cc sampler/kernels_baseline.cc)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

@@ -6,11 +6,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <numeric>
 
 #include "network_fixtures.h"
 #include "policy/mixlora_forward.h"
 #include "policy/qwen3.h"
+#include "policy/safetensors.h"
 #include "policy/token_log_probs.h"
 
 namespace evilmoe {
@@ -260,6 +263,69 @@ TEST(MixLora, RefusesBadOptionsByName) {
     EXPECT_EQ(adapter.status().code(), absl::StatusCode::kInvalidArgument) << c.name;
     EXPECT_THAT(std::string(adapter.status().message()), HasSubstr(c.message));
   }
+}
+
+// Files.
+
+TEST(MixLoraFile, SurvivesBitForBitAndListsItsArraysInOrder) {
+  const Qwen3Config config = RandomNetwork(4, 2).config;
+  const MixLora adapter = Made(config, Options(4, 2), 0.1);
+  const auto bytes = adapter.Serialize({.run_id = "R", .step = 3, .config_sha256 = "ab"});
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  EXPECT_EQ(*bytes, *adapter.Serialize({.run_id = "R", .step = 3, .config_sha256 = "ab"}));
+  const auto back = MixLora::Deserialize(config, *bytes);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->options().top_k, 2);
+  EXPECT_EQ(back->options().scale, 0.5);
+  EXPECT_EQ(back->options().seed, 7u);
+  EXPECT_EQ(back->options().targets, kAllTargets);
+  const auto want = adapter.Named(), got = back->Named();
+  const auto arrays = MixLora::Arrays(config, Options(4, 2));
+  ASSERT_TRUE(arrays.ok()) << arrays.status();
+  ASSERT_EQ(got.size(), want.size());
+  ASSERT_EQ(arrays->size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    EXPECT_EQ(got[i].first, want[i].first);
+    EXPECT_EQ((*arrays)[i].name, want[i].first);
+    EXPECT_EQ(at::IntArrayRef((*arrays)[i].shape), want[i].second.sizes());
+    EXPECT_TRUE(at::equal(got[i].second, want[i].second)) << want[i].first;
+  }
+}
+
+TEST(MixLoraFile, RefusesWhatIsNotOneOrIsOfAnotherNetwork) {
+  using Tensors = std::map<std::string, TensorView>;
+  const Qwen3Config config = RandomNetwork(4, 2).config;
+  const std::string good = *Made(config, Options(4, 2), 0.1).Serialize();
+  struct Case {
+    std::function<void(Tensors&, AdapterFields&)> edit;
+    absl::StatusCode code;
+    const char* says;
+  };
+  const std::vector<Case> cases = {
+      {[](Tensors&, AdapterFields& f) { f["format"] = "evilmoe.lora2r"; }, absl::StatusCode::kDataLoss,
+       "expected evilmoe.mixlora"},
+      {[](Tensors&, AdapterFields& f) { f["version"] = "2"; }, absl::StatusCode::kDataLoss, "use a newer one"},
+      {[](Tensors&, AdapterFields& f) { f["top_k"] = "5"; }, absl::StatusCode::kDataLoss,
+       "routing.top_k: 5, expected [1, 4]"},
+      {[](Tensors&, AdapterFields& f) { f["rank"] = "-1"; }, absl::StatusCode::kDataLoss,
+       "rank -1 in the metadata, expected at least 1"},
+      {[](Tensors&, AdapterFields& f) { f["experts"] = "256"; }, absl::StatusCode::kInvalidArgument,
+       "layers.0.router has shape [4, 24], this network expects [256, 24]"},
+      {[](Tensors& t, AdapterFields&) { t.erase("layers.1.up_proj.lora_B"); }, absl::StatusCode::kDataLoss,
+       "layers.1.up_proj.lora_B is missing"},
+      {[](Tensors& t, AdapterFields&) { t["extra"] = t.begin()->second; }, absl::StatusCode::kInvalidArgument,
+       "arrays, this network expects"}};
+  for (const Case& c : cases) {
+    const Safetensors file = *Safetensors::Parse(good);
+    Tensors tensors = file.tensors();
+    AdapterFields fields = file.metadata();
+    c.edit(tensors, fields);
+    const absl::Status status = MixLora::Deserialize(config, *WriteSafetensors(tensors, fields)).status();
+    EXPECT_EQ(status.code(), c.code) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(c.says));
+  }
+  EXPECT_EQ(MixLora::Deserialize(config, good.substr(0, good.size() / 2)).status().code(),
+            absl::StatusCode::kDataLoss);
 }
 
 }  // namespace
