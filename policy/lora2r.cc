@@ -13,10 +13,11 @@
 namespace evilmoe {
 namespace {
 
-// The two experts' products over the same rows: s · (B·A − B0·A0), restricted to the rank columns in `rows`.
+// B A − B0 A0 over the rank columns [begin, begin + length), as B (A − A0) + (B − B0) A0 (docs/adr/0006).
 at::Tensor ProductDifference(const AdapterModule& m, int64_t begin, int64_t length) {
-  const at::Tensor now = at::mm(m.b.narrow(1, begin, length), m.a.narrow(0, begin, length));
-  return now - at::mm(m.b0.narrow(1, begin, length), m.a0.narrow(0, begin, length));
+  const auto rows = [&](const at::Tensor& a) { return a.narrow(0, begin, length); };
+  const auto columns = [&](const at::Tensor& b) { return b.narrow(1, begin, length); };
+  return at::mm(columns(m.b), rows(m.a - m.a0)).addmm_(columns(m.b - m.b0), rows(m.a0));
 }
 
 // P = U Uᵀ with U the first r columns of a Haar-distributed orthogonal matrix (QR of a Gaussian one; the sign of R's
@@ -122,8 +123,8 @@ at::Tensor Lora2r::Delta(const AdapterModule& m, const AdapterMode& mode) const 
     case AdapterPart::kRandomHalf: break;
   }
   const at::Tensor p = HaarProjector(mode.projector_seed, m.id.index(), rank());
-  const at::Tensor now = at::mm(at::mm(m.b, p), m.a);
-  return (now - at::mm(at::mm(m.b0, p), m.a0)) * (options_.scale * mode.strength);
+  const at::Tensor half = at::mm(at::mm(m.b, p), m.a - m.a0).addmm_(at::mm(m.b - m.b0, p), m.a0);
+  return half * (options_.scale * mode.strength);
 }
 
 at::Tensor Lora2r::Delta(const AdapterModule& m, double w) const {
