@@ -1,4 +1,4 @@
-# Three verbs, so that every folder's CMakeLists.txt reads as a list of facts.
+# The verbs of every folder, so that each folder's CMakeLists.txt reads as a list of facts.
 #
 #   evilmoe_library(NAME lease_table SRCS lease_table.cc HDRS lease_table.h DEPS evilmoe::common)
 #     -> target evilmoe_lease_table, alias evilmoe::lease_table
@@ -6,6 +6,27 @@
 #     -> build/<preset>/bin/evilmoe-grader
 #   evilmoe_test(NAME coordinator_test SRCS a_test.cc b_test.cc DEPS evilmoe::lease_table LABEL unit)
 #     -> one gtest binary for a folder, each test case registered with ctest under its one label
+
+# Parsing ATen/ATen.h is half of the compile time of a file that sees LibTorch, so targets that see it, themselves or
+# through what they link, share it precompiled (docs/adr/0010-precompiled-torch-headers.md).
+function(evilmoe_share_torch_headers target)
+  foreach(dep ${ARGN})
+    set(sees FALSE)
+    if(dep STREQUAL "libtorch")
+      set(sees TRUE)
+    elseif(TARGET ${dep})
+      get_target_property(sees ${dep} EVILMOE_SEES_TORCH)
+    endif()
+    if(sees)
+      set_target_properties(${target} PROPERTIES EVILMOE_SEES_TORCH TRUE)
+    endif()
+  endforeach()
+  get_target_property(sees ${target} EVILMOE_SEES_TORCH)
+  get_target_property(kind ${target} TYPE)
+  if(EVILMOE_PRECOMPILE AND sees AND NOT kind STREQUAL "INTERFACE_LIBRARY")
+    target_precompile_headers(${target} REUSE_FROM evilmoe_torch_headers)
+  endif()
+endfunction()
 
 function(evilmoe_library)
   cmake_parse_arguments(ARG "" "NAME" "SRCS;HDRS;DEPS;PRIVATE_DEPS" ${ARGN})
@@ -21,12 +42,14 @@ function(evilmoe_library)
   add_library(evilmoe::${ARG_NAME} ALIAS ${target})
   target_include_directories(${target} ${scope} ${PROJECT_SOURCE_DIR})
   target_link_libraries(${target} ${scope} ${ARG_DEPS})
+  evilmoe_share_torch_headers(${target} ${ARG_DEPS} ${ARG_PRIVATE_DEPS})
 endfunction()
 
 function(evilmoe_binary)
   cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_link_libraries(${ARG_NAME} PRIVATE evilmoe::warnings ${ARG_DEPS})
+  evilmoe_share_torch_headers(${ARG_NAME} ${ARG_DEPS})
 endfunction()
 
 # LABEL: unit | rpc (starts gRPC; TSan leaves it out) | integration | golden | gpu.
@@ -44,6 +67,9 @@ function(evilmoe_test)
   target_compile_definitions(${ARG_NAME} PRIVATE EVILMOE_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
     EVILMOE_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
   target_link_libraries(${ARG_NAME} PRIVATE evilmoe::warnings GTest::gmock_main ${ARG_DEPS})
+  # What a test itself does is little; what it tests is in libraries, optimised as people use them.
+  target_compile_options(${ARG_NAME} PRIVATE $<$<CONFIG:Release>:-O1>)
+  evilmoe_share_torch_headers(${ARG_NAME} ${ARG_DEPS})
   # Whole runs wait for real processes, so they do not share the cores with other tests.
   set(serial FALSE)
   if(ARG_LABEL STREQUAL "integration")

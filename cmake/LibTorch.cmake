@@ -44,3 +44,11 @@ if(EVILMOE_CUDA)
   target_link_libraries(libtorch INTERFACE ${_cudart})
   target_link_options(libtorch INTERFACE -Wl,--allow-shlib-undefined)
 endif()
+
+# What evilmoe_share_torch_headers gives to other targets.
+if(EVILMOE_PRECOMPILE)
+  file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/torch_headers.cc" CONTENT "")  # writes where it differs
+  add_library(evilmoe_torch_headers OBJECT "${PROJECT_BINARY_DIR}/torch_headers.cc")
+  target_link_libraries(evilmoe_torch_headers PRIVATE evilmoe::warnings libtorch)
+  target_precompile_headers(evilmoe_torch_headers PRIVATE <ATen/ATen.h> <torch/csrc/autograd/custom_function.h>)
+endif()

@@ -35,7 +35,8 @@ evilmoe_library(NAME sampler
   DEPS evilmoe::lora2r evilmoe::token_sampler)
 # GCC alone: clang would bring an OpenMP of its own beside the wheel's libgomp, which the rpath finds first.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  set_source_files_properties(sampler/batch_forward.cc PROPERTIES COMPILE_OPTIONS "-fopenmp")
+  set_source_files_properties(sampler/batch_forward.cc PROPERTIES COMPILE_OPTIONS "-fopenmp"
+    SKIP_PRECOMPILE_HEADERS ON)  # other flags than the precompiled header has
   target_link_options(evilmoe_sampler PUBLIC -fopenmp)
 endif()
 evilmoe_library(NAME reference_sampler
