@@ -12,6 +12,10 @@ if(EVILMOE_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 
+# Every program here has threads; a file without the flag would not fit a header that was precompiled with it.
+add_compile_options(-pthread)
+add_link_options(-pthread)
+
 if(EVILMOE_SANITIZE)
   add_compile_options(-fsanitize=${EVILMOE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${EVILMOE_SANITIZE})
