@@ -99,13 +99,17 @@ std::map<std::string, at::Tensor> PeftTensors(const Lora2r& adapter, const Expor
   std::map<std::string, at::Tensor> tensors;
   for (const AdapterModule& m : adapter.modules()) {
     std::vector<at::Tensor> a, b;
-    const auto add = [&](const at::Tensor& a_2rI, const at::Tensor& b_O2r, double sign) {
+    const auto add_product = [&](const at::Tensor& b_O2r, const at::Tensor& a_2rI) {
       a.push_back(a_2rI.narrow(0, 0, full ? 2 * r : r));
-      b.push_back(b_O2r.narrow(1, 0, r) * sign);
-      if (full) b.push_back(b_O2r.narrow(1, r, r) * (sign * choice.w));
+      b.push_back(b_O2r.narrow(1, 0, r));
+      if (full) b.push_back(b_O2r.narrow(1, r, r) * choice.w);
     };
-    add(m.a, m.b, 1.0);
-    if (adapter.options().random_ab) add(m.a0, m.b0, -1.0);
+    if (adapter.options().random_ab) {
+      add_product(m.b, m.a - m.a0);
+      add_product(m.b - m.b0, m.a0);
+    } else {
+      add_product(m.b, m.a);
+    }
     const std::string prefix = absl::StrCat("base_model.model.", ModulePath(m.id));
     tensors[prefix + ".lora_A.weight"] = at::cat(a, 0);
     tensors[prefix + ".lora_B.weight"] = at::cat(b, 1);

@@ -24,9 +24,9 @@ struct ExportChoice {
   double w = 1.0;  // kFull: of the quarantine, [0, 1]
 };
 
-// Rank of the choice as one LoRA. One block of zero_b is r wide; random_ab needs as much again for its −B0 A0:
-//   deployed  [A_D; A0_D], [B_D, −B0_D]: 2r          full  [A_D; A_Q; A0_D; A0_Q], [B_D, wB_Q, −B0_D, −wB0_Q]: 4r
-// and with zero_b the parts without the init: r and 2r.
+// Rank of the choice as one LoRA. One block of zero_b is r wide: A_D, B_D; with the quarantine 2r: [A_D; A_Q],
+// [B_D, w B_Q]. random_ab takes twice that for B A − B0 A0 = B (A − A0) + (B − B0) A0 (docs/adr/0006), so that at its
+// init the export adds exactly 0 in any precision.
 int64_t PeftRank(const Lora2rOptions& options, ExportBlock block);
 
 // peft's names ("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", ...) and tensors, fp32. peft
