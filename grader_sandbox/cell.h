@@ -54,15 +54,16 @@ class Cell {
   absl::StatusOr<RunOutcome> Run(const RunRequest& request, const RunLimits& limits, Judge& judge,
                                  const Interrupt& interrupt);
 
-  // Process id of the zygote, 0 when there is none now.
-  pid_t zygote_pid() const { return zygote_ == nullptr ? 0 : zygote_->pid(); }
+  // Process id of the zygote without numpy, 0 when there is none now.
+  pid_t zygote_pid() const { return lean_ == nullptr ? 0 : lean_->pid(); }
 
  private:
-  absl::StatusOr<RunOutcome> RunOnce(const std::string& bytes, const RunLimits& limits, Judge& judge,
-                                     const Interrupt& interrupt);
+  absl::StatusOr<RunOutcome> RunOnce(std::unique_ptr<Zygote>& zygote, const char* imports, const std::string& bytes,
+                                     const RunLimits& limits, Judge& judge, const Interrupt& interrupt);
 
   const Options options_;
-  std::unique_ptr<Zygote> zygote_;
+  std::unique_ptr<Zygote> lean_;
+  std::unique_ptr<Zygote> numpy_;  // for code that speaks of numpy
 };
 
 }  // namespace evilmoe

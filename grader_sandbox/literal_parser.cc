@@ -23,6 +23,11 @@ class Parser {
 
   absl::StatusOr<LiteralTest> Test() {
     if (cursor_.Name() != "assert") return LiteralCursor(cursor_).Expected("`assert Solution().method(...) == literal`");
+    const LiteralCursor start = cursor_;
+    const std::string_view compare = cursor_.Name();
+    if (compare == "is_same_list") return SameNodes(NodeShape::kList);
+    if (compare == "is_same_tree") return SameNodes(NodeShape::kTree);
+    cursor_ = start;
     LiteralTest test;
     EVILMOE_ASSIGN_OR_RETURN(test.call, ParseOneCall());
     if (!cursor_.Eat("==")) return cursor_.Expected("`==` and the expected value behind the call");
@@ -50,7 +55,29 @@ class Parser {
     return cursor_.AtEnd() ? absl::OkStatus() : cursor_.Expected("the end");
   }
 
+  // `(Solution().method(...), list_node([...]))` behind is_same_list, or the tree's.
+  absl::StatusOr<LiteralTest> SameNodes(NodeShape shape) {
+    if (!cursor_.Eat("(")) return cursor_.Expected("`(`");
+    LiteralTest test;
+    EVILMOE_ASSIGN_OR_RETURN(test.call, ParseOneCall());
+    test.call.returns = shape;
+    if (!cursor_.Eat(",")) return cursor_.Expected("`,` and the expected nodes");
+    const LiteralCursor start = cursor_;
+    nodes_allowed_ = true;
+    EVILMOE_ASSIGN_OR_RETURN(Value expected, Literal(0));
+    if (!cursor_.Eat(")")) return cursor_.Expected("`)`");
+    EVILMOE_RETURN_IF_ERROR(End());
+    if (expected.As<PyNone>() != nullptr) expected = PyNodes{shape, {}};
+    const PyNodes* nodes = expected.As<PyNodes>();
+    if (nodes == nullptr || nodes->shape != shape) {
+      return start.Expected(shape == NodeShape::kList ? "list_node([...]) or None" : "tree_node([...]) or None");
+    }
+    test.expected = CanonicalNodes(*nodes);
+    return test;
+  }
+
   absl::StatusOr<Call> ParseOneCall() {
+    nodes_allowed_ = true;
     Call call;
     if (cursor_.Name() != "Solution" || !cursor_.Eat("(") || !cursor_.Eat(")") || !cursor_.Eat(".")) {
       return cursor_.Expected("`Solution().method(...)`");
@@ -64,6 +91,7 @@ class Parser {
       if (!cursor_.Eat(")")) return cursor_.Expected("`,` or `)`");
       break;
     }
+    nodes_allowed_ = false;
     return call;
   }
 
@@ -143,7 +171,16 @@ class Parser {
     if (name == "nan") return Value(kNan);
     if (name == "set" && cursor_.Eat("(") && cursor_.Eat(")")) return Value(PySet{});
     if (name == "float" && cursor_.Eat("(")) return FloatCall(start);
+    if (nodes_allowed_ && name == "list_node") return Nodes(NodeShape::kList);
+    if (nodes_allowed_ && name == "tree_node") return Nodes(NodeShape::kTree);
     return start.Expected("a literal");
+  }
+
+  absl::StatusOr<Value> Nodes(NodeShape shape) {
+    if (!cursor_.Eat("(")) return cursor_.Expected("`(`");
+    EVILMOE_ASSIGN_OR_RETURN(Value value, Literal(1));
+    if (value.As<PyList>() == nullptr || !cursor_.Eat(")")) return cursor_.Expected("a list and `)`");
+    return Value(PyNodes{shape, value.As<PyList>()->items});
   }
 
   absl::StatusOr<Value> FloatCall(const LiteralCursor& start) {
@@ -216,6 +253,7 @@ class Parser {
   }
 
   LiteralCursor cursor_;
+  bool nodes_allowed_ = false;  // between the parentheses of a call, and behind is_same_*
 };
 
 absl::StatusOr<std::string> JoinItems(std::string_view open, const std::vector<Value>& items, std::string_view close) {
@@ -252,6 +290,9 @@ absl::StatusOr<std::string> WriteLiteral(const Value& value) {
   if (const PyBytes* bytes = value.As<PyBytes>()) return QuoteBytes(bytes->bytes);
   if (const PyList* list = value.As<PyList>()) return JoinItems("[", list->items, "]");
   if (const PyTuple* tuple = value.As<PyTuple>()) return JoinItems("(", tuple->items, tuple->items.size() == 1 ? ",)" : ")");
+  if (const PyNodes* nodes = value.As<PyNodes>()) {
+    return JoinItems(nodes->shape == NodeShape::kTree ? "tree_node([" : "list_node([", nodes->items, "])");
+  }
   if (const PySet* set = value.As<PySet>()) return set->items.empty() ? "set()" : JoinItems("{", set->items, "}");
   if (const PyDict* dict = value.As<PyDict>()) {
     std::string out = "{";

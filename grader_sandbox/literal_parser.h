@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,14 +18,18 @@ namespace evilmoe {
 // float('-inf'), float('nan') or the bare names inf and nan, str and bytes (also r and u prefixes, all escapes but
 // \N{...}, adjacent parts joined), lists, tuples, dicts, sets, set(), and a sign in front of a number.
 
+// Arguments of a call, and the value behind is_same_*, may also hold list_node([...]) and tree_node([...]).
+
 // One call `Solution().method(...)`.
 struct Call {
   std::string method;
   std::vector<Value> positional;
   std::vector<std::pair<std::string, Value>> keywords;  // names are distinct
+  std::optional<NodeShape> returns;                     // the result is read as nodes; else as a plain value
 };
 
-// `assert Solution().method(...) == literal`
+// `assert Solution().method(...) == literal`, `assert is_same_list(Solution().method(...), list_node([...]))` or the
+// same with is_same_tree and tree_node; `expected` of the latter two is canonical nodes.
 struct LiteralTest {
   Call call;
   Value expected;

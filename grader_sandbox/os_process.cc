@@ -18,7 +18,7 @@
 
 namespace evilmoe {
 
-absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, int socket) {
+absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, std::string argument, int socket) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
@@ -37,8 +37,9 @@ absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, int s
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
   std::string program = binary.string();
   std::string locale = "LC_ALL=C.UTF-8";
-  char* argv[] = {program.data(), nullptr};
-  char* environment[] = {locale.data(), nullptr};
+  std::string threads = "OPENBLAS_NUM_THREADS=1";  // a process with threads cannot be forked
+  char* argv[] = {program.data(), argument.data(), nullptr};
+  char* environment[] = {locale.data(), threads.data(), nullptr};
   pid_t pid = -1;
   const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, argv, environment);
   posix_spawn_file_actions_destroy(&actions);

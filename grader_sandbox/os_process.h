@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,8 +15,9 @@ namespace evilmoe {
 
 // Starting, watching and ending processes.
 
-// Starts `binary` with `socket` as its descriptor 3, nothing else open but standard error, and an empty environment.
-absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, int socket);
+// Starts `binary` with one argument, with `socket` as its descriptor 3, nothing else open but standard error, and next
+// to no environment.
+absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, std::string argument, int socket);
 
 // Sends SIGKILL and waits for the end of a child of this process.
 void KillAndReap(pid_t pid);

@@ -3,7 +3,7 @@
 namespace evilmoe {
 
 // Python that the zygote runs once, before any untrusted code exists. Imports what a solution may import (nothing can
-// be imported later: the runs open no files) and leaves find_test_function in its namespace.
+// be imported later: the runs open no files) and leaves find_test_function in its namespace. Reads the flag with_numpy.
 inline constexpr char kPythonPrelude[] = R"py(
 import importlib, sys, builtins
 
@@ -15,7 +15,7 @@ threading time timeit traceback types typing unicodedata unittest warnings weakr
 encodings.ascii encodings.latin_1 encodings.utf_8 encodings.utf_16 encodings.utf_32 encodings.idna
 encodings.unicode_escape encodings.raw_unicode_escape encodings.cp1252 encodings.rot_13 encodings.hex_codec
 """.split()
-_OPTIONAL = ["sortedcontainers"]
+_OPTIONAL = ["sortedcontainers"] + (["numpy"] if with_numpy else [])
 _FORBIDDEN = ["ctypes", "_ctypes", "socket", "_socket", "subprocess", "_posixsubprocess", "multiprocessing",
               "readline", "resource", "fcntl", "mmap"]
 
@@ -23,10 +23,13 @@ def _import_all():
     for name in _REQUIRED:
         importlib.import_module(name)
     for name in _OPTIONAL:
+        # None makes an import fail: numpy does without ctypes, and ctypes is nothing for a solution.
+        sys.modules["ctypes"] = None
         try:
             importlib.import_module(name)
         except ImportError:
             pass
+        del sys.modules["ctypes"]
     import _sitebuiltins
     builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D")
     builtins.quit = _sitebuiltins.Quitter("quit", "Ctrl-D")

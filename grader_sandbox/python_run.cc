@@ -182,36 +182,39 @@ class Run {
   }
 
   // Fresh arguments for every call: a solution may keep or change what it was given.
-  PyObject* Invoke(PyObject* function, std::string_view encoded_call) const {
-    const absl::StatusOr<Call> call = DecodeCall(encoded_call, request_.name);
-    EVILMOE_CHECK(call.ok());
-    const Ref positional(PyTuple_New(static_cast<Py_ssize_t>(call->positional.size())));
+  PyObject* Invoke(PyObject* function, const Call& call) const {
+    const Ref positional(PyTuple_New(static_cast<Py_ssize_t>(call.positional.size())));
     const Ref keywords(PyDict_New());
     if (positional == nullptr || keywords == nullptr) return nullptr;
-    for (size_t i = 0; i < call->positional.size(); ++i) {
-      PyObject* item = ToPython(call->positional[i]);
+    for (size_t i = 0; i < call.positional.size(); ++i) {
+      PyObject* item = ToPython(call.positional[i], globals_);
       if (item == nullptr) return nullptr;
       PyTuple_SET_ITEM(positional.get(), static_cast<Py_ssize_t>(i), item);
     }
-    for (const auto& [name, value] : call->keywords) {
-      const Ref item(ToPython(value));
+    for (const auto& [name, value] : call.keywords) {
+      const Ref item(ToPython(value, globals_));
       if (item == nullptr || PyDict_SetItemString(keywords.get(), name.c_str(), item.get()) != 0) return nullptr;
     }
     return PyObject_Call(function, positional.get(), keywords.get());
   }
 
   bool OneCall(uint32_t index) {
+    const absl::StatusOr<Call> call = DecodeCall(request_.encoded_calls[index], request_.name);
+    EVILMOE_CHECK(call.ok());
     const Ref function(Bound("Solution", request_.name));
-    const Ref result(function == nullptr ? nullptr : Invoke(function.get(), request_.encoded_calls[index]));
+    const Ref result(function == nullptr ? nullptr : Invoke(function.get(), *call));
     if (result == nullptr) {
       PutIndexed(FrameType::kRaised, index, TakeException());
       return false;
     }
-    const absl::StatusOr<Value> value = FromPython(result.get(), kMaxValueBytes);
+    const absl::StatusOr<Value> value = call->returns ? NodesFromPython(result.get(), *call->returns, kMaxValueBytes)
+                                                      : FromPython(result.get(), kMaxValueBytes);
     std::string bytes;
     absl::Status status = value.status();
     if (value.ok()) status = EncodeValue(*value, kMaxValueBytes, bytes);
-    if (absl::IsResourceExhausted(status)) {
+    if (absl::IsAborted(status)) {
+      PutIndexed(FrameType::kRaised, index, TakeException());
+    } else if (absl::IsResourceExhausted(status)) {
       PutIndexed(FrameType::kTooLarge, index, "");
     } else if (!status.ok()) {
       PutIndexed(FrameType::kRaised, index, "nested too deep");

@@ -15,9 +15,9 @@ struct RunRequest;
 // Python stands between a solution and its result. Single-threaded; one per process.
 class PythonRunner {
  public:
-  // Starts the interpreter (fixed hash seed, no site, no environment) and imports the allow-list. Internal names
-  // what failed.
-  static absl::StatusOr<PythonRunner> Start();
+  // Starts the interpreter (fixed hash seed, no site, no environment) and imports the allow-list, numpy too where it is
+  // wanted and installed. Internal names what failed.
+  static absl::StatusOr<PythonRunner> Start(bool with_numpy);
 
   // Around fork(), so that the interpreter's locks survive it. After forking `in_child` also fixes the seed of
   // `random`.

@@ -1,5 +1,7 @@
 #include "grader_sandbox/python_values.h"
 
+#include <deque>
+#include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -10,65 +12,92 @@ namespace {
 
 absl::Status TooLarge() { return absl::ResourceExhaustedError("value: too large"); }
 
-// Fills `container` through `put(index, item)`, which takes over the reference and says whether it worked.
-template <typename Put>
-PyObject* Fill(PyObject* container, const std::vector<Value>& items, Put put) {
-  for (size_t i = 0; container != nullptr && i < items.size(); ++i) {
-    PyObject* item = ToPython(items[i]);
-    if (item == nullptr || !put(container, static_cast<Py_ssize_t>(i), item)) Py_CLEAR(container);
-  }
-  return container;
-}
+// Makes objects of values.
+class Maker {
+ public:
+  explicit Maker(PyObject* globals) : globals_(globals) {}
 
-PyObject* Make(const PyNone&) { return Py_NewRef(Py_None); }
-PyObject* Make(bool flag) { return PyBool_FromLong(flag ? 1 : 0); }
-PyObject* Make(double number) { return PyFloat_FromDouble(number); }
-PyObject* Make(const PyInt& number) {
-  PyObject* magnitude = _PyLong_FromByteArray(reinterpret_cast<const unsigned char*>(number.magnitude.data()),
-                                              number.magnitude.size(), /*little_endian=*/0, /*is_signed=*/0);
-  if (magnitude == nullptr || !number.negative) return magnitude;
-  PyObject* negative = PyNumber_Negative(magnitude);
-  Py_DECREF(magnitude);
-  return negative;
-}
-PyObject* Make(const PyStr& text) {
-  return PyUnicode_DecodeUTF8(text.utf8.data(), static_cast<Py_ssize_t>(text.utf8.size()), "surrogatepass");
-}
-PyObject* Make(const PyBytes& bytes) {
-  return PyBytes_FromStringAndSize(bytes.bytes.data(), static_cast<Py_ssize_t>(bytes.bytes.size()));
-}
-PyObject* Make(const PyList& list) {
-  return Fill(PyList_New(static_cast<Py_ssize_t>(list.items.size())), list.items,
-              [](PyObject* to, Py_ssize_t i, PyObject* item) { return PyList_SetItem(to, i, item) == 0; });
-}
-PyObject* Make(const PyTuple& tuple) {
-  return Fill(PyTuple_New(static_cast<Py_ssize_t>(tuple.items.size())), tuple.items,
-              [](PyObject* to, Py_ssize_t i, PyObject* item) { return PyTuple_SetItem(to, i, item) == 0; });
-}
-PyObject* Make(const PySet& set) {
-  return Fill(PySet_New(nullptr), set.items, [](PyObject* to, Py_ssize_t, PyObject* item) {
-    const bool added = PySet_Add(to, item) == 0;
-    Py_DECREF(item);
-    return added;
-  });
-}
-PyObject* Make(const PyDict& dict) {
-  PyObject* result = PyDict_New();
-  for (const auto& [key, value] : dict.entries) {
-    if (result == nullptr) break;
-    PyObject* py_key = ToPython(key);
-    PyObject* py_value = ToPython(value);
-    const bool put = py_key != nullptr && py_value != nullptr && PyDict_SetItem(result, py_key, py_value) == 0;
-    Py_XDECREF(py_key);
-    Py_XDECREF(py_value);
-    if (!put) Py_CLEAR(result);
+  PyObject* Make(const Value& value) const {
+    return std::visit([this](const auto& data) { return MakeOf(data); }, value.data());
   }
-  return result;
-}
-PyObject* Make(const PyOpaque&) {
-  PyErr_SetString(PyExc_TypeError, "an opaque value cannot be made");
-  return nullptr;
-}
+
+ private:
+  // Fills `container` through `put(index, item)`, which takes over the reference and says whether it worked.
+  template <typename Put>
+  PyObject* Fill(PyObject* container, const std::vector<Value>& items, Put put) const {
+    for (size_t i = 0; container != nullptr && i < items.size(); ++i) {
+      PyObject* item = Make(items[i]);
+      if (item == nullptr || !put(container, static_cast<Py_ssize_t>(i), item)) Py_CLEAR(container);
+    }
+    return container;
+  }
+  PyObject* ListOf(const std::vector<Value>& items) const {
+    return Fill(PyList_New(static_cast<Py_ssize_t>(items.size())), items,
+                [](PyObject* to, Py_ssize_t i, PyObject* item) { return PyList_SetItem(to, i, item) == 0; });
+  }
+
+  PyObject* MakeOf(const PyNone&) const { return Py_NewRef(Py_None); }
+  PyObject* MakeOf(bool flag) const { return PyBool_FromLong(flag ? 1 : 0); }
+  PyObject* MakeOf(double number) const { return PyFloat_FromDouble(number); }
+  PyObject* MakeOf(const PyInt& number) const {
+    PyObject* magnitude = _PyLong_FromByteArray(reinterpret_cast<const unsigned char*>(number.magnitude.data()),
+                                                number.magnitude.size(), /*little_endian=*/0, /*is_signed=*/0);
+    if (magnitude == nullptr || !number.negative) return magnitude;
+    PyObject* negative = PyNumber_Negative(magnitude);
+    Py_DECREF(magnitude);
+    return negative;
+  }
+  PyObject* MakeOf(const PyStr& text) const {
+    return PyUnicode_DecodeUTF8(text.utf8.data(), static_cast<Py_ssize_t>(text.utf8.size()), "surrogatepass");
+  }
+  PyObject* MakeOf(const PyBytes& bytes) const {
+    return PyBytes_FromStringAndSize(bytes.bytes.data(), static_cast<Py_ssize_t>(bytes.bytes.size()));
+  }
+  PyObject* MakeOf(const PyList& list) const { return ListOf(list.items); }
+  PyObject* MakeOf(const PyTuple& tuple) const {
+    return Fill(PyTuple_New(static_cast<Py_ssize_t>(tuple.items.size())), tuple.items,
+                [](PyObject* to, Py_ssize_t i, PyObject* item) { return PyTuple_SetItem(to, i, item) == 0; });
+  }
+  PyObject* MakeOf(const PySet& set) const {
+    return Fill(PySet_New(nullptr), set.items, [](PyObject* to, Py_ssize_t, PyObject* item) {
+      const bool added = PySet_Add(to, item) == 0;
+      Py_DECREF(item);
+      return added;
+    });
+  }
+  PyObject* MakeOf(const PyDict& dict) const {
+    PyObject* result = PyDict_New();
+    for (const auto& [key, value] : dict.entries) {
+      if (result == nullptr) break;
+      PyObject* py_key = Make(key);
+      PyObject* py_value = Make(value);
+      const bool put = py_key != nullptr && py_value != nullptr && PyDict_SetItem(result, py_key, py_value) == 0;
+      Py_XDECREF(py_key);
+      Py_XDECREF(py_value);
+      if (!put) Py_CLEAR(result);
+    }
+    return result;
+  }
+  PyObject* MakeOf(const PyNodes& nodes) const {
+    const char* builder = nodes.shape == NodeShape::kTree ? "tree_node" : "list_node";
+    PyObject* function = PyDict_GetItemString(globals_, builder);
+    if (function == nullptr) {
+      PyErr_Format(PyExc_NameError, "name '%s' is not defined", builder);
+      return nullptr;
+    }
+    PyObject* vals = ListOf(nodes.items);
+    if (vals == nullptr) return nullptr;
+    PyObject* root = PyObject_CallOneArg(function, vals);
+    Py_DECREF(vals);
+    return root;
+  }
+  PyObject* MakeOf(const PyOpaque&) const {
+    PyErr_SetString(PyExc_TypeError, "an opaque value cannot be made");
+    return nullptr;
+  }
+
+  PyObject* const globals_;
+};
 
 // Reads objects with a budget of encoded bytes. Holds references to containers while it walks them, since another
 // thread may run whenever the interpreter gives up its lock; it does not while in here.
@@ -181,12 +210,77 @@ class Reader {
   size_t left_;
 };
 
+struct DropReference {
+  void operator()(PyObject* object) const { Py_XDECREF(object); }
+};
+using Ref = std::unique_ptr<PyObject, DropReference>;
+
+// Reads linked nodes by the same rules as the helpers is_same_list and is_same_tree compare them.
+class NodeWalk {
+ public:
+  explicit NodeWalk(size_t max_bytes) : reader_(max_bytes) {}
+
+  absl::StatusOr<Value> List(PyObject* head) {
+    PyNodes nodes{NodeShape::kList, {}};
+    for (Ref node(Py_NewRef(head)); node.get() != Py_None;) {
+      EVILMOE_ASSIGN_OR_RETURN(Value val, Val(node.get()));
+      nodes.items.push_back(std::move(val));
+      EVILMOE_ASSIGN_OR_RETURN(node, Attribute(node.get(), "next"));
+    }
+    return Value(std::move(nodes));
+  }
+
+  absl::StatusOr<Value> Tree(PyObject* root) {
+    PyNodes nodes{NodeShape::kTree, {}};
+    std::deque<Ref> level;
+    EVILMOE_ASSIGN_OR_RETURN(const bool any, IsNode(root));
+    if (any) {
+      level.emplace_back(Py_NewRef(root));
+      EVILMOE_ASSIGN_OR_RETURN(Value val, Val(root));
+      nodes.items.push_back(std::move(val));
+    }
+    for (; !level.empty(); level.pop_front()) {
+      for (const char* side : {"left", "right"}) {
+        EVILMOE_ASSIGN_OR_RETURN(Ref child, Attribute(level.front().get(), side));
+        EVILMOE_ASSIGN_OR_RETURN(const bool there, IsNode(child.get()));
+        EVILMOE_ASSIGN_OR_RETURN(Value val, there ? Val(child.get()) : reader_.Read(Py_None, 0));
+        // No test has a node whose val is None; it must not look like a missing one.
+        if (there && val.As<PyNone>() != nullptr) val = PyOpaque{"NoneType"};
+        nodes.items.push_back(std::move(val));
+        if (there) level.push_back(std::move(child));
+      }
+    }
+    return Value(CanonicalNodes(std::move(nodes)));
+  }
+
+ private:
+  static absl::StatusOr<Ref> Attribute(PyObject* node, const char* name) {
+    Ref attribute(PyObject_GetAttrString(node, name));
+    if (attribute == nullptr) return absl::AbortedError(name);
+    return attribute;
+  }
+  static absl::StatusOr<bool> IsNode(PyObject* object) {
+    const int truth = PyObject_IsTrue(object);
+    if (truth < 0) return absl::AbortedError("truth");
+    return truth != 0;
+  }
+  absl::StatusOr<Value> Val(PyObject* node) {
+    EVILMOE_ASSIGN_OR_RETURN(const Ref val, Attribute(node, "val"));
+    return reader_.Read(val.get(), 1);
+  }
+
+  Reader reader_;
+};
+
 }  // namespace
 
-PyObject* ToPython(const Value& value) {
-  return std::visit([](const auto& data) { return Make(data); }, value.data());
-}
+PyObject* ToPython(const Value& value, PyObject* globals) { return Maker(globals).Make(value); }
 
 absl::StatusOr<Value> FromPython(PyObject* object, size_t max_bytes) { return Reader(max_bytes).Read(object, 0); }
+
+absl::StatusOr<Value> NodesFromPython(PyObject* object, NodeShape shape, size_t max_bytes) {
+  NodeWalk walk(max_bytes);
+  return shape == NodeShape::kTree ? walk.Tree(object) : walk.List(object);
+}
 
 }  // namespace evilmoe

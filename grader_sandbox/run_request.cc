@@ -61,6 +61,7 @@ absl::StatusOr<std::string> EncodeCall(const Call& call) {
     AppendText(out, name);
     EVILMOE_RETURN_IF_ERROR(EncodeValue(value, kMaxCallBytes, out));
   }
+  out.push_back(call.returns ? static_cast<char>(*call.returns) : '\0');
   return out;
 }
 
@@ -78,6 +79,8 @@ absl::StatusOr<Call> DecodeCall(std::string_view bytes, std::string_view method)
     EVILMOE_ASSIGN_OR_RETURN(Value value, DecodeValue(reader));
     call.keywords.emplace_back(std::move(name), std::move(value));
   }
+  EVILMOE_ASSIGN_OR_RETURN(const uint8_t returns, reader.Byte());
+  if (returns != 0) call.returns = static_cast<NodeShape>(returns);
   EVILMOE_RETURN_IF_ERROR(reader.AtEnd());
   return call;
 }

@@ -102,7 +102,25 @@ bool PythonEqual(const Value& a, const Value& b) {
   if (const PyTuple* tuple = a.As<PyTuple>()) return SequencesEqual(tuple->items, b.As<PyTuple>()->items);
   if (const PySet* set = a.As<PySet>()) return SetsEqual(set->items, b.As<PySet>()->items);
   if (const PyDict* dict = a.As<PyDict>()) return DictsEqual(*dict, *b.As<PyDict>());
+  if (const PyNodes* nodes = a.As<PyNodes>()) {
+    return nodes->shape == b.As<PyNodes>()->shape && SequencesEqual(nodes->items, b.As<PyNodes>()->items);
+  }
   return false;
+}
+
+PyNodes CanonicalNodes(PyNodes nodes) {
+  if (nodes.shape == NodeShape::kList || nodes.items.empty()) return nodes;
+  // The root may have the value None; below it None is no node. Each node takes the next two items.
+  size_t num_nodes = 1;
+  size_t at = 1;
+  for (size_t node = 0; node < num_nodes && at < nodes.items.size(); ++node) {
+    for (size_t child = 0; child < 2 && at < nodes.items.size(); ++child, ++at) {
+      num_nodes += nodes.items[at].As<PyNone>() == nullptr ? 1 : 0;
+    }
+  }
+  nodes.items.resize(at);
+  while (nodes.items.size() > 1 && nodes.items.back().As<PyNone>() != nullptr) nodes.items.pop_back();
+  return nodes;
 }
 
 size_t PythonHash(const Value& value) {
@@ -126,7 +144,8 @@ bool IsHashable(const Value& value) {
   if (const PyTuple* tuple = value.As<PyTuple>()) {
     return std::all_of(tuple->items.begin(), tuple->items.end(), IsHashable);
   }
-  return value.As<PyList>() == nullptr && value.As<PySet>() == nullptr && value.As<PyDict>() == nullptr;
+  return value.As<PyList>() == nullptr && value.As<PySet>() == nullptr && value.As<PyDict>() == nullptr &&
+         value.As<PyNodes>() == nullptr;
 }
 
 bool HasDuplicates(const std::vector<Value>& items) {

@@ -31,10 +31,19 @@ struct PySet { std::vector<Value> items; };                       // no two equa
 struct PyDict { std::vector<std::pair<Value, Value>> entries; };  // no two keys equal; insertion order
 struct PyOpaque { std::string type; };                            // anything else: equal to nothing, itself included
 
+// What LeetCodeDataset's helpers list_node(items) and tree_node(items) build: the vals of a linked list, or of a binary
+// tree in level order with None for a missing child. Equal when CanonicalNodes() has made both from the same nodes.
+enum class NodeShape : uint8_t { kList = 1, kTree = 2 };
+struct PyNodes {
+  NodeShape shape = NodeShape::kList;
+  std::vector<Value> items;
+};
+
 class Value {
  public:
   using Variant =
-      std::variant<PyNone, bool, PyInt, double, PyStr, PyBytes, PyList, PyTuple, PySet, PyDict, PyOpaque>;
+      std::variant<PyNone, bool, PyInt, double, PyStr, PyBytes, PyList, PyTuple, PySet, PyDict, PyOpaque,
+                   PyNodes>;
 
   Value() = default;
   template <typename T>
@@ -52,11 +61,14 @@ class Value {
 // Python's ==. Numbers compare by exact value across bool, int and float; nan equals nothing; a list is never a tuple.
 bool PythonEqual(const Value& a, const Value& b);
 
+// Drops what builds no node: of a tree, None at the end and what would hang below nothing.
+PyNodes CanonicalNodes(PyNodes nodes);
+
 // Equal values have equal hashes; seeded per process, so a hostile solution cannot choose collisions. A copy of a value
 // that equals nothing may have another hash.
 size_t PythonHash(const Value& value);
 
-// False for list, set, dict and what contains them: those cannot be keys or members of a set.
+// False for list, set, dict, nodes and what contains them: those cannot be keys or members of a set.
 bool IsHashable(const Value& value);
 
 // True when two of `items` are equal.

@@ -22,6 +22,8 @@ enum Tag : uint8_t {
   kSet = 'S',
   kDict = 'd',
   kOpaque = 'o',
+  kListNodes = 'L',
+  kTreeNodes = 'R',
 };
 
 absl::Status TooDeep() {
@@ -71,6 +73,9 @@ class Encoder {
   absl::Status Put(const PyOpaque& opaque, int) { return PutText(kOpaque, opaque.type); }
   absl::Status Put(const PyList& list, int depth) { return PutItems(kList, list.items, depth); }
   absl::Status Put(const PyTuple& tuple, int depth) { return PutItems(kTuple, tuple.items, depth); }
+  absl::Status Put(const PyNodes& nodes, int depth) {
+    return PutItems(nodes.shape == NodeShape::kTree ? kTreeNodes : kListNodes, nodes.items, depth);
+  }
   absl::Status Put(const PySet& set, int depth) { return PutItems(kSet, set.items, depth); }
   absl::Status Put(const PyDict& dict, int depth) {
     PutTag(kDict);
@@ -150,6 +155,11 @@ absl::StatusOr<Value> DecodeSequence(ByteReader& reader, int depth) {
   return Value(T{std::move(items)});
 }
 
+absl::StatusOr<Value> DecodeNodes(ByteReader& reader, NodeShape shape, int depth) {
+  EVILMOE_ASSIGN_OR_RETURN(std::vector<Value> items, DecodeItems(reader, depth));
+  return Value(PyNodes{shape, std::move(items)});
+}
+
 absl::StatusOr<Value> DecodeFloat(ByteReader& reader) {
   EVILMOE_ASSIGN_OR_RETURN(const uint64_t bits, reader.U64());
   return Value(std::bit_cast<double>(bits));
@@ -172,6 +182,8 @@ absl::StatusOr<Value> Decode(ByteReader& reader, int depth) {
     case kTuple: return DecodeSequence<PyTuple>(reader, depth);
     case kSet: return DecodeSequence<PySet>(reader, depth);
     case kDict: return DecodeDict(reader, depth);
+    case kListNodes: return DecodeNodes(reader, NodeShape::kList, depth);
+    case kTreeNodes: return DecodeNodes(reader, NodeShape::kTree, depth);
     default: return absl::InvalidArgumentError(absl::StrCat("value: unknown tag ", tag));
   }
 }

@@ -24,9 +24,9 @@ absl::Status Confused(const std::string& bytes) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Zygote>> Zygote::Start(const std::filesystem::path& binary) {
+absl::StatusOr<std::unique_ptr<Zygote>> Zygote::Start(const std::filesystem::path& binary, const char* imports) {
   EVILMOE_ASSIGN_OR_RETURN(FdPair sockets, MessageSocket());
-  EVILMOE_ASSIGN_OR_RETURN(const pid_t pid, SpawnWithSocket(binary, sockets.theirs.get()));
+  EVILMOE_ASSIGN_OR_RETURN(const pid_t pid, SpawnWithSocket(binary, imports, sockets.theirs.get()));
   sockets.theirs.Close();
   std::unique_ptr<Zygote> zygote(new Zygote(pid, std::move(sockets.ours)));
   const absl::StatusOr<FdMessage> ready = zygote->Receive(kStartTimeoutMs);

@@ -15,8 +15,9 @@ namespace evilmoe {
 // The grader's end of one evilmoe-zygote process. Ends it when destroyed. Not thread-safe.
 class Zygote {
  public:
-  // Starts `binary` and waits until its interpreter is warm (about 0.2 s). Unavailable: it ended or took over 30 s.
-  static absl::StatusOr<std::unique_ptr<Zygote>> Start(const std::filesystem::path& binary);
+  // Starts `binary` (imports: zygote_protocol.h) and waits until its interpreter is warm (about 0.2 s). Unavailable: it
+  // ended or took over 30 s.
+  static absl::StatusOr<std::unique_ptr<Zygote>> Start(const std::filesystem::path& binary, const char* imports);
   ~Zygote();
   Zygote(const Zygote&) = delete;
   Zygote& operator=(const Zygote&) = delete;

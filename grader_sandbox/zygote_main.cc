@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
@@ -81,9 +82,9 @@ absl::Status ServeOne(const PythonRunner& runner, const SyscallFilter& filter) {
   return AwaitChild(*pid, pidfd->get());
 }
 
-absl::Status Serve() {
+absl::Status Serve(std::string_view imports) {
   EVILMOE_ASSIGN_OR_RETURN(const SyscallFilter filter, SyscallFilter::Build());
-  EVILMOE_ASSIGN_OR_RETURN(const PythonRunner runner, PythonRunner::Start());
+  EVILMOE_ASSIGN_OR_RETURN(const PythonRunner runner, PythonRunner::Start(/*with_numpy=*/imports == kZygoteNumpy));
   EVILMOE_RETURN_IF_ERROR(DropCapabilities());
   EVILMOE_RETURN_IF_ERROR(SendFdMessage(kSocket, kZygoteReady));
   while (true) EVILMOE_RETURN_IF_ERROR(ServeOne(runner, filter));
@@ -92,9 +93,9 @@ absl::Status Serve() {
 }  // namespace
 }  // namespace evilmoe
 
-int main(int, char** argv) {
+int main(int argc, char** argv) {
   evilmoe::ReexecWithoutAslr(argv);
-  const absl::Status status = evilmoe::Serve();
+  const absl::Status status = evilmoe::Serve(argc > 1 ? argv[1] : evilmoe::kZygoteLean);
   // The end of the socket is how a zygote is told to go.
   if (absl::IsUnavailable(status) || absl::IsCancelled(status)) _exit(0);
   std::fprintf(stderr, "evilmoe-zygote: %s\n", status.ToString().c_str());

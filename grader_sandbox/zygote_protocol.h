@@ -2,6 +2,11 @@
 
 namespace evilmoe {
 
+// A zygote's one argument: what is imported beside the standard library. numpy makes every fork dearer by a fifth, so
+// a zygote of its own has it.
+inline constexpr char kZygoteLean[] = "lean";
+inline constexpr char kZygoteNumpy[] = "numpy";
+
 // Messages on a zygote's socket (its descriptor 3), one text line each:
 //   zygote: "ready", once
 //   grader: "fork" with three descriptors: request (read), results (write), output (write)

@@ -194,7 +194,8 @@ INSTANTIATE_TEST_SUITE_P(
         {"ImportSubprocess", "import subprocess", {kLoadError}, "ModuleNotFoundError"},
         {"ImportUnlisted", "import xml.etree", {kLoadError}, "ModuleNotFoundError"},
         {"PidfdOpen", Alias("os.pidfd_open(1)"), {kRuntimeError}, "PermissionError"},
-        {"Environment", Method("import os; return len(os.environ) - 1 + x + 1"), {kPass}},
+        {"Environment",
+         Method("import os; return x + 1 if set(os.environ) == {'LC_ALL', 'OPENBLAS_NUM_THREADS'} else 0"), {kPass}},
     }),
     [](const auto& row) { return row.param.name; });
 

@@ -142,7 +142,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, BadTestTest,
                              {"assert Solution().f(x = 1, x = 2) == 1", "once"},
                              {"assert Solution().f(x = 1, 2) == 1", "name = value"},
                              {"assert Solution().f(*[1]) == 1", "a literal"},
-                             {"assert is_same_list(Solution().f(), [])", "Solution().method"},
+                             {"assert is_same_list(Solution().f(), [])", "list_node"},
+                             {"assert is_same_list(f(), None)", "Solution().method"},
                              {"assert Solution().f(x = 1 == 1", "`)`"},
                          }));
 

@@ -29,19 +29,26 @@ inline Problem AddOne() {
 // `body`: lines of f(self, x), each indented by the caller's first line.
 inline std::string Method(const std::string& body) { return "class Solution:\n    def f(self, x):\n        " + body + "\n"; }
 
-// One ground-truth run of `source` against AddOne().
-inline Verdict RunAddOne(Cell& cell, const std::string& source, absl::Duration cpu = absl::Milliseconds(300)) {
-  const absl::StatusOr<PreparedProblem> problem = PrepareProblem(AddOne());
-  EXPECT_TRUE(problem.ok()) << problem.status();
+// One ground-truth run of `source`.
+inline Verdict RunGroundTruth(Cell& cell, const PreparedProblem& problem, const std::string& source,
+                              absl::Duration cpu = absl::Milliseconds(300)) {
   const PythonComparer comparer;
-  GroundTruthJudge judge(problem->expected, comparer);
+  GroundTruthJudge judge(problem.expected, comparer);
   const RunRequest request{.kind = RunKind::kGroundTruth,
+                           .setup_code = problem.setup_code,
                            .source = source,
-                           .name = problem->method,
-                           .encoded_calls = problem->encoded_calls};
+                           .name = problem.method,
+                           .encoded_calls = problem.encoded_calls};
   const absl::StatusOr<RunOutcome> outcome = cell.Run(request, {.cpu = cpu}, judge, GoOn);
   EXPECT_TRUE(outcome.ok()) << outcome.status();
   return outcome.ok() ? outcome->verdict : Verdict{.kind = VerdictKind::kPass, .error = "no verdict"};
+}
+
+// The same against AddOne().
+inline Verdict RunAddOne(Cell& cell, const std::string& source, absl::Duration cpu = absl::Milliseconds(300)) {
+  const absl::StatusOr<PreparedProblem> problem = PrepareProblem(AddOne());
+  EXPECT_TRUE(problem.ok()) << problem.status();
+  return RunGroundTruth(cell, *problem, source, cpu);
 }
 
 }  // namespace evilmoe
