@@ -30,8 +30,9 @@ GraderMetrics::GraderMetrics(prometheus::Registry& registry)
 void GraderMetrics::OnRun(const Verdict& verdict) {
   runs.Add({{"verdict", std::string(VerdictName(verdict.kind))}}).Increment();
   run_seconds.Observe(verdict.wall_ms / 1e3);
-  // The kernel does not tell which call it was.
-  if (verdict.kind == VerdictKind::kSandboxViolation) violations.Add({{"syscall", "unknown"}}).Increment();
+  if (verdict.kind == VerdictKind::kSandboxViolation) {
+    violations.Add({{"syscall", verdict.syscall.empty() ? "unknown" : verdict.syscall}}).Increment();
+  }
 }
 
 void GraderMetrics::OnLostRun() { runs.Add({{"verdict", "INTERNAL_ERROR"}}).Increment(); }

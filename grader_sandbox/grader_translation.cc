@@ -53,6 +53,7 @@ v1::GradeResponse ToProto(const GradeResult& result) {
     out.set_kind(std::string(VerdictName(verdict.kind)));
     out.set_index(verdict.index);
     out.set_signal(verdict.signal);
+    out.set_syscall(verdict.syscall);
     out.set_error(verdict.error);
     out.set_cpu_ms(verdict.cpu_ms);
     out.set_wall_ms(verdict.wall_ms);
@@ -75,6 +76,7 @@ GradeResult FromProto(const v1::GradeResponse& response) {
                                {.kind = KindOf(verdict.kind()),
                                 .index = verdict.index(),
                                 .signal = verdict.signal(),
+                                .syscall = verdict.syscall(),
                                 .error = verdict.error(),
                                 .cpu_ms = verdict.cpu_ms(),
                                 .wall_ms = verdict.wall_ms(),

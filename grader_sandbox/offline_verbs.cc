@@ -143,7 +143,7 @@ absl::Status RunSandboxVerb(const SandboxRunOptions& options, LocalGrader& grade
   const Json line = {{"kind", VerdictName(verdict.kind)},
                      {"index", verdict.index},
                      {"signal", verdict.signal},
-                     {"syscall", nullptr},  // the kernel kills without saying which
+                     {"syscall", verdict.syscall.empty() ? Json() : Json(verdict.syscall)},
                      {"error", verdict.error},
                      {"cpu_ms", verdict.cpu_ms},
                      {"wall_ms", verdict.wall_ms},

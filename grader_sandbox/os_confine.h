@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -13,17 +14,36 @@ namespace evilmoe {
 
 // What a run may do to the machine. Only ever tightens; nothing here needs a privilege.
 
-// Default-deny system calls (docs: grader_sandbox/README.md). Build once, install in every run.
+// Where a process that dies of a forbidden system call leaves its number, for its parent to read: a page that both map.
+// The process could write anything there, so the number is for show.
+class ViolationNote {
+ public:
+  static absl::StatusOr<ViolationNote> Map();
+  // Forgets what an earlier process wrote, whatever it was.
+  void Clear() const;
+  int syscall() const { return *page_; }  // -1: nothing was noted
+  int* page() const { return page_; }
+
+ private:
+  explicit ViolationNote(int* page) : page_(page) {}
+  int* page_;  // lives as long as the process
+};
+
+// Default-deny system calls (docs: grader_sandbox/README.md). Build once, install in every run. A call that only an
+// attack makes ends the process by SIGSYS, and its number is noted.
 class SyscallFilter {
  public:
   static absl::StatusOr<SyscallFilter> Build();
   // For the calling process, which may from now on signal itself alone. Needs no_new_privs.
-  absl::Status Install() const;
+  absl::Status Install(const ViolationNote& note) const;
 
  private:
   explicit SyscallFilter(std::vector<sock_filter> program) : program_(std::move(program)) {}
   std::vector<sock_filter> program_;
 };
+
+// Name of a system call of this machine; empty when there is none.
+std::string SyscallName(int number);
 
 // Nothing that a run inherits may be worth having: drops every capability, where there is one.
 absl::Status DropCapabilities();

@@ -37,6 +37,7 @@ struct ProcessExit {
   int code = 0;  // exit status or signal
   int64_t cpu_us = 0;
   int64_t peak_rss_bytes = 0;
+  int violation = -1;  // number of the forbidden system call that it died of; -1 = none, or not known
 };
 // Blocks. Call for a direct child that is about to end, or has ended.
 absl::StatusOr<ProcessExit> ReapChild(pid_t pid);

@@ -9,6 +9,8 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,9 +26,11 @@ namespace {
 // Stands in the built program where each run's own process id goes.
 constexpr uint32_t kOwnPid = 0x7ffffffe;
 
+constexpr size_t kNoteBytes = 4096;
+
 constexpr auto kAllowed = std::to_array<const char*>({
     "read", "write", "readv", "writev", "close", "fstat", "lseek", "munmap", "mremap", "brk", "madvise",
-    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait", "sigaltstack",
+    "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait", "sigaltstack",
     "restart_syscall", "exit", "exit_group", "futex", "getrandom", "clock_gettime", "clock_getres", "clock_nanosleep",
     "nanosleep", "gettimeofday", "time", "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid",
     "getpgrp", "dup", "dup2", "dup3", "pipe", "pipe2", "poll", "ppoll", "select", "pselect6", "sched_yield",
@@ -40,8 +44,11 @@ constexpr auto kKilled = std::to_array<const char*>({
     "io_uring_register", "userfaultfd", "add_key", "request_key", "keyctl", "unshare", "setns", "mount", "umount2",
     "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount", "mount_setattr", "pivot_root", "chroot",
     "perf_event_open", "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "seccomp",
-    "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "reboot", "swapon", "swapoff",
+    "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "reboot", "swapon",
 });
+
+// Ends the process without coming back: how the handler of SIGSYS does it once it has noted the call.
+constexpr char kLastCall[] = "swapoff";
 
 struct ReleaseContext {
   void operator()(void* context) const { seccomp_release(context); }
@@ -71,12 +78,15 @@ absl::Status AddRefinedRules(void* context) {
   }
   EVILMOE_RETURN_IF_ERROR(AddRule(context, SCMP_ACT_ALLOW, "clone",
                                   {SCMP_A0(SCMP_CMP_MASKED_EQ, kThread | kNamespaces | CLONE_PTRACE, kThread)}));
+  // Whoever could catch SIGSYS would survive a forbidden call.
+  EVILMOE_RETURN_IF_ERROR(AddRule(context, SCMP_ACT_ALLOW, "rt_sigaction", {SCMP_A0(SCMP_CMP_NE, SIGSYS)}));
   return AddRule(context, SCMP_ACT_ERRNO(ENOSYS), "clone3");  // its flags lie in memory, where a filter cannot look
 }
 
 absl::Status AddRules(void* context) {
   for (const char* name : kAllowed) EVILMOE_RETURN_IF_ERROR(AddRule(context, SCMP_ACT_ALLOW, name));
-  for (const char* name : kKilled) EVILMOE_RETURN_IF_ERROR(AddRule(context, SCMP_ACT_KILL_PROCESS, name));
+  for (const char* name : kKilled) EVILMOE_RETURN_IF_ERROR(AddRule(context, SCMP_ACT_TRAP, name));
+  EVILMOE_RETURN_IF_ERROR(AddRule(context, SCMP_ACT_KILL_PROCESS, kLastCall));
   return AddRefinedRules(context);
 }
 
@@ -90,7 +100,43 @@ absl::StatusOr<std::vector<sock_filter>> Export(void* context) {
   return program;
 }
 
+// Of this process; set before its filter is installed.
+int* violation_page = nullptr;
+
+void NoteViolation(int, siginfo_t* info, void*) {
+  *violation_page = info->si_syscall;
+  syscall(SYS_swapoff, nullptr);
+  _exit(1);  // not reached
+}
+
+absl::Status CatchViolations(const ViolationNote& note) {
+  violation_page = note.page();
+  struct sigaction action {};
+  action.sa_sigaction = NoteViolation;
+  action.sa_flags = SA_SIGINFO;
+  if (sigaction(SIGSYS, &action, nullptr) != 0) return ErrnoStatus("sigaction", errno);
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+absl::StatusOr<ViolationNote> ViolationNote::Map() {
+  void* page = mmap(nullptr, kNoteBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return ErrnoStatus("mmap", errno);
+  const ViolationNote note(static_cast<int*>(page));
+  note.Clear();
+  return note;
+}
+
+void ViolationNote::Clear() const { std::memset(page_, 0xff, kNoteBytes); }
+
+std::string SyscallName(int number) {
+  if (number < 0) return "";
+  char* name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
+  const std::string copy = name == nullptr ? "" : name;
+  std::free(name);
+  return copy;
+}
 
 absl::StatusOr<SyscallFilter> SyscallFilter::Build() {
   const Context context(seccomp_init(SCMP_ACT_ERRNO(EPERM)));
@@ -102,7 +148,8 @@ absl::StatusOr<SyscallFilter> SyscallFilter::Build() {
   return SyscallFilter(std::move(program));
 }
 
-absl::Status SyscallFilter::Install() const {
+absl::Status SyscallFilter::Install(const ViolationNote& note) const {
+  EVILMOE_RETURN_IF_ERROR(CatchViolations(note));
   std::vector<sock_filter> program = program_;
   const auto own_pid = static_cast<uint32_t>(getpid());
   bool has_own_pid = false;

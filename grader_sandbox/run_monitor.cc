@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "grader_sandbox/os_confine.h"
 
 namespace evilmoe {
 namespace {
@@ -164,7 +165,10 @@ absl::Status RunMonitor::JudgeExit() {
   const bool over_memory = exit_->peak_rss_bytes > limits_.rss_bytes;
   const bool over_cpu = absl::Microseconds(exit_->cpu_us) > limits_.cpu;
   if (exit_->code == SIGSYS) {
-    Settle({.kind = VerdictKind::kSandboxViolation, .signal = SIGSYS, .error = "forbidden system call"});
+    Settle({.kind = VerdictKind::kSandboxViolation,
+            .signal = SIGSYS,
+            .syscall = SyscallName(exit_->violation),
+            .error = "forbidden system call"});
   } else if (exit_->code == SIGXCPU || (exit_->code == SIGKILL && over_cpu)) {
     Settle({.kind = VerdictKind::kTimeout, .signal = exit_->code, .error = "cpu"});
   } else if (exit_->code == SIGKILL && !over_memory) {

@@ -29,6 +29,7 @@ struct Verdict {
   VerdictKind kind = VerdictKind::kNoResult;
   int index = -1;     // first failing test; -1 = none
   int signal = 0;
+  std::string syscall;  // kSandboxViolation: the forbidden call; empty = not known
   std::string error;  // type of the exception or what broke; written by the run, so show it, never trust it
   double cpu_ms = 0;
   double wall_ms = 0;

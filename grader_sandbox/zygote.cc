@@ -64,9 +64,9 @@ absl::StatusOr<std::optional<ProcessExit>> Zygote::ReadExit() {
   const std::vector<std::string> words = absl::StrSplit(message->bytes, ' ');
   ProcessExit exit;
   int signaled = 0;
-  if (words.size() != 5 || words[0] != "exit" || !absl::SimpleAtoi(words[1], &signaled) ||
+  if (words.size() != 6 || words[0] != "exit" || !absl::SimpleAtoi(words[1], &signaled) ||
       !absl::SimpleAtoi(words[2], &exit.code) || !absl::SimpleAtoi(words[3], &exit.cpu_us) ||
-      !absl::SimpleAtoi(words[4], &exit.peak_rss_bytes)) {
+      !absl::SimpleAtoi(words[4], &exit.peak_rss_bytes) || !absl::SimpleAtoi(words[5], &exit.violation)) {
     return Confused(message->bytes);
   }
   exit.signaled = signaled != 0;

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <string_view>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
@@ -35,7 +36,14 @@ absl::StatusOr<std::string> ReadAll(int fd) {
   }
 }
 
-absl::Status RunChild(const PythonRunner& runner, const SyscallFilter& filter, const FdMessage& message, pid_t parent) {
+// What every run is forked from.
+struct Nest {
+  PythonRunner runner;
+  SyscallFilter filter;
+  ViolationNote violation;
+};
+
+absl::Status RunChild(const Nest& nest, const FdMessage& message, pid_t parent) {
   EVILMOE_ASSIGN_OR_RETURN(const std::string bytes, ReadAll(message.fds[0].get()));
   EVILMOE_ASSIGN_OR_RETURN(const RunRequest request, DecodeRunRequest(bytes));
   // Standard input has been /dev/null since the zygote began.
@@ -43,14 +51,14 @@ absl::Status RunChild(const PythonRunner& runner, const SyscallFilter& filter, c
   EVILMOE_RETURN_IF_ERROR(Confine({.cpu_s = request.cpu_limit_s,
                                    .address_space_bytes = request.address_space_bytes,
                                    .parent = parent}));
-  runner.AfterFork(/*in_child=*/true);
-  EVILMOE_RETURN_IF_ERROR(filter.Install());
-  runner.Run(request, kSocket);
+  nest.runner.AfterFork(/*in_child=*/true);
+  EVILMOE_RETURN_IF_ERROR(nest.filter.Install(nest.violation));
+  nest.runner.Run(request, kSocket);
   return absl::OkStatus();
 }
 
 // Waits for the end of the child, or of the grader.
-absl::Status AwaitChild(pid_t pid, int pidfd) {
+absl::Status AwaitChild(pid_t pid, int pidfd, const ViolationNote& violation) {
   pollfd waits[] = {{.fd = pidfd, .events = POLLIN, .revents = 0}, {.fd = kSocket, .events = 0, .revents = 0}};
   while (waits[0].revents == 0) {
     if (poll(waits, 2, /*timeout=*/10'000) < 0 && errno != EINTR) return ErrnoStatus("poll", errno);
@@ -60,17 +68,18 @@ absl::Status AwaitChild(pid_t pid, int pidfd) {
   }
   EVILMOE_ASSIGN_OR_RETURN(const ProcessExit exit, ReapChild(pid));
   return SendFdMessage(kSocket, absl::StrCat("exit ", exit.signaled ? 1 : 0, " ", exit.code, " ", exit.cpu_us, " ",
-                                             exit.peak_rss_bytes));
+                                             exit.peak_rss_bytes, " ", violation.syscall()));
 }
 
-absl::Status ServeOne(const PythonRunner& runner, const SyscallFilter& filter) {
+absl::Status ServeOne(const Nest& nest) {
   EVILMOE_ASSIGN_OR_RETURN(FdMessage message, ReceiveFdMessage(kSocket));
   if (message.bytes != kZygoteFork || message.fds.size() != 3) return absl::InvalidArgumentError("unknown message");
   const pid_t parent = getpid();
-  runner.BeforeFork();
+  nest.violation.Clear();
+  nest.runner.BeforeFork();
   const absl::StatusOr<pid_t> pid = ForkProcess();
-  if (pid.ok() && *pid == 0) _exit(RunChild(runner, filter, message, parent).ok() ? 0 : kSetupFailed);
-  runner.AfterFork(/*in_child=*/false);
+  if (pid.ok() && *pid == 0) _exit(RunChild(nest, message, parent).ok() ? 0 : kSetupFailed);
+  nest.runner.AfterFork(/*in_child=*/false);
   message.fds.clear();
   if (!pid.ok()) return SendFdMessage(kSocket, absl::StrCat("failed ", pid.status().message()));
   const absl::StatusOr<UniqueFd> pidfd = OpenPidfd(*pid);
@@ -79,15 +88,17 @@ absl::Status ServeOne(const PythonRunner& runner, const SyscallFilter& filter) {
     return SendFdMessage(kSocket, absl::StrCat("failed ", pidfd.status().message()));
   }
   EVILMOE_RETURN_IF_ERROR(SendFdMessage(kSocket, absl::StrCat("child ", *pid), {pidfd->get()}));
-  return AwaitChild(*pid, pidfd->get());
+  return AwaitChild(*pid, pidfd->get(), nest.violation);
 }
 
 absl::Status Serve(std::string_view imports) {
-  EVILMOE_ASSIGN_OR_RETURN(const SyscallFilter filter, SyscallFilter::Build());
-  EVILMOE_ASSIGN_OR_RETURN(const PythonRunner runner, PythonRunner::Start(/*with_numpy=*/imports == kZygoteNumpy));
+  EVILMOE_ASSIGN_OR_RETURN(SyscallFilter filter, SyscallFilter::Build());
+  EVILMOE_ASSIGN_OR_RETURN(const ViolationNote violation, ViolationNote::Map());
+  EVILMOE_ASSIGN_OR_RETURN(PythonRunner runner, PythonRunner::Start(/*with_numpy=*/imports == kZygoteNumpy));
   EVILMOE_RETURN_IF_ERROR(DropCapabilities());
   EVILMOE_RETURN_IF_ERROR(SendFdMessage(kSocket, kZygoteReady));
-  while (true) EVILMOE_RETURN_IF_ERROR(ServeOne(runner, filter));
+  const Nest nest{std::move(runner), std::move(filter), violation};
+  while (true) EVILMOE_RETURN_IF_ERROR(ServeOne(nest));
 }
 
 }  // namespace

@@ -10,7 +10,8 @@ inline constexpr char kZygoteNumpy[] = "numpy";
 // Messages on a zygote's socket (its descriptor 3), one text line each:
 //   zygote: "ready", once
 //   grader: "fork" with three descriptors: request (read), results (write), output (write)
-//   zygote: "child PID" with a pidfd, or "failed WHY"; later "exit SIGNALED CODE CPU_US PEAK_RSS_BYTES"
+//   zygote: "child PID" with a pidfd, or "failed WHY"; later "exit SIGNALED CODE CPU_US PEAK_RSS_BYTES
+//           SYSCALL", the forbidden call or -1
 // One child at a time. The end of the socket ends the zygote and its child.
 inline constexpr char kZygoteReady[] = "ready";
 inline constexpr char kZygoteFork[] = "fork";
