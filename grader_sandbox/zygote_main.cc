@@ -96,6 +96,7 @@ absl::Status Serve(std::string_view imports) {
   EVILMOE_ASSIGN_OR_RETURN(const ViolationNote violation, ViolationNote::Map());
   EVILMOE_ASSIGN_OR_RETURN(PythonRunner runner, PythonRunner::Start(/*with_numpy=*/imports == kZygoteNumpy));
   EVILMOE_RETURN_IF_ERROR(DropCapabilities());
+  EVILMOE_RETURN_IF_ERROR(DenyFiles().status());  // all imports are done; the children inherit it
   EVILMOE_RETURN_IF_ERROR(SendFdMessage(kSocket, kZygoteReady));
   const Nest nest{std::move(runner), std::move(filter), violation};
   while (true) EVILMOE_RETURN_IF_ERROR(ServeOne(nest));
