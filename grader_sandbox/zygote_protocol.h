@@ -2,7 +2,7 @@
 
 namespace evilmoe {
 
-// A zygote's one argument: what is imported beside the standard library. numpy makes every fork dearer by a fifth, so
+// A zygote's one argument: what is imported beside the standard library. numpy makes every run dearer by a quarter, so
 // a zygote of its own has it.
 inline constexpr char kZygoteLean[] = "lean";
 inline constexpr char kZygoteNumpy[] = "numpy";
