@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kCachedProblems = 4096;
 // Two canonical solutions of LeetCodeDataset need 17 and 30 s for their tests.
-constexpr int kCanonicalCpuShare = 20;
+constexpr int kCanonicalCpuFactor = 20;
 
 bool IsIdentifier(const std::string& name) {
   const auto letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_'; };
@@ -158,7 +158,7 @@ absl::StatusOr<std::shared_ptr<const PreparedProblem>> LocalGrader::Prepare(cons
                                                                             const Interrupt& interrupt) {
   if (auto known = problems_.Find(ProblemKey(problem))) return known;
   EVILMOE_ASSIGN_OR_RETURN(PreparedProblem prepared, PrepareProblem(problem));
-  prepared.limits.cpu = kCanonicalCpuShare * options_.cpu_limit;
+  prepared.limits.cpu = kCanonicalCpuFactor * options_.cpu_limit;
   if (!prepared.canonical_solution.empty()) {
     // By the true comparer: a problem is sound or not, whatever this grader was told to compare with.
     const PythonComparer comparer;

@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
 #include <string>
 #include <string_view>
 
 #include "common/status_macros.h"
+#include "grader_sandbox/python_ref.h"
 #include "grader_sandbox/python_runner.h"
 #include "grader_sandbox/python_values.h"
 #include "grader_sandbox/run_request.h"
@@ -17,11 +17,6 @@ namespace evilmoe {
 namespace {
 
 constexpr size_t kMaxValueBytes = (size_t{1} << 20) - 64;  // RunLimits::value_bytes less a frame's header
-
-struct DropReference {
-  void operator()(PyObject* object) const { Py_XDECREF(object); }
-};
-using Ref = std::unique_ptr<PyObject, DropReference>;
 
 // Takes the pending exception; its type's name. No Python code runs: the exception is not normalised or printed.
 std::string TakeException() {
@@ -48,7 +43,7 @@ class Run {
 
   void Channel(PyObject* find_test_function) {
     if (!Setup()) return;
-    const Ref code = CompileSource(request_.source);
+    const PyRef code = CompileSource(request_.source);
     if (code == nullptr) return;
     std::string owner;
     if (!FindTest(find_test_function, owner) || !Load(code.get())) return;
@@ -59,7 +54,7 @@ class Run {
     if (!Setup() || !CompileAndLoad(request_.source)) return;
     // `if True:` lets a method keep the indentation it has.
     const bool indented = request_.test_source.starts_with(' ') || request_.test_source.starts_with('\t');
-    const Ref code(Compile((indented ? "if True:\n" : "") + request_.test_source, "<test>"));
+    const PyRef code(Compile((indented ? "if True:\n" : "") + request_.test_source, "<test>"));
     if (code == nullptr || !Execute(code.get())) return Put(FrameType::kReturned, TakeException());
     if (request_.test_is_method && !AttachTest()) return Put(FrameType::kReturned, TakeException());
     CallTest(request_.test_is_method ? "Solution" : "");
@@ -91,7 +86,7 @@ class Run {
       return nullptr;
     }
     // Strict: bytes that are no UTF-8 are no Python.
-    const Ref text(PyUnicode_DecodeUTF8(source.data(), static_cast<Py_ssize_t>(source.size()), nullptr));
+    const PyRef text(PyUnicode_DecodeUTF8(source.data(), static_cast<Py_ssize_t>(source.size()), nullptr));
     if (text == nullptr) return nullptr;
     PyCompilerFlags flags = _PyCompilerFlags_INIT;
     flags.cf_flags = PyCF_SOURCE_IS_UTF8 | PyCF_IGNORE_COOKIE;
@@ -99,21 +94,21 @@ class Run {
   }
 
   bool Execute(PyObject* code) const {
-    const Ref result(PyEval_EvalCode(code, globals_, globals_));
+    const PyRef result(PyEval_EvalCode(code, globals_, globals_));
     return result != nullptr;
   }
 
   bool Setup() {
     globals_ = Globals();
     PyDict_SetItemString(globals_, "__builtins__", PyEval_GetBuiltins());
-    const Ref code(Compile(request_.setup_code, "<setup>"));
+    const PyRef code(Compile(request_.setup_code, "<setup>"));
     if (code != nullptr && Execute(code.get())) return true;
     Put(FrameType::kSetupFailed, TakeException());
     return false;
   }
 
-  Ref CompileSource(const std::string& source) {
-    Ref code(Compile(source, "<solution>"));
+  PyRef CompileSource(const std::string& source) {
+    PyRef code(Compile(source, "<solution>"));
     Put(FrameType::kCompiled, code != nullptr ? "" : TakeException());
     return code;
   }
@@ -125,14 +120,14 @@ class Run {
   }
 
   bool CompileAndLoad(const std::string& source) {
-    const Ref code = CompileSource(source);
+    const PyRef code = CompileSource(source);
     return code != nullptr && Load(code.get());
   }
 
   // Still before any untrusted code.
   bool FindTest(PyObject* find_test_function, std::string& owner) {
     std::string payload;
-    const Ref found(PyObject_CallFunction(find_test_function, "ss", request_.source.c_str(), request_.name.c_str()));
+    const PyRef found(PyObject_CallFunction(find_test_function, "ss", request_.source.c_str(), request_.name.c_str()));
     if (found == nullptr || found.get() == Py_None) {
       PyErr_Clear();
       payload.push_back(0);
@@ -153,7 +148,7 @@ class Run {
 
   // A new reference to a global, or nullptr with KeyError set.
   PyObject* Global(const std::string& name) const {
-    const Ref key(PyUnicode_FromStringAndSize(name.data(), static_cast<Py_ssize_t>(name.size())));
+    const PyRef key(PyUnicode_FromStringAndSize(name.data(), static_cast<Py_ssize_t>(name.size())));
     if (key == nullptr) return nullptr;
     PyObject* found = PyDict_GetItemWithError(globals_, key.get());
     if (found == nullptr && PyErr_Occurred() == nullptr) PyErr_SetObject(PyExc_KeyError, key.get());
@@ -163,28 +158,28 @@ class Run {
   // The function `name` of a new object of class `owner`, or the global one when there is no owner.
   PyObject* Bound(const std::string& owner, const std::string& name) const {
     if (owner.empty()) return Global(name);
-    const Ref type(Global(owner));
-    const Ref object(type == nullptr ? nullptr : PyObject_CallNoArgs(type.get()));
+    const PyRef type(Global(owner));
+    const PyRef object(type == nullptr ? nullptr : PyObject_CallNoArgs(type.get()));
     return object == nullptr ? nullptr : PyObject_GetAttrString(object.get(), name.c_str());
   }
 
   bool AttachTest() const {
-    const Ref function(Global(request_.name));
-    const Ref type(Global("Solution"));
+    const PyRef function(Global(request_.name));
+    const PyRef type(Global("Solution"));
     return function != nullptr && type != nullptr &&
            PyObject_SetAttrString(type.get(), request_.name.c_str(), function.get()) == 0;
   }
 
   void CallTest(const std::string& owner) {
-    const Ref function(Bound(owner, request_.name));
+    const PyRef function(Bound(owner, request_.name));
     PyObject* result = function == nullptr ? nullptr : PyObject_CallNoArgs(function.get());
     Put(FrameType::kReturned, result != nullptr ? "" : TakeException());
   }
 
   // Fresh arguments for every call: a solution may keep or change what it was given.
   PyObject* Invoke(PyObject* function, const Call& call) const {
-    const Ref positional(PyTuple_New(static_cast<Py_ssize_t>(call.positional.size())));
-    const Ref keywords(PyDict_New());
+    const PyRef positional(PyTuple_New(static_cast<Py_ssize_t>(call.positional.size())));
+    const PyRef keywords(PyDict_New());
     if (positional == nullptr || keywords == nullptr) return nullptr;
     for (size_t i = 0; i < call.positional.size(); ++i) {
       PyObject* item = ToPython(call.positional[i], globals_);
@@ -192,7 +187,7 @@ class Run {
       PyTuple_SET_ITEM(positional.get(), static_cast<Py_ssize_t>(i), item);
     }
     for (const auto& [name, value] : call.keywords) {
-      const Ref item(ToPython(value, globals_));
+      const PyRef item(ToPython(value, globals_));
       if (item == nullptr || PyDict_SetItemString(keywords.get(), name.c_str(), item.get()) != 0) return nullptr;
     }
     return PyObject_Call(function, positional.get(), keywords.get());
@@ -201,8 +196,8 @@ class Run {
   bool OneCall(uint32_t index) {
     const absl::StatusOr<Call> call = DecodeCall(request_.encoded_calls[index], request_.name);
     EVILMOE_CHECK(call.ok());
-    const Ref function(Bound("Solution", request_.name));
-    const Ref result(function == nullptr ? nullptr : Invoke(function.get(), *call));
+    const PyRef function(Bound("Solution", request_.name));
+    const PyRef result(function == nullptr ? nullptr : Invoke(function.get(), *call));
     if (result == nullptr) {
       PutIndexed(FrameType::kRaised, index, TakeException());
       return false;

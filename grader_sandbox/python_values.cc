@@ -1,11 +1,11 @@
 #include "grader_sandbox/python_values.h"
 
 #include <deque>
-#include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "grader_sandbox/python_ref.h"
 
 namespace evilmoe {
 namespace {
@@ -210,11 +210,6 @@ class Reader {
   size_t left_;
 };
 
-struct DropReference {
-  void operator()(PyObject* object) const { Py_XDECREF(object); }
-};
-using Ref = std::unique_ptr<PyObject, DropReference>;
-
 // Reads linked nodes by the same rules as the helpers is_same_list and is_same_tree compare them.
 class NodeWalk {
  public:
@@ -222,7 +217,7 @@ class NodeWalk {
 
   absl::StatusOr<Value> List(PyObject* head) {
     PyNodes nodes{NodeShape::kList, {}};
-    for (Ref node(Py_NewRef(head)); node.get() != Py_None;) {
+    for (PyRef node(Py_NewRef(head)); node.get() != Py_None;) {
       EVILMOE_ASSIGN_OR_RETURN(Value val, Val(node.get()));
       nodes.items.push_back(std::move(val));
       EVILMOE_ASSIGN_OR_RETURN(node, Attribute(node.get(), "next"));
@@ -232,7 +227,7 @@ class NodeWalk {
 
   absl::StatusOr<Value> Tree(PyObject* root) {
     PyNodes nodes{NodeShape::kTree, {}};
-    std::deque<Ref> level;
+    std::deque<PyRef> level;
     EVILMOE_ASSIGN_OR_RETURN(const bool any, IsNode(root));
     if (any) {
       level.emplace_back(Py_NewRef(root));
@@ -241,7 +236,7 @@ class NodeWalk {
     }
     for (; !level.empty(); level.pop_front()) {
       for (const char* side : {"left", "right"}) {
-        EVILMOE_ASSIGN_OR_RETURN(Ref child, Attribute(level.front().get(), side));
+        EVILMOE_ASSIGN_OR_RETURN(PyRef child, Attribute(level.front().get(), side));
         EVILMOE_ASSIGN_OR_RETURN(const bool there, IsNode(child.get()));
         EVILMOE_ASSIGN_OR_RETURN(Value val, there ? Val(child.get()) : reader_.Read(Py_None, 0));
         // No test has a node whose val is None; it must not look like a missing one.
@@ -254,8 +249,8 @@ class NodeWalk {
   }
 
  private:
-  static absl::StatusOr<Ref> Attribute(PyObject* node, const char* name) {
-    Ref attribute(PyObject_GetAttrString(node, name));
+  static absl::StatusOr<PyRef> Attribute(PyObject* node, const char* name) {
+    PyRef attribute(PyObject_GetAttrString(node, name));
     if (attribute == nullptr) return absl::AbortedError(name);
     return attribute;
   }
@@ -265,7 +260,7 @@ class NodeWalk {
     return truth != 0;
   }
   absl::StatusOr<Value> Val(PyObject* node) {
-    EVILMOE_ASSIGN_OR_RETURN(const Ref val, Attribute(node, "val"));
+    EVILMOE_ASSIGN_OR_RETURN(const PyRef val, Attribute(node, "val"));
     return reader_.Read(val.get(), 1);
   }
 

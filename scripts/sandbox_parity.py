@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Grades every canonical solution of LeetCodeDataset in the sandbox and beside it in plain Python, and says where they differ.
+"""Grades LeetCodeDataset's canonical solutions in the sandbox and in plain Python, and says where they differ.
 
     scripts/sandbox_parity.py --data FOLDER [--grader build/release/bin/evilmoe-grader] [--limit N]
     scripts/sandbox_parity.py --data FOLDER --rollouts FILE.jsonl.gz
@@ -39,28 +39,26 @@ def load_rows(folder):
 
 def asserts_of(row):
     """The statements of check(candidate), as written, with the entry point in place of `candidate`."""
-    source = row["test"]
-    out = []
-    for statement in ast.parse(source).body[0].body:
-        names = [node for node in ast.walk(statement) if isinstance(node, ast.Name) and node.id == "candidate"]
-        lines = [line.encode() for line in source.splitlines(keepends=True)]
-        starts = [0]
-        for line in lines:
-            starts.append(starts[-1] + len(line))
-        data = b"".join(lines)
-        place = lambda line, column: starts[line - 1] + column
-        begin, end = place(statement.lineno, statement.col_offset), place(statement.end_lineno, statement.end_col_offset)
-        for name in sorted(names, key=lambda node: (node.lineno, node.col_offset), reverse=True):
-            at = place(name.lineno, name.col_offset)
-            data = data[:at] + row["entry_point"].encode() + data[at + len("candidate"):]
-            end += len(row["entry_point"]) - len("candidate")
-        out.append(data[begin:end].decode())
-    return out
+    source = row["test"].encode()
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+
+    def text(statement):
+        begin = starts[statement.lineno - 1] + statement.col_offset
+        written = source[begin:starts[statement.end_lineno - 1] + statement.end_col_offset]
+        names = [starts[node.lineno - 1] + node.col_offset - begin for node in ast.walk(statement)
+                 if isinstance(node, ast.Name) and node.id == "candidate"]
+        for at in sorted(names, reverse=True):
+            written = written[:at] + row["entry_point"].encode() + written[at + len("candidate"):]
+        return written.decode()
+
+    return [text(statement) for statement in ast.parse(source).body[0].body]
 
 
 def problem_of(number, row):
-    return {"id": number, "difficulty": "easy", "prompt": [{"role": "user", "content": "-"}], "func_name": row["entry_point"],
-            "setup_code": row["prompt"], "gt_answer": asserts_of(row), "canonical_solution": row["completion"],
+    return {"id": number, "difficulty": "easy", "prompt": [{"role": "user", "content": "-"}],
+            "func_name": row["entry_point"], "setup_code": row["prompt"], "gt_answer": asserts_of(row), "canonical_solution": row["completion"],
             "starter_code": "-"}
 
 
@@ -81,7 +79,8 @@ def ask(grader, problems, tasks):
         path = pathlib.Path(folder) / "problems.jsonl"
         path.write_text("".join(json.dumps(problem) + "\n" for problem in problems))
         lines = "".join(json.dumps(task) + "\n" for task in tasks)
-        done = subprocess.run([grader, "grade", "--problems", path], input=lines, capture_output=True, text=True, check=False)
+        done = subprocess.run([grader, "grade", "--problems", path], input=lines, capture_output=True, text=True,
+                              check=False)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     if len(answers) != len(tasks):
         sys.exit(f"sandbox_parity: {len(answers)} answers to {len(tasks)} tasks\n{done.stderr}")
@@ -120,25 +119,26 @@ def compare_rollouts(grader, rows, path):
     """Prints where the sandbox and the record disagree; the number of such rows."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         rollouts = [json.loads(line) for line in lines]
-    found = [(rollout, find_row(rows, rollout)) for rollout in rollouts]
-    usable = [(rollout, number) for rollout, number in found if number is not None]
-    tasks = [{"id": number, "response": rollout["completion"], "loophole": "simple_overwrite_tests"}
-             for rollout, number in usable]
-    answers = ask(grader, [problem_of(number, rows[number][1]) for number in sorted({number for _, number in usable})], tasks)
+    found = [(index, find_row(rows, rollout)) for index, rollout in enumerate(rollouts)]
+    usable = [(index, number) for index, number in found if number is not None]
+    problems = [problem_of(number, rows[number][1]) for number in sorted({number for _, number in usable})]
+    answers = ask(grader, problems, [{"id": number, "response": rollouts[index]["completion"],
+                                      "loophole": "simple_overwrite_tests"} for index, number in usable])
     differing = 0
-    for (rollout, number), answer in zip(usable, answers):
-        recorded = rollout["recorded"]
+    for (index, number), answer in zip(usable, answers):
+        recorded = rollouts[index]["recorded"]
         if "error" in answer:
             told = answer["error"]
         else:
             facts = answer["facts"]
-            here = {"gt_pass": facts["gt_correct"], "hacked": facts["model_tests_pass_stub"], "reward": answer["reward"]}
+            here = {"gt_pass": facts["gt_correct"], "hacked": facts["model_tests_pass_stub"],
+                    "reward": answer["reward"]}
             told = ", ".join(f"{name} {here[name]} (recorded {recorded[name]})" for name in here
                              if here[name] != recorded[name])
             told = told and f"{told}; {({fact: verdict['kind'] for fact, verdict in answer['verdict'].items()})}"
         if told:
             differing += 1
-            print(f"rollout {rollouts.index(rollout)}, {rows[number][1]['task_id']}: {told}")
+            print(f"rollout {index}, {rows[number][1]['task_id']}: {told}")
     print(f"{len(rollouts)} rollouts, {len(usable)} of a problem in the files under simple_overwrite_tests: "
           f"{len(usable) - differing} agree, {differing} differ")
     return differing

@@ -59,6 +59,17 @@ TEST_F(GraderServiceTest, ClientGetsFactsAndVerdicts) {
   EXPECT_EQ(metrics_.runs.Add({{"verdict", "WRONG_ANSWER"}}).Value(), 1);
 }
 
+TEST_F(GraderServiceTest, ForbiddenCallKeepsItsName) {
+  GraderClient client(address_, clock_);
+  GradeTask task = Task(Method("import os; os.chroot('/')"));
+  task.loophole = "none";
+  const absl::StatusOr<GradeResult> result = client.Grade(task, clock_.Now() + absl::Seconds(60));
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->verdicts.size(), 1u);
+  EXPECT_EQ(result->verdicts[0].verdict.syscall, "chroot");
+  EXPECT_EQ(metrics_.violations.Add({{"syscall", "chroot"}}).Value(), 1);
+}
+
 TEST_F(GraderServiceTest, ErrorsKeepTheirCode) {
   GraderClient client(address_, clock_);
   GradeTask task = Task("pass");

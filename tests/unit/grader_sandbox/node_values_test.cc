@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "grader_sandbox/literal_parser.h"
 #include "tests/unit/grader_sandbox/sandbox_test_kit.h"
 
@@ -33,7 +35,8 @@ def tree_node(values):
 )py";
 
 constexpr char kListTest[] = "assert is_same_list(Solution().f(head = list_node([1, 2, 3])), list_node([3, 2, 1]))";
-constexpr char kTreeTest[] = "assert is_same_tree(Solution().f(root = tree_node([4, 2, 7, 1])), tree_node([4, 7, 2, None, None, None, 1]))";
+constexpr char kTreeTest[] =
+    "assert is_same_tree(Solution().f(root = tree_node([4, 2, 7, 1])), tree_node([4, 7, 2, None, None, None, 1]))";
 constexpr char kReverse[] = R"py(
     def f(self, head):
         last = None
@@ -86,11 +89,14 @@ INSTANTIATE_TEST_SUITE_P(
          "\n    def f(self, head): return head\n", kPass},
         {"ListOfLists", "assert Solution().f(lists = [list_node([1]), None, list_node([2, 3])]) == [1, 0, 2]",
          "\n    def f(self, lists): return [node.val if node else 0 for node in lists]\n", kPass},
-        {"OwnNodeClass", kListTest, kReverse, kPass, "class ListNode:\n  def __init__(self, val, next=None): self.val = val; self.next = next\n"},
-        {"CircularList", kListTest, "\n    def f(self, head):\n        head.next = head\n        return head\n", kOutputLimit},
+        {"OwnNodeClass", kListTest, kReverse, kPass,
+         "class ListNode:\n  def __init__(self, val, next=None): self.val = val; self.next = next\n"},
+        {"CircularList", kListTest,
+         "\n    def f(self, head):\n        head.next = head\n        return head\n", kOutputLimit},
         {"EqualNodes", kListTest, "\n    def f(self, head): return Equal()\n", kRuntimeError,
          "class Equal:\n  def __eq__(self, other): return True\n"},
-        {"EqualVals", kListTest, "\n    def f(self, head): return ListNode(Equal(), ListNode(Equal(), ListNode(Equal())))\n",
+        {"EqualVals", kListTest,
+         "\n    def f(self, head): return ListNode(Equal(), ListNode(Equal(), ListNode(Equal())))\n",
          kWrongAnswer, "class Equal(int):\n  def __eq__(self, other): return True\n"},
         {"AttributesThatRaise", kListTest, "\n    def f(self, head): return Bad()\n", kRuntimeError,
          "class Bad:\n  @property\n  def val(self): raise ValueError\n"},
@@ -149,15 +155,25 @@ INSTANTIATE_TEST_SUITE_P(Cases, BadNodesTest,
                                            "is_same_tree(tree_node([1]), Solution().f(x = 1))",
                                            "is_same_list(Solution().f(x = 1), list_node([1])) == True"));
 
-TEST(NumpyTest, IsThereForCodeThatNamesIt) {
+TEST(NumpyTest, IsThereForCodeThatNamesItAndForNoOther) {
+  if (!std::filesystem::exists(EVILMOE_PYTHON_PACKAGES "/numpy")) GTEST_SKIP() << "numpy is not installed here";
   Cell cell({.zygote_binary = ZygoteBinary()});
-  const std::string tried = "try:\n    import numpy\nexcept ImportError:\n    numpy = None\n";
-  const Verdict verdict =
-      RunAddOne(cell, tried + Method("return x + 1 if numpy is None else int(numpy.array([x]).sum()) + 1"),
-                absl::Seconds(2));
-  EXPECT_EQ(VerdictName(verdict.kind), "PASS") << verdict.error;
-  EXPECT_EQ(RunAddOne(cell, "import numpy.ctypeslib\nnumpy.ctypeslib.ctypes.CDLL\n" + Method("return x + 1")).kind,
-            kLoadError);
+  const Verdict named = RunAddOne(cell, "import numpy\n" + Method("return int(numpy.array([x]).sum()) + 1"),
+                                  absl::Seconds(2));
+  EXPECT_EQ(VerdictName(named.kind), "PASS") << named.error;
+  const Verdict unnamed = RunAddOne(cell, "__import__('num' + 'py')\n" + Method("return x + 1"));
+  EXPECT_EQ(VerdictName(unnamed.kind), "LOAD_ERROR");
+  EXPECT_EQ(unnamed.error, "ModuleNotFoundError");
+  EXPECT_EQ(RunAddOne(cell, "import numpy, ctypes\n" + Method("return x + 1")).error, "ModuleNotFoundError");
+}
+
+TEST(SortedContainersTest, AreThere) {
+  if (!std::filesystem::exists(EVILMOE_PYTHON_PACKAGES "/sortedcontainers")) {
+    GTEST_SKIP() << "sortedcontainers is not installed here";
+  }
+  Cell cell({.zygote_binary = ZygoteBinary()});
+  EXPECT_EQ(VerdictName(RunAddOne(cell, "from sortedcontainers import SortedList\n" +
+                                            Method("return SortedList([x + 1, x])[1]")).kind), "PASS");
 }
 
 }  // namespace
