@@ -1,0 +1,1 @@
+"""What scripts/sandbox_parity.py is made of."""
