@@ -3,6 +3,9 @@
 A line: {row, problem, differs: {what: [ours, recorded]}, cause, input, expected, got, note}. `input` is one call's
 arguments, `expected` what the canonical solution gives for it (for a problem that no file has: the brute force of
 sandbox_rollouts_reference.py), `got` what the completion gives, or the verdict where it gives no value.
+
+That the rows of `other_answer` and `outside` are right otherwise was tried by hand: 1,000 random inputs inside the
+constraints each, judged by the canonical solution or that brute force. It is not run again here.
 """
 import ast
 import json
