@@ -1,7 +1,9 @@
 #include "grader_sandbox/cell.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
@@ -12,6 +14,8 @@ namespace evilmoe {
 namespace {
 
 constexpr int kAttempts = 3;
+constexpr absl::Duration kFirstPause = absl::Milliseconds(20);  // then four times that: a shortage may pass
+constexpr int kTasksPerSlot = 28;                               // a run's, and the zygotes
 
 bool MentionsNumpy(const RunRequest& request) {
   const std::string* texts[] = {&request.setup_code, &request.source, &request.test_source};
@@ -19,7 +23,26 @@ bool MentionsNumpy(const RunRequest& request) {
                      [](const std::string* text) { return text->find("numpy") != std::string::npos; });
 }
 
+RunPlan PlanOf(const RunRequest& request, const RunLimits& limits) {
+  RunRequest bounded = request;
+  bounded.cpu_limit_s = static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(limits.hard_cpu()))) + 1;
+  bounded.address_space_bytes = limits.address_space_bytes;
+  return {.request = EncodeRunRequest(bounded), .uses_files = request.uses_files, .limits = limits};
+}
+
+// Only the machine's doing: a run that cannot be started, or whose zygote is gone.
+absl::Status Lost(const absl::Status& status) {
+  return status.ok() ? status : absl::UnavailableError(status.message());
+}
+
+bool IsTimeout(const RunOutcome& outcome) { return outcome.verdict.kind == VerdictKind::kTimeout; }
+
 }  // namespace
+
+Cell::Cell(Options options)
+    : options_(std::move(options)),
+      lean_{.imports = options_.with_ctypes ? kZygoteCtypes : kZygoteLean, .zygote = nullptr},
+      numpy_{.imports = kZygoteNumpy, .zygote = nullptr} {}
 
 absl::StatusOr<RunOutcome> Cell::Run(const RunRequest& request, const RunLimits& limits, Judge& judge,
                                      const Interrupt& interrupt) {
@@ -27,33 +50,79 @@ absl::StatusOr<RunOutcome> Cell::Run(const RunRequest& request, const RunLimits&
   if (request.source.size() > limits.source_bytes) {
     return RunOutcome{.verdict = {.kind = VerdictKind::kCompileError, .error = "source too large"}};
   }
-  RunRequest bounded = request;
-  bounded.cpu_limit_s = static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(limits.cpu))) + 1;
-  bounded.address_space_bytes = limits.address_space_bytes;
-  const std::string bytes = EncodeRunRequest(bounded);
-  const bool numpy = MentionsNumpy(request);
-  std::unique_ptr<Zygote>& zygote = numpy ? numpy_ : lean_;
-  absl::StatusOr<RunOutcome> outcome;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    judge.Reset();
-    outcome = RunOnce(zygote, numpy ? kZygoteNumpy : kZygoteLean, bytes, limits, judge, interrupt);
-    if (!absl::IsUnavailable(outcome.status())) return outcome;
-    zygote.reset();
+  const RunPlan plan = PlanOf(request, limits);
+  Nursery& nursery = MentionsNumpy(request) ? numpy_ : lean_;
+  EVILMOE_ASSIGN_OR_RETURN(RunOutcome outcome, RunBesideOthers(nursery, plan, judge, interrupt));
+  const auto over = [&] { return !IsTimeout(outcome) && absl::Milliseconds(outcome.verdict.cpu_ms) > limits.cpu; };
+  if (!over()) return outcome;
+  if (options_.gate != nullptr) {
+    EVILMOE_ASSIGN_OR_RETURN(const RunGate::Pass alone, options_.gate->EnterAlone(interrupt));
+    EVILMOE_ASSIGN_OR_RETURN(outcome, RunUntilDone(nursery, plan, judge, interrupt));
+  }
+  if (over()) {
+    outcome.verdict.kind = VerdictKind::kTimeout;
+    outcome.verdict.error = "cpu";
   }
   return outcome;
 }
 
-absl::StatusOr<RunOutcome> Cell::RunOnce(std::unique_ptr<Zygote>& zygote, const char* imports, const std::string& bytes,
-                                         const RunLimits& limits, Judge& judge, const Interrupt& interrupt) {
-  if (zygote == nullptr || zygote->num_forks() >= options_.runs_per_zygote) {
-    zygote.reset();
-    EVILMOE_ASSIGN_OR_RETURN(zygote, Zygote::Start(options_.zygote_binary, imports));
+absl::StatusOr<RunOutcome> Cell::RunBesideOthers(Nursery& nursery, const RunPlan& plan, Judge& judge,
+                                                 const Interrupt& interrupt) {
+  std::optional<RunGate::Pass> pass;
+  if (options_.gate != nullptr) {
+    EVILMOE_ASSIGN_OR_RETURN(RunGate::Pass entered, options_.gate->Enter(interrupt));
+    pass.emplace(std::move(entered));
   }
-  RunMonitor::Pipes pipes;
-  EVILMOE_ASSIGN_OR_RETURN(pipes.request, StreamToChild());
-  EVILMOE_ASSIGN_OR_RETURN(pipes.results, PipeFromChild());
-  EVILMOE_ASSIGN_OR_RETURN(pipes.output, PipeFromChild());
-  return RunMonitor(*zygote, std::move(pipes), limits, judge).Watch(bytes, interrupt);
+  return RunUntilDone(nursery, plan, judge, interrupt);
+}
+
+absl::StatusOr<RunOutcome> Cell::RunUntilDone(Nursery& nursery, const RunPlan& plan, Judge& judge,
+                                              const Interrupt& interrupt) {
+  absl::StatusOr<RunOutcome> outcome;
+  absl::Duration pause = kFirstPause;
+  for (int attempt = 0; attempt < kAttempts; ++attempt, pause *= 4) {
+    if (attempt > 0) {
+      std::this_thread::sleep_for(absl::ToChronoMilliseconds(pause));
+      EVILMOE_RETURN_IF_ERROR(interrupt());
+    }
+    judge.Reset();
+    outcome = RunOnce(nursery, plan, judge, interrupt);
+    if (!absl::IsUnavailable(outcome.status())) return outcome;
+    nursery.zygote.reset();
+  }
+  return outcome;
+}
+
+absl::Status Cell::Warm(Nursery& nursery) {
+  if (nursery.zygote != nullptr && nursery.zygote->num_forks() < options_.runs_per_zygote) return absl::OkStatus();
+  nursery.zygote.reset();
+  if (options_.cgroups != nullptr && cgroup_ == nullptr) {
+    EVILMOE_ASSIGN_OR_RETURN(cgroup_, options_.cgroups->MakeSlot(options_.name));
+  }
+  EVILMOE_ASSIGN_OR_RETURN(nursery.zygote, Zygote::Start({.binary = options_.zygote_binary,
+                                                          .imports = nursery.imports,
+                                                          .isolation = options_.isolation,
+                                                          .cgroup = cgroup_.get()}));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RunOutcome> Cell::RunOnce(Nursery& nursery, const RunPlan& plan, Judge& judge,
+                                         const Interrupt& interrupt) {
+  const Zygote* before = nursery.zygote.get();
+  EVILMOE_RETURN_IF_ERROR(Lost(Warm(nursery)));
+  if (cgroup_ != nullptr && nursery.zygote.get() != before) {
+    EVILMOE_RETURN_IF_ERROR(Lost(cgroup_->Limit(plan.limits.rss_bytes, kTasksPerSlot)));
+  }
+  absl::StatusOr<RunMonitor::Pipes> pipes = RunMonitor::Pipes::Make();
+  EVILMOE_RETURN_IF_ERROR(Lost(pipes.status()));
+  std::optional<DiskScratchFolder> folder;
+  if (plan.uses_files && !options_.isolation.has_namespaces()) {
+    EVILMOE_ASSIGN_OR_RETURN(DiskScratchFolder made, DiskScratchFolder::Make(options_.isolation.uid));
+    folder.emplace(std::move(made));
+  }
+  RunMonitor monitor({.zygote = *nursery.zygote, .cgroup = cgroup_.get(), .plan = plan, .judge = judge},
+                     *std::move(pipes), folder ? &folder->fd() : nullptr);
+  return monitor.Watch(interrupt);
 }
 
 }  // namespace evilmoe

@@ -73,7 +73,7 @@ class Grading {
 
   absl::Status Channel(const std::string& code, const std::string& test_function) {
     TestFunctionJudge judge;
-    const RunRequest request{.kind = RunKind::kChannel,
+    const RunRequest request{.kind = RunKind::kTestFunction,
                              .setup_code = context_.problem.setup_code,
                              .source = code,
                              .name = test_function};

@@ -1,6 +1,7 @@
 #include "grader_sandbox/judge.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/hash.h"
 #include "common/status_macros.h"
 #include "grader_sandbox/value_codec.h"
 
@@ -20,6 +21,11 @@ Verdict Failed(VerdictKind kind, std::string_view error, int index = -1) {
 
 absl::Status Unexpected(const Frame& frame) {
   return absl::InvalidArgumentError(absl::StrCat("frame: unexpected type ", std::string(1, static_cast<char>(frame.type))));
+}
+
+absl::Status SetupFailed(const Frame& frame) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("problem: its setup code fails, ", Printable(frame.payload), ", expected code that runs"));
 }
 
 // The value of call `index`, or how that call failed.
@@ -47,10 +53,7 @@ absl::StatusOr<CallResult> ReadCallResult(const Frame& frame, size_t index) {
 
 absl::StatusOr<std::optional<Verdict>> StagedJudge::OnFrame(const Frame& frame) {
   if (stage_ == Stage::kStart) {
-    if (frame.type == FrameType::kSetupFailed) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("problem: its setup code fails, ", Printable(frame.payload), ", expected code that runs"));
-    }
+    if (frame.type == FrameType::kSetupFailed) return SetupFailed(frame);
     if (frame.type != FrameType::kCompiled) return Unexpected(frame);
     if (!frame.payload.empty()) return Failed(VerdictKind::kCompileError, frame.payload);
     stage_ = Stage::kCompiled;
@@ -71,17 +74,23 @@ absl::StatusOr<std::optional<Verdict>> StagedJudge::OnTest(const Frame& frame) {
 void GroundTruthJudge::Reset() {
   StagedJudge::Reset();
   next_ = 0;
+  digest_.clear();
 }
 
 absl::StatusOr<std::optional<Verdict>> GroundTruthJudge::OnResult(const Frame& frame) {
   EVILMOE_ASSIGN_OR_RETURN(const CallResult result, ReadCallResult(frame, next_));
-  if (!result.value) return result.failure;
-  if (!comparer_.Equal(*result.value, expected_[next_])) {
+  digest_ = Sha256Hex(absl::StrCat(digest_, std::string(frame.payload)));  // a chain, so that order counts
+  Verdict verdict{.kind = VerdictKind::kPass};
+  if (!result.value) {
+    verdict = result.failure;
+  } else if (!comparer_.Equal(*result.value, expected_[next_])) {
     const PyOpaque* opaque = result.value->As<PyOpaque>();
-    return Failed(VerdictKind::kWrongAnswer, opaque != nullptr ? opaque->type : "", static_cast<int>(next_));
+    verdict = Failed(VerdictKind::kWrongAnswer, opaque != nullptr ? opaque->type : "", static_cast<int>(next_));
+  } else if (++next_ < expected_.size()) {
+    return std::nullopt;
   }
-  if (++next_ < expected_.size()) return std::nullopt;
-  return Verdict{.kind = VerdictKind::kPass};
+  verdict.values_digest = digest_;
+  return verdict;
 }
 
 void TestFunctionJudge::Reset() {
@@ -106,6 +115,19 @@ absl::StatusOr<std::optional<Verdict>> TestFunctionJudge::OnResult(const Frame& 
   if (frame.type != FrameType::kReturned) return Unexpected(frame);
   if (!frame.payload.empty()) return Failed(VerdictKind::kRuntimeError, frame.payload);
   return Verdict{.kind = VerdictKind::kPass};
+}
+
+absl::StatusOr<std::optional<Verdict>> ScriptJudge::OnFrame(const Frame& frame) {
+  if (compiled_) {
+    if (frame.type != FrameType::kReturned) return Unexpected(frame);
+    if (frame.payload.empty()) return Verdict{.kind = VerdictKind::kPass};
+    return Failed(VerdictKind::kNoReport, frame.payload);
+  }
+  if (frame.type == FrameType::kSetupFailed) return SetupFailed(frame);
+  if (frame.type != FrameType::kCompiled) return Unexpected(frame);
+  if (!frame.payload.empty()) return Failed(VerdictKind::kCompileError, frame.payload);
+  compiled_ = true;
+  return std::nullopt;
 }
 
 void RecordingJudge::Reset() {

@@ -54,6 +54,7 @@ class GroundTruthJudge final : public StagedJudge {
   const std::vector<Value>& expected_;
   const Comparer& comparer_;
   size_t next_ = 0;
+  std::string digest_;
 };
 
 // What the response's own test function says about itself: self-reported.
@@ -76,7 +77,17 @@ class TestFunctionJudge final : public StagedJudge {
   Found found_;
 };
 
-// The values that a run returned, for writing tests: a trusted solution only.
+// Whether a solution, run as a program, says that it reported what its channel is read for: self-reported.
+class ScriptJudge final : public Judge {
+ public:
+  void Reset() override { compiled_ = false; }
+  absl::StatusOr<std::optional<Verdict>> OnFrame(const Frame& frame) override;
+
+ private:
+  bool compiled_ = false;
+};
+
+// The values that a run returned, whatever they are.
 class RecordingJudge final : public StagedJudge {
  public:
   explicit RecordingJudge(size_t num_calls) : num_calls_(num_calls) {}

@@ -42,22 +42,23 @@ absl::Status Confine(const ConfineOptions& options) {
   EVILMOE_RETURN_IF_ERROR(Limit(RLIMIT_CPU, options.cpu_s));
   if (kLimitAddressSpace) EVILMOE_RETURN_IF_ERROR(Limit(RLIMIT_AS, options.address_space_bytes));
   EVILMOE_RETURN_IF_ERROR(Limit(RLIMIT_NOFILE, 32));
-  EVILMOE_RETURN_IF_ERROR(Limit(RLIMIT_FSIZE, 0));
+  EVILMOE_RETURN_IF_ERROR(Limit(RLIMIT_FSIZE, options.file_bytes));
+  if (options.num_tasks > 0) EVILMOE_RETURN_IF_ERROR(Limit(RLIMIT_NPROC, options.num_tasks));
   EVILMOE_RETURN_IF_ERROR(Limit(RLIMIT_CORE, 0));
   EVILMOE_RETURN_IF_ERROR(Limit(RLIMIT_MEMLOCK, 0));
   EVILMOE_RETURN_IF_ERROR(Limit(RLIMIT_MSGQUEUE, 0));
   EVILMOE_RETURN_IF_ERROR(Limit(RLIMIT_STACK, int64_t{64} << 20));
   if (prctl(PR_SET_DUMPABLE, 0) != 0) return ErrnoStatus("prctl(dumpable)", errno);
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return ErrnoStatus("prctl(pdeathsig)", errno);
-  if (getppid() != options.parent) return absl::AbortedError("the parent is gone");
+  if (options.parent != 0 && getppid() != options.parent) return absl::AbortedError("the parent is gone");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return ErrnoStatus("prctl(no_new_privs)", errno);
   return absl::OkStatus();
 }
 
-absl::Status PlaceDescriptors(int input, int output, int results) {
-  const int moves[][2] = {{input, 0}, {output, 1}, {output, 2}, {results, 3}};
-  for (const auto& [from, to] : moves) {
-    if (dup2(from, to) < 0) return ErrnoStatus("dup2", errno);
+absl::Status PlaceDescriptors(const RunDescriptors& from) {
+  const int moves[][2] = {{from.input, 0}, {from.output, 1}, {from.error, 2}, {from.results, 3}};
+  for (const auto& [old, place] : moves) {
+    if (dup2(old, place) < 0) return ErrnoStatus("dup2", errno);
   }
   if (close_range(4, ~0U, 0) != 0) return ErrnoStatus("close_range", errno);
   return absl::OkStatus();

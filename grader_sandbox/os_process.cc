@@ -18,7 +18,8 @@
 
 namespace evilmoe {
 
-absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, std::string argument, int socket) {
+absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, std::vector<std::string> arguments,
+                                      int socket) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
@@ -38,10 +39,12 @@ absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, std::
   std::string program = binary.string();
   std::string locale = "LC_ALL=C.UTF-8";
   std::string threads = "OPENBLAS_NUM_THREADS=1";  // a process with threads cannot be forked
-  char* argv[] = {program.data(), argument.data(), nullptr};
+  std::vector<char*> argv = {program.data()};
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
   char* environment[] = {locale.data(), threads.data(), nullptr};
   pid_t pid = -1;
-  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, argv, environment);
+  const int error = posix_spawn(&pid, program.c_str(), &actions, &attributes, argv.data(), environment);
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return ErrnoStatus(absl::StrCat("start ", program), error);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -15,9 +16,10 @@ namespace evilmoe {
 
 // Starting, watching and ending processes.
 
-// Starts `binary` with one argument, with `socket` as its descriptor 3, nothing else open but standard error, and next
+// Starts `binary` with these arguments, with `socket` as its descriptor 3, nothing else open but standard error, and next
 // to no environment.
-absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, std::string argument, int socket);
+absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, std::vector<std::string> arguments,
+                                      int socket);
 
 // Sends SIGKILL and waits for the end of a child of this process.
 void KillAndReap(pid_t pid);

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -36,6 +37,13 @@ constexpr auto kAllowed = std::to_array<const char*>({
     "getpgrp", "dup", "dup2", "dup3", "pipe", "pipe2", "poll", "ppoll", "select", "pselect6", "sched_yield",
     "sched_getaffinity", "getrusage", "times", "rseq", "set_robust_list", "setitimer", "getitimer", "alarm", "uname",
     "sysinfo",
+});
+
+// Plain files by name, for the file channel: no folder, link, device or mode is made.
+constexpr auto kScratchCalls = std::to_array<const char*>({
+    "open", "openat", "creat", "stat", "lstat", "newfstatat", "access", "faccessat", "faccessat2", "getdents64",
+    "getcwd", "unlink", "unlinkat", "rename", "renameat", "renameat2", "truncate", "ftruncate", "fsync", "fdatasync",
+    "pread64", "pwrite64",
 });
 
 // An honest solution has no reason to make these: the run ends at once and is counted.
@@ -83,8 +91,18 @@ absl::Status AddRefinedRules(void* context) {
   return AddRule(context, SCMP_ACT_ERRNO(ENOSYS), "clone3");  // its flags lie in memory, where a filter cannot look
 }
 
-absl::Status AddRules(void* context) {
+absl::Status AddScratchRules(void* context) {
+  for (const char* name : kScratchCalls) EVILMOE_RETURN_IF_ERROR(AddRule(context, SCMP_ACT_ALLOW, name));
+  for (const int command : {F_GETFD, F_SETFD, F_GETFL}) {  // no locks: the folder is the run's own, but why offer them
+    EVILMOE_RETURN_IF_ERROR(
+        AddRule(context, SCMP_ACT_ALLOW, "fcntl", {SCMP_A1(SCMP_CMP_EQ, static_cast<scmp_datum_t>(command))}));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddRules(void* context, SyscallProfile profile) {
   for (const char* name : kAllowed) EVILMOE_RETURN_IF_ERROR(AddRule(context, SCMP_ACT_ALLOW, name));
+  if (profile == SyscallProfile::kScratch) EVILMOE_RETURN_IF_ERROR(AddScratchRules(context));
   for (const char* name : kKilled) EVILMOE_RETURN_IF_ERROR(AddRule(context, SCMP_ACT_TRAP, name));
   EVILMOE_RETURN_IF_ERROR(AddRule(context, SCMP_ACT_KILL_PROCESS, kLastCall));
   return AddRefinedRules(context);
@@ -138,12 +156,12 @@ std::string SyscallName(int number) {
   return copy;
 }
 
-absl::StatusOr<SyscallFilter> SyscallFilter::Build() {
+absl::StatusOr<SyscallFilter> SyscallFilter::Build(SyscallProfile profile) {
   const Context context(seccomp_init(SCMP_ACT_ERRNO(EPERM)));
   if (context == nullptr) return absl::InternalError("seccomp_init failed");
   seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
   seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);  // a binary tree over the numbers
-  EVILMOE_RETURN_IF_ERROR(AddRules(context.get()));
+  EVILMOE_RETURN_IF_ERROR(AddRules(context.get(), profile));
   EVILMOE_ASSIGN_OR_RETURN(std::vector<sock_filter> program, Export(context.get()));
   return SyscallFilter(std::move(program));
 }

@@ -17,7 +17,8 @@ class PythonRunner {
  public:
   // Starts the interpreter (fixed hash seed, no site, no environment) and imports the allow-list, numpy too where it is
   // wanted and installed. Internal names what failed.
-  static absl::StatusOr<PythonRunner> Start(bool with_numpy);
+  // `with_ctypes`: for tests of the layers around it.
+  static absl::StatusOr<PythonRunner> Start(bool with_numpy, bool with_ctypes = false);
 
   // Around fork(), so that the interpreter's locks survive it. After forking `in_child` also fixes the seed of
   // `random`.
@@ -28,11 +29,16 @@ class PythonRunner {
   void Run(const RunRequest& request, int results_fd) const;
 
  private:
-  PythonRunner(PyObject* find_test_function, PyObject* random_seed)
-      : find_test_function_(find_test_function), random_seed_(random_seed) {}
+  // Python functions of the prelude, owned for the life of the process.
+  struct Helpers {
+    PyObject* find_test_function = nullptr;
+    PyObject* examine = nullptr;
+    PyObject* run_exit_functions = nullptr;
+    PyObject* random_seed = nullptr;
+  };
+  explicit PythonRunner(const Helpers& helpers) : helpers_(helpers) {}
 
-  PyObject* find_test_function_;  // owned, for the life of the process
-  PyObject* random_seed_;
+  Helpers helpers_;
 };
 
 }  // namespace evilmoe

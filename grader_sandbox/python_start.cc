@@ -42,22 +42,29 @@ absl::Status PythonFailed(const char* what) {
 
 }  // namespace
 
-absl::StatusOr<PythonRunner> PythonRunner::Start(bool with_numpy) {
+absl::StatusOr<PythonRunner> PythonRunner::Start(bool with_numpy, bool with_ctypes) {
   EVILMOE_RETURN_IF_ERROR(Initialise());
   PyObject* names = PyDict_New();
-  if (names == nullptr || PyDict_SetItemString(names, "__builtins__", PyEval_GetBuiltins()) != 0) {
+  if (names == nullptr || PyDict_SetItemString(names, "__builtins__", PyEval_GetBuiltins()) != 0 ||
+      PyDict_SetItemString(names, "with_numpy", with_numpy ? Py_True : Py_False) != 0 ||
+      PyDict_SetItemString(names, "with_ctypes", with_ctypes ? Py_True : Py_False) != 0) {
     return PythonFailed("a namespace");
   }
-  if (PyDict_SetItemString(names, "with_numpy", with_numpy ? Py_True : Py_False) != 0) return PythonFailed("a name");
   PyObject* path = PySys_GetObject("path");
   PyObject* packages = PyUnicode_FromString(EVILMOE_PYTHON_PACKAGES);
   if (path == nullptr || packages == nullptr || PyList_Append(path, packages) != 0) return PythonFailed("sys.path");
   if (PyRun_String(kPythonPrelude, Py_file_input, names, names) == nullptr) return PythonFailed("the prelude");
-  PyObject* find = PyDict_GetItemString(names, "find_test_function");
+  Helpers helpers{.find_test_function = PyDict_GetItemString(names, "find_test_function"),
+                  .examine = PyDict_GetItemString(names, "examine"),
+                  .run_exit_functions = PyDict_GetItemString(names, "run_exit_functions")};
   PyObject* random = PyImport_ImportModule("random");
-  PyObject* seed = random == nullptr ? nullptr : PyObject_GetAttrString(random, "seed");
-  if (find == nullptr || seed == nullptr) return PythonFailed("finding the helpers");
-  return PythonRunner(Py_NewRef(find), seed);
+  if (random != nullptr) helpers.random_seed = PyObject_GetAttrString(random, "seed");
+  for (PyObject* helper :
+       {helpers.find_test_function, helpers.examine, helpers.run_exit_functions, helpers.random_seed}) {
+    if (helper == nullptr) return PythonFailed("finding the helpers");
+    Py_INCREF(helper);
+  }
+  return PythonRunner(helpers);
 }
 
 void PythonRunner::BeforeFork() const { PyOS_BeforeFork(); }
@@ -65,7 +72,7 @@ void PythonRunner::BeforeFork() const { PyOS_BeforeFork(); }
 void PythonRunner::AfterFork(bool in_child) const {
   if (!in_child) return PyOS_AfterFork_Parent();
   PyOS_AfterFork_Child();
-  PyObject* result = PyObject_CallFunction(random_seed_, "i", 0);
+  PyObject* result = PyObject_CallFunction(helpers_.random_seed, "i", 0);
   Py_XDECREF(result);
 }
 

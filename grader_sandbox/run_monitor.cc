@@ -11,12 +11,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "grader_sandbox/os_confine.h"
+#include "grader_sandbox/zygote_protocol.h"
 
 namespace evilmoe {
 namespace {
 
 constexpr int kMaxWaitMs = 50;
-constexpr int kSetupFailedStatus = 120;  // zygote_main.cc
 constexpr absl::Duration kReapTimeout = absl::Seconds(10);
 
 // Reads what is there, at most one buffer. nullopt: the end, or nothing now (`*ended` tells).
@@ -29,13 +29,17 @@ std::optional<std::string_view> ReadSome(int fd, std::array<char, 1 << 16>& buff
 
 }  // namespace
 
-absl::StatusOr<RunOutcome> RunMonitor::Watch(const std::string& request, const Interrupt& interrupt) {
-  request_left_ = request;
-  started_ = Steady::now();
-  EVILMOE_ASSIGN_OR_RETURN(child_, zygote_.Fork(pipes_.request.theirs, pipes_.results.theirs, pipes_.output.theirs));
-  pipes_.request.theirs.Close();
-  pipes_.results.theirs.Close();
-  pipes_.output.theirs.Close();
+absl::StatusOr<RunMonitor::Pipes> RunMonitor::Pipes::Make() {
+  Pipes pipes;
+  EVILMOE_ASSIGN_OR_RETURN(pipes.request, StreamToChild());
+  EVILMOE_ASSIGN_OR_RETURN(pipes.results, PipeFromChild());
+  EVILMOE_ASSIGN_OR_RETURN(pipes.output, PipeFromChild());
+  return pipes;
+}
+
+absl::StatusOr<RunOutcome> RunMonitor::Watch(const Interrupt& interrupt) {
+  const absl::Status begun = Begin();
+  if (!begun.ok()) return absl::UnavailableError(begun.message());
   const absl::Status looped = Loop(interrupt);
   if (!looped.ok()) {
     KillPidfd(child_.pidfd.get());
@@ -43,11 +47,36 @@ absl::StatusOr<RunOutcome> RunMonitor::Watch(const std::string& request, const I
   }
   if (!settled()) EVILMOE_RETURN_IF_ERROR(JudgeExit());
   EVILMOE_RETURN_IF_ERROR(stop_);
-  verdict_->wall_ms = absl::ToDoubleMilliseconds(elapsed());
-  verdict_->cpu_ms = static_cast<double>(exit_->cpu_us) / 1e3;
-  verdict_->peak_rss_bytes = exit_->peak_rss_bytes;
-  if (exit_->peak_rss_bytes > limits_.rss_bytes) verdict_->kind = VerdictKind::kMemoryLimit;
-  return RunOutcome{*std::move(verdict_), std::move(output_)};
+  return Finish();
+}
+
+absl::Status RunMonitor::Begin() {
+  started_ = Steady::now();
+  if (cgroup_ != nullptr) oom_kills_before_ = cgroup_->OomKills();
+  EVILMOE_ASSIGN_OR_RETURN(child_, zygote_.Fork({.request = pipes_.request.theirs.get(),
+                                                 .results = pipes_.results.theirs.get(),
+                                                 .output = pipes_.output.theirs.get(),
+                                                 .scratch = plan_.uses_files,
+                                                 .disk_folder = disk_folder_ == nullptr ? -1 : disk_folder_->get()}));
+  pipes_.request.theirs.Close();
+  pipes_.results.theirs.Close();
+  pipes_.output.theirs.Close();
+  // Before the run has its request: the zygote beside it in the cgroup must not be the one that goes.
+  if (cgroup_ != nullptr) OfferToOomKiller(child_.pid);
+  return absl::OkStatus();
+}
+
+RunOutcome RunMonitor::Finish() {
+  RunOutcome outcome{.verdict = *std::move(verdict_), .output = std::move(output_)};
+  Verdict& verdict = outcome.verdict;
+  verdict.wall_ms = absl::ToDoubleMilliseconds(elapsed());
+  verdict.cpu_ms = static_cast<double>(exit_->cpu_us) / 1e3;
+  verdict.peak_rss_bytes = exit_->peak_rss_bytes;
+  const bool killed_for_memory = cgroup_ != nullptr && cgroup_->OomKills() > oom_kills_before_;
+  if (killed_for_memory || exit_->peak_rss_bytes > limits_.rss_bytes) verdict.kind = VerdictKind::kMemoryLimit;
+  if (!exit_->signaled) outcome.exit_status = exit_->code;
+  if (plan_.uses_files) outcome.files = ReadScratchFiles(disk_folder_ != nullptr ? *disk_folder_ : child_.scratch);
+  return outcome;
 }
 
 absl::Status RunMonitor::Loop(const Interrupt& interrupt) {
@@ -70,7 +99,11 @@ absl::Status RunMonitor::Loop(const Interrupt& interrupt) {
     ReadResults();
     if (result_bytes_ == before) break;
   }
-  ReadOutput();
+  for (size_t before = 0; pipes_.output.ours && output_.size() < limits_.kept_output_bytes;) {
+    before = output_bytes_;
+    ReadOutput();
+    if (output_bytes_ == before) break;
+  }
   return absl::OkStatus();
 }
 
@@ -141,9 +174,12 @@ void RunMonitor::ReadOutput() {
 
 void RunMonitor::CheckLimits() {
   if (elapsed() > limits_.wall()) return Settle({.kind = VerdictKind::kTimeout, .error = "wall"});
+  if (disk_folder_ != nullptr && ScratchFolderIsFull(*disk_folder_)) {
+    return Settle({.kind = VerdictKind::kOutputLimit, .error = "files"});
+  }
   // Reading the clock of a process costs a system call: not before it can be over.
   if (elapsed() * 8 < limits_.cpu) return;
-  if (ProcessCpuTime(child_.pid) > limits_.cpu) Settle({.kind = VerdictKind::kTimeout, .error = "cpu"});
+  if (ProcessCpuTime(child_.pid) > limits_.hard_cpu()) Settle({.kind = VerdictKind::kTimeout, .error = "cpu"});
 }
 
 void RunMonitor::Settle(Verdict verdict) { verdict_ = std::move(verdict); }
@@ -156,13 +192,14 @@ absl::Status RunMonitor::NoteExit() {
 // The process ended by itself, before the judge was done.
 absl::Status RunMonitor::JudgeExit() {
   if (!exit_->signaled) {
-    if (exit_->code == kSetupFailedStatus && result_bytes_ == 0) {
+    if (exit_->code == kZygoteSetupFailed && result_bytes_ == 0) {
       return absl::UnavailableError("zygote: a run could not be confined");
     }
     Settle({.kind = VerdictKind::kNoResult, .error = absl::StrCat("exit ", exit_->code)});
     return absl::OkStatus();
   }
-  const bool over_memory = exit_->peak_rss_bytes > limits_.rss_bytes;
+  const bool over_memory = exit_->peak_rss_bytes > limits_.rss_bytes ||
+                           (cgroup_ != nullptr && cgroup_->OomKills() > oom_kills_before_);
   const bool over_cpu = absl::Microseconds(exit_->cpu_us) > limits_.cpu;
   if (exit_->code == SIGSYS) {
     Settle({.kind = VerdictKind::kSandboxViolation,

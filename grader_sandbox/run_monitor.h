@@ -21,18 +21,36 @@ class RunMonitor {
     FdPair request;
     FdPair results;
     FdPair output;
+    static absl::StatusOr<Pipes> Make();
   };
-  // All references must outlive it.
-  RunMonitor(Zygote& zygote, Pipes pipes, const RunLimits& limits, Judge& judge)
-      : zygote_(zygote), pipes_(std::move(pipes)), limits_(limits), judge_(judge), frames_(limits.value_bytes) {}
+  // All must outlive it.
+  struct Context {
+    Zygote& zygote;
+    const SlotCgroup* cgroup;  // may be null
+    const RunPlan& plan;
+    Judge& judge;
+  };
+  // `disk_folder`: where the run may write files, when the zygote cannot make it a folder; else null.
+  RunMonitor(const Context& context, Pipes pipes, const UniqueFd* disk_folder)
+      : zygote_(context.zygote),
+        cgroup_(context.cgroup),
+        plan_(context.plan),
+        limits_(context.plan.limits),
+        judge_(context.judge),
+        disk_folder_(disk_folder),
+        pipes_(std::move(pipes)),
+        frames_(limits_.value_bytes),
+        request_left_(plan_.request) {}
 
   // Unavailable: the zygote was lost, its state is unknown, the run has no verdict.
-  absl::StatusOr<RunOutcome> Watch(const std::string& request, const Interrupt& interrupt);
+  absl::StatusOr<RunOutcome> Watch(const Interrupt& interrupt);
 
  private:
   using Steady = std::chrono::steady_clock;
 
+  absl::Status Begin();
   absl::Status Loop(const Interrupt& interrupt);
+  RunOutcome Finish();
   absl::Status Wait();
   void FeedRequest();
   void ReadResults();
@@ -46,15 +64,19 @@ class RunMonitor {
   absl::Duration elapsed() const { return absl::FromChrono(Steady::now() - started_); }
 
   Zygote& zygote_;
-  Pipes pipes_;
+  const SlotCgroup* const cgroup_;
+  const RunPlan& plan_;
   const RunLimits& limits_;
   Judge& judge_;
+  const UniqueFd* const disk_folder_;
+  Pipes pipes_;
   FrameReader frames_;
   Zygote::Child child_;
   Steady::time_point started_;
   std::string_view request_left_;
   size_t result_bytes_ = 0;
   size_t output_bytes_ = 0;
+  int64_t oom_kills_before_ = 0;
   bool killed_ = false;
   Steady::time_point killed_at_;
   absl::Status stop_;  // not OK: the run has no verdict, this is why

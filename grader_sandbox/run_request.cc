@@ -14,18 +14,42 @@ absl::StatusOr<std::string> ReadString(ByteReader& reader) {
   return std::string(text);
 }
 
+void AppendTexts(std::string& out, const std::vector<std::string>& texts) {
+  AppendU32(out, static_cast<uint32_t>(texts.size()));
+  for (const std::string& text : texts) AppendText(out, text);
+}
+
+absl::StatusOr<std::vector<std::string>> ReadTexts(ByteReader& reader) {
+  EVILMOE_ASSIGN_OR_RETURN(const uint32_t count, reader.U32());
+  std::vector<std::string> texts;
+  for (uint32_t i = 0; i < count; ++i) {
+    EVILMOE_ASSIGN_OR_RETURN(std::string text, ReadString(reader));
+    texts.push_back(std::move(text));
+  }
+  return texts;
+}
+
 }  // namespace
 
 std::string EncodeRunRequest(const RunRequest& request) {
-  std::string out(1, static_cast<char>(request.kind));
+  std::string out;
+  out.push_back(static_cast<char>(request.kind));
+  out.push_back(static_cast<char>(request.script_end));
+  out.push_back(request.test_is_method ? 1 : 0);
+  out.push_back(request.discard_stderr ? 1 : 0);
   AppendU64(out, static_cast<uint64_t>(request.cpu_limit_s));
   AppendU64(out, static_cast<uint64_t>(request.address_space_bytes));
-  out.push_back(request.test_is_method ? 1 : 0);
-  for (const std::string* text : {&request.setup_code, &request.source, &request.name, &request.test_source}) {
+  for (const std::string* text :
+       {&request.setup_code, &request.source, &request.name, &request.test_source, &request.encoded_other}) {
     AppendText(out, *text);
   }
-  AppendU32(out, static_cast<uint32_t>(request.encoded_calls.size()));
-  for (const std::string& call : request.encoded_calls) AppendText(out, call);
+  AppendTexts(out, request.markers);
+  AppendTexts(out, request.encoded_calls);
+  AppendU32(out, static_cast<uint32_t>(request.examined.size()));
+  for (const RunRequest::Examined& examined : request.examined) {
+    AppendText(out, examined.test);
+    AppendTexts(out, examined.encoded_values);
+  }
   return out;
 }
 
@@ -34,19 +58,28 @@ absl::StatusOr<RunRequest> DecodeRunRequest(std::string_view bytes) {
   RunRequest request;
   EVILMOE_ASSIGN_OR_RETURN(const uint8_t kind, reader.Byte());
   request.kind = static_cast<RunKind>(kind);
+  EVILMOE_ASSIGN_OR_RETURN(const uint8_t script_end, reader.Byte());
+  request.script_end = static_cast<ScriptEnd>(script_end);
+  EVILMOE_ASSIGN_OR_RETURN(const uint8_t test_is_method, reader.Byte());
+  request.test_is_method = test_is_method != 0;
+  EVILMOE_ASSIGN_OR_RETURN(const uint8_t discard_stderr, reader.Byte());
+  request.discard_stderr = discard_stderr != 0;
   EVILMOE_ASSIGN_OR_RETURN(const uint64_t cpu_limit_s, reader.U64());
   request.cpu_limit_s = static_cast<int64_t>(cpu_limit_s);
   EVILMOE_ASSIGN_OR_RETURN(const uint64_t address_space_bytes, reader.U64());
   request.address_space_bytes = static_cast<int64_t>(address_space_bytes);
-  EVILMOE_ASSIGN_OR_RETURN(const uint8_t test_is_method, reader.Byte());
-  request.test_is_method = test_is_method != 0;
-  for (std::string* text : {&request.setup_code, &request.source, &request.name, &request.test_source}) {
+  for (std::string* text :
+       {&request.setup_code, &request.source, &request.name, &request.test_source, &request.encoded_other}) {
     EVILMOE_ASSIGN_OR_RETURN(*text, ReadString(reader));
   }
-  EVILMOE_ASSIGN_OR_RETURN(const uint32_t num_calls, reader.U32());
-  for (uint32_t i = 0; i < num_calls; ++i) {
-    EVILMOE_ASSIGN_OR_RETURN(std::string call, ReadString(reader));
-    request.encoded_calls.push_back(std::move(call));
+  EVILMOE_ASSIGN_OR_RETURN(request.markers, ReadTexts(reader));
+  EVILMOE_ASSIGN_OR_RETURN(request.encoded_calls, ReadTexts(reader));
+  EVILMOE_ASSIGN_OR_RETURN(const uint32_t num_examined, reader.U32());
+  for (uint32_t i = 0; i < num_examined; ++i) {
+    RunRequest::Examined examined;
+    EVILMOE_ASSIGN_OR_RETURN(examined.test, ReadString(reader));
+    EVILMOE_ASSIGN_OR_RETURN(examined.encoded_values, ReadTexts(reader));
+    request.examined.push_back(std::move(examined));
   }
   EVILMOE_RETURN_IF_ERROR(reader.AtEnd());
   return request;
@@ -108,7 +141,7 @@ absl::StatusOr<std::optional<Frame>> FrameReader::Next() {
     return absl::InvalidArgumentError(absl::StrCat("frame: length ", length, ", expected [1, ", max_frame_bytes_, "]"));
   }
   if (rest.size() < 4 + size_t{length}) return std::nullopt;
-  if (std::string_view("SCTLVEOR").find(rest[4]) == std::string_view::npos) {
+  if (std::string_view("SCTLVEORX").find(rest[4]) == std::string_view::npos) {
     return absl::InvalidArgumentError("frame: unknown type");
   }
   at_ += 4 + size_t{length};

@@ -148,6 +148,20 @@ bool IsHashable(const Value& value) {
          value.As<PyNodes>() == nullptr;
 }
 
+bool HoldsOpaque(const Value& value) {
+  if (const PyDict* dict = value.As<PyDict>()) {
+    return std::any_of(dict->entries.begin(), dict->entries.end(),
+                       [](const auto& entry) { return HoldsOpaque(entry.first) || HoldsOpaque(entry.second); });
+  }
+  const std::vector<Value>* items = nullptr;
+  if (const PyList* list = value.As<PyList>()) items = &list->items;
+  if (const PyTuple* tuple = value.As<PyTuple>()) items = &tuple->items;
+  if (const PySet* set = value.As<PySet>()) items = &set->items;
+  if (const PyNodes* nodes = value.As<PyNodes>()) items = &nodes->items;
+  if (items == nullptr) return value.As<PyOpaque>() != nullptr;
+  return std::any_of(items->begin(), items->end(), HoldsOpaque);
+}
+
 bool HasDuplicates(const std::vector<Value>& items) {
   std::unordered_set<const Value*, ByHash, ByEquality> seen;
   return !std::all_of(items.begin(), items.end(), [&](const Value& item) { return seen.insert(&item).second; });

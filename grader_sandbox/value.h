@@ -71,6 +71,9 @@ size_t PythonHash(const Value& value);
 // False for list, set, dict, nodes and what contains them: those cannot be keys or members of a set.
 bool IsHashable(const Value& value);
 
+// True for an opaque value and for what contains one.
+bool HoldsOpaque(const Value& value);
+
 // True when two of `items` are equal.
 bool HasDuplicates(const std::vector<Value>& items);
 

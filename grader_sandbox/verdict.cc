@@ -17,6 +17,7 @@ std::string_view VerdictName(VerdictKind kind) {
     case VerdictKind::kProtocolError: return "PROTOCOL_ERROR";
     case VerdictKind::kSandboxViolation: return "SANDBOX_VIOLATION";
     case VerdictKind::kTestFunctionAbsent: return "TEST_FUNCTION_ABSENT";
+    case VerdictKind::kNoReport: return "NO_REPORT";
   }
   return "UNKNOWN";
 }

@@ -21,7 +21,9 @@ enum class VerdictKind {
   kProtocolError,     // it wrote something else than results where results go
   kSandboxViolation,  // a system call that only an attack makes; killed
   kTestFunctionAbsent,  // a channel's function is not in the response; nothing was executed
+  kNoReport,            // a channel's run came to its end, and the report that it is read for is not there
 };
+inline constexpr VerdictKind kLastVerdictKind = VerdictKind::kNoReport;
 
 std::string_view VerdictName(VerdictKind kind);  // "PASS", "WRONG_ANSWER", ...
 
@@ -31,6 +33,7 @@ struct Verdict {
   int signal = 0;
   std::string syscall;  // kSandboxViolation: the forbidden call; empty = not known
   std::string error;  // type of the exception or what broke; written by the run, so show it, never trust it
+  std::string values_digest;  // of ground truth: SHA-256 over all values in order, hex; two equal runs have the same
   double cpu_ms = 0;
   double wall_ms = 0;
   int64_t peak_rss_bytes = 0;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/status_macros.h"
+#include "grader_sandbox/os_cgroup.h"
 #include "grader_sandbox/zygote_protocol.h"
 
 namespace evilmoe {
@@ -24,13 +25,20 @@ absl::Status Confused(const std::string& bytes) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Zygote>> Zygote::Start(const std::filesystem::path& binary, const char* imports) {
+absl::StatusOr<std::unique_ptr<Zygote>> Zygote::Start(const Options& options) {
   EVILMOE_ASSIGN_OR_RETURN(FdPair sockets, MessageSocket());
-  EVILMOE_ASSIGN_OR_RETURN(const pid_t pid, SpawnWithSocket(binary, imports, sockets.theirs.get()));
+  const std::vector<std::string> arguments = {options.imports, TierName(options.isolation.tier),
+                                              absl::StrCat(options.isolation.uid)};
+  EVILMOE_ASSIGN_OR_RETURN(const pid_t pid, SpawnWithSocket(options.binary, arguments, sockets.theirs.get()));
   sockets.theirs.Close();
   std::unique_ptr<Zygote> zygote(new Zygote(pid, std::move(sockets.ours)));
+  if (options.cgroup != nullptr) EVILMOE_RETURN_IF_ERROR(options.cgroup->Add(pid));
   const absl::StatusOr<FdMessage> ready = zygote->Receive(kStartTimeoutMs);
-  if (!ready.ok()) return Annotate(ready.status(), absl::StrCat("zygote ", binary.string()));
+  if (!ready.ok()) return Annotate(ready.status(), absl::StrCat("zygote ", options.binary.string()));
+  if (absl::StartsWith(ready->bytes, "refused ")) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("tier ", arguments[1], ": not offered here: ", ready->bytes.substr(sizeof "refused " - 1)));
+  }
   if (ready->bytes != kZygoteReady) return Confused(ready->bytes);
   return zygote;
 }
@@ -43,17 +51,22 @@ absl::StatusOr<FdMessage> Zygote::Receive(int timeout_ms) {
   return ReceiveFdMessage(socket_.get(), /*may_wait=*/false);
 }
 
-absl::StatusOr<Zygote::Child> Zygote::Fork(const UniqueFd& request, const UniqueFd& results, const UniqueFd& output) {
+absl::StatusOr<Zygote::Child> Zygote::Fork(const ForkMessage& message) {
   ++num_forks_;
-  EVILMOE_RETURN_IF_ERROR(SendFdMessage(socket_.get(), kZygoteFork, {request.get(), results.get(), output.get()}));
+  std::vector<int> fds = {message.request, message.results, message.output};
+  if (message.disk_folder >= 0) fds.push_back(message.disk_folder);
+  EVILMOE_RETURN_IF_ERROR(SendFdMessage(socket_.get(), message.scratch ? kZygoteForkScratch : kZygoteFork, fds));
   EVILMOE_ASSIGN_OR_RETURN(FdMessage answer, Receive(kForkTimeoutMs));
   if (absl::StartsWith(answer.bytes, "failed ")) return absl::UnavailableError("zygote: " + answer.bytes);
   const std::vector<std::string> words = absl::StrSplit(answer.bytes, ' ');
+  const size_t num_fds = message.scratch && message.disk_folder < 0 ? 2 : 1;
   Child child;
-  if (words.size() != 2 || words[0] != "child" || !absl::SimpleAtoi(words[1], &child.pid) || answer.fds.size() != 1) {
+  if (words.size() != 2 || words[0] != "child" || !absl::SimpleAtoi(words[1], &child.pid) ||
+      answer.fds.size() != num_fds) {
     return Confused(answer.bytes);
   }
   child.pidfd = std::move(answer.fds[0]);
+  if (num_fds == 2) child.scratch = std::move(answer.fds[1]);
   return child;
 }
 

@@ -5,19 +5,29 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
+#include "grader_sandbox/isolation.h"
 #include "grader_sandbox/os_fd.h"
 #include "grader_sandbox/os_process.h"
 
 namespace evilmoe {
 
+class SlotCgroup;
+
 // The grader's end of one evilmoe-zygote process. Ends it when destroyed. Not thread-safe.
 class Zygote {
  public:
-  // Starts `binary` (imports: zygote_protocol.h) and waits until its interpreter is warm (about 0.2 s). Unavailable: it
-  // ended or took over 30 s.
-  static absl::StatusOr<std::unique_ptr<Zygote>> Start(const std::filesystem::path& binary, const char* imports);
+  struct Options {
+    std::filesystem::path binary;
+    std::string imports;  // zygote_protocol.h
+    Isolation isolation;
+    const SlotCgroup* cgroup = nullptr;  // may be null; else must outlive it
+  };
+  // Starts the process and waits until its interpreter is warm (about 0.2 s). FailedPrecondition: this machine does not
+  // offer the tier. Unavailable: it ended or took over 30 s.
+  static absl::StatusOr<std::unique_ptr<Zygote>> Start(const Options& options);
   ~Zygote();
   Zygote(const Zygote&) = delete;
   Zygote& operator=(const Zygote&) = delete;
@@ -25,9 +35,17 @@ class Zygote {
   struct Child {
     pid_t pid = -1;
     UniqueFd pidfd;
+    UniqueFd scratch;  // the folder of a run that may write files, unless the grader made it
+  };
+  struct ForkMessage {
+    int request;
+    int results;
+    int output;
+    bool scratch = false;
+    int disk_folder = -1;  // for scratch in tier C
   };
   // One child at a time. Unavailable: the zygote is gone, or cannot fork.
-  absl::StatusOr<Child> Fork(const UniqueFd& request, const UniqueFd& results, const UniqueFd& output);
+  absl::StatusOr<Child> Fork(const ForkMessage& message);
 
   // Readable when ReadExit() has something to say.
   int fd() const { return socket_.get(); }
