@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "evilmoe/v1/grader.grpc.pb.h"
 #include "grader_sandbox/grader_translation.h"
+#include "grader_sandbox/problem_key.h"
 #include "proto/grpc_status.h"
 
 namespace evilmoe {
@@ -50,16 +51,39 @@ GraderClient::GraderClient(const std::string& address, const Clock& clock)
 GraderClient::~GraderClient() = default;
 
 absl::StatusOr<GradeResult> GraderClient::Grade(const GradeTask& task, absl::Time deadline) {
-  const v1::GradeRequest request = ToProto(task);
+  const std::string key = ProblemKey(task.problem);
+  const v1::GradeRequest whole = ToProto(task);
+  v1::GradeRequest brief = whole;
+  brief.clear_problem();
+  brief.mutable_problem()->set_id(task.problem.id);
+  brief.set_problem_key(key);
   for (absl::Duration pause = kFirstPause;; pause = std::min(2 * pause, kLongestPause)) {
-    absl::StatusOr<GradeResult> result = channel_->Ask(request, deadline);
+    absl::StatusOr<GradeResult> result = channel_->Ask(IsSent(key) ? brief : whole, deadline);
+    if (result.ok()) {
+      NoteSent(key, true);
+      return result;
+    }
+    if (absl::IsNotFound(result.status()) && IsSent(key)) {  // another grader than the one that had it
+      NoteSent(key, false);
+      continue;
+    }
     const bool again = absl::IsUnavailable(result.status()) || absl::IsResourceExhausted(result.status());
-    if (result.ok()) return result;
     if (!again || clock_.Now() + pause >= deadline) {
       return Annotate(result.status(), absl::StrCat("grader ", address_));
     }
     std::this_thread::sleep_for(absl::ToChronoMilliseconds(pause));
   }
+}
+
+bool GraderClient::IsSent(const std::string& key) {
+  const MutexLock lock(mu_);
+  return sent_.contains(key);
+}
+
+void GraderClient::NoteSent(const std::string& key, bool sent) {
+  const MutexLock lock(mu_);
+  if (sent) sent_.insert(key);
+  else sent_.erase(key);
 }
 
 }  // namespace evilmoe

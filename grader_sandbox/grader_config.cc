@@ -25,6 +25,11 @@ absl::StatusOr<GraderConfig> ParseGraderConfig(std::string_view yaml, const std:
   root.Field("slots", &config.slots).Range(0, 256);
   root.Field("queue_limit", &config.queue_limit).Range(0, 100'000);
   root.Field("cpu_limit_s", &config.cpu_limit_s).Range(0.1, 300);
+  root.Field("drain_s", &config.drain_s).Range(0, 600);
+  YamlSection sandbox = root.Section("sandbox");
+  sandbox.Field("tier", &config.tier).OneOf({"auto", "A", "B", "C"});
+  sandbox.Field("minimum_tier", &config.minimum_tier).OneOf({"A", "B", "C"});
+  sandbox.Field("cgroups", &config.use_cgroups);
   root.Field("zygote", &config.zygote);
   root.Field("log", &config.log);
   root.Field("metrics_listen", &config.metrics_listen);

@@ -14,6 +14,10 @@ struct GraderConfig {
   int slots = 0;                     // runs at a time, [1, 256]; 0 = one for each core
   int queue_limit = 1024;            // samples that may wait, [0, 100000]
   double cpu_limit_s = 3;            // of a run, [0.1, 300]; four times the canonical solution's, if that is more
+  std::string tier = "auto";         // sandbox.tier: auto (the best that is offered), A, B or C
+  std::string minimum_tier = "C";    // sandbox.minimum_tier: do not start with less
+  bool use_cgroups = true;           // sandbox.cgroups: where there are any, in tier A
+  double drain_s = 10;               // what is in flight at SIGTERM may take, [0, 600]
   std::filesystem::path zygote;      // the evilmoe-zygote program; empty: beside this one
   std::filesystem::path log;         // empty: standard error
   std::string metrics_listen;        // "127.0.0.1:0"; empty: no metrics

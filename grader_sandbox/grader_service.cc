@@ -1,38 +1,126 @@
 #include "grader_sandbox/grader_service.h"
 
+#include <grpcpp/health_check_service_interface.h>
+
 #include <chrono>
+#include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/mutex.h"
 #include "common/status_macros.h"
+#include "grader_sandbox/grade_stream_service.h"
 #include "grader_sandbox/grader_translation.h"
+#include "grader_sandbox/self_check.h"
 #include "proto/grpc_status.h"
 
 namespace evilmoe {
 namespace {
 
 constexpr int kMaxRequestBytes = 64 << 20;  // a problem may bring 30,000 tests
-constexpr auto kGrace = std::chrono::seconds(2);
+constexpr absl::Duration kSelfCheckTimeout = absl::Minutes(2);
+
+// One Grade call. Its end comes from a slot's thread, or from Submit() itself.
+class GradeCall final : public grpc::ServerUnaryReactor {
+ public:
+  GradeCall(LocalGrader& grader, v1::GradeResponse* response) : grader_(grader), response_(response) {}
+
+  void Start(const v1::GradeRequest& request, const std::string& caller) {
+    const absl::StatusOr<uint64_t> ticket =
+        grader_.Submit(FromProto(request), caller, [this](const absl::StatusOr<GradeResult>& result) {
+          if (result.ok()) *response_ = ToProto(*result);
+          Finish(ToGrpcStatus(result.status()));
+        });
+    if (!ticket.ok()) return Finish(ToGrpcStatus(ticket.status()));
+    // gRPC calls OnCancel() and OnDone() only once the handler has returned this object.
+    ticket_ = *ticket;
+  }
+
+  void OnCancel() override { grader_.Cancel(ticket_); }
+  void OnDone() override { delete this; }
+
+ private:
+  LocalGrader& grader_;
+  v1::GradeResponse* const response_;
+  uint64_t ticket_ = 0;
+};
+
+grpc::ServerUnaryReactor* Refused(grpc::CallbackServerContext* context) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish({grpc::StatusCode::UNAVAILABLE, "grader: it is stopping"});
+  return reactor;
+}
+
+// A self-check that is on its way, on a thread of its own: it waits for the slots.
+class SelfCheckCall final : public grpc::ServerUnaryReactor {
+ public:
+  using Check = std::function<grpc::Status()>;
+  explicit SelfCheckCall(Check check) : thread_([this, check = std::move(check)] { Finish(check()); }) {}
+  void OnDone() override {
+    thread_.join();
+    delete this;
+  }
+
+ private:
+  std::thread thread_;
+};
 
 }  // namespace
 
-grpc::Status GraderServiceImpl::Grade(grpc::ServerContext* context, const v1::GradeRequest* request,
-                                      v1::GradeResponse* response) {
-  const absl::StatusOr<GradeResult> result = grader_.GradeUntil(FromProto(*request), [context]() -> absl::Status {
-    if (!context->IsCancelled()) return absl::OkStatus();  // also says when the deadline has passed
-    return absl::CancelledError("grade: the caller has given up");
-  });
-  if (!result.ok()) return ToGrpcStatus(result.status());
-  *response = ToProto(*result);
-  return grpc::Status::OK;
+grpc::ServerUnaryReactor* GraderServiceImpl::Grade(grpc::CallbackServerContext* context,
+                                                   const v1::GradeRequest* request, v1::GradeResponse* response) {
+  if (!serving_) return Refused(context);
+  auto* call = new GradeCall(grader_, response);
+  call->Start(*request, context->peer());
+  return call;
 }
 
-absl::StatusOr<std::unique_ptr<ListeningGrader>> ListeningGrader::Start(const std::string& address, int max_calls,
-                                                                        LocalGrader& grader) {
-  std::unique_ptr<ListeningGrader> listening(new ListeningGrader(grader));
+grpc::ServerBidiReactor<v1::GradeStreamRequest, v1::GradeStreamResponse>* GraderServiceImpl::GradeStream(
+    grpc::CallbackServerContext* context) {
+  // Two streams of one client are two callers.
+  return GradeStreamCall::Begin(grader_, absl::StrCat(context->peer(), "/", absl::Hex(reinterpret_cast<uintptr_t>(context))));
+}
+
+grpc::ServerUnaryReactor* GraderServiceImpl::Health(grpc::CallbackServerContext* context, const v1::HealthRequest*,
+                                                    v1::HealthResponse* response) {
+  response->set_serving(healthy());
+  response->set_self_check_ok(self_check_ok_);
+  response->set_tier(TierName(grader_.host().tier()));
+  response->set_cgroup(grader_.host().cgroup());
+  response->set_landlock_version(grader_.host().landlock_version());
+  response->set_slots(grader_.pool().num_slots());
+  response->set_running(grader_.pool().num_running());
+  response->set_waiting(grader_.pool().num_waiting());
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* GraderServiceImpl::SelfCheck(grpc::CallbackServerContext* context,
+                                                       const v1::SelfCheckRequest*, v1::SelfCheckResponse* response) {
+  if (!serving_) return Refused(context);
+  return new SelfCheckCall([this, response]() -> grpc::Status {
+    const absl::StatusOr<std::vector<SelfCheckCase>> cases = RunSelfCheck(grader_, clock_.Now() + kSelfCheckTimeout);
+    if (!cases.ok()) return ToGrpcStatus(cases.status());
+    response->set_ok(true);
+    for (const SelfCheckCase& one : *cases) {
+      v1::SelfCheckResponse::Case& out = *response->add_cases();
+      out.set_name(one.name);
+      out.set_ok(one.ok);
+      out.set_verdict(one.verdict);
+      out.set_expected(one.expected);
+      if (!one.ok) response->set_ok(false);
+    }
+    self_check_ok_ = response->ok();
+    return grpc::Status::OK;
+  });
+}
+
+absl::StatusOr<std::unique_ptr<ListeningGrader>> ListeningGrader::Start(const std::string& address,
+                                                                        LocalGrader& grader, const Clock& clock) {
+  std::unique_ptr<ListeningGrader> listening(new ListeningGrader(grader, clock));
+  grpc::EnableDefaultHealthCheckService(true);  // grpc.health.v1, which Kubernetes asks
   grpc::ServerBuilder builder;
-  grpc::ResourceQuota quota("grader");
-  quota.SetMaxThreads(max_calls + 4);  // gRPC's own pollers on top
-  builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
   builder.AddListeningPort(address, grpc::InsecureServerCredentials());
   builder.RegisterService(&listening->service_);
@@ -43,8 +131,14 @@ absl::StatusOr<std::unique_ptr<ListeningGrader>> ListeningGrader::Start(const st
   return listening;
 }
 
+void ListeningGrader::Drain(absl::Duration grace) {
+  service_.StopServing();
+  if (server_->GetHealthCheckService() != nullptr) server_->GetHealthCheckService()->SetServingStatus(false);
+  server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
+}
+
 ListeningGrader::~ListeningGrader() {
-  if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kGrace);
+  if (server_ != nullptr) Drain(absl::ZeroDuration());
 }
 
 }  // namespace evilmoe

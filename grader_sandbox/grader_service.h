@@ -2,6 +2,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -12,28 +13,46 @@
 
 namespace evilmoe {
 
-// The networked face of a LocalGrader, which must outlive it. A call that its client gave up ends its run.
-class GraderServiceImpl final : public v1::GraderService::Service {
+// The networked face of a LocalGrader, which must outlive it. No call holds a thread while it waits. A call that its
+// client gave up ends its runs.
+class GraderServiceImpl final : public v1::GraderService::CallbackService {
  public:
-  explicit GraderServiceImpl(LocalGrader& grader) : grader_(grader) {}
-  grpc::Status Grade(grpc::ServerContext* context, const v1::GradeRequest* request,
-                     v1::GradeResponse* response) override;
+  GraderServiceImpl(LocalGrader& grader, const Clock& clock) : grader_(grader), clock_(clock) {}
+
+  grpc::ServerUnaryReactor* Grade(grpc::CallbackServerContext* context, const v1::GradeRequest* request,
+                                  v1::GradeResponse* response) override;
+  grpc::ServerBidiReactor<v1::GradeStreamRequest, v1::GradeStreamResponse>* GradeStream(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context, const v1::HealthRequest* request,
+                                   v1::HealthResponse* response) override;
+  grpc::ServerUnaryReactor* SelfCheck(grpc::CallbackServerContext* context, const v1::SelfCheckRequest* request,
+                                      v1::SelfCheckResponse* response) override;
+
+  // From now on it says that it does not serve, and refuses what is new with UNAVAILABLE.
+  void StopServing() { serving_ = false; }
+  bool healthy() const { return serving_ && self_check_ok_; }
 
  private:
   LocalGrader& grader_;
+  const Clock& clock_;
+  std::atomic<bool> serving_ = true;
+  std::atomic<bool> self_check_ok_ = true;  // of the last check; a grader that fails its first does not serve at all
 };
 
 // A server of one GraderServiceImpl for as long as it lives.
 class ListeningGrader {
  public:
-  // `max_calls`: calls at a time, the rest is refused with RESOURCE_EXHAUSTED. Unavailable: cannot listen at `address`.
-  static absl::StatusOr<std::unique_ptr<ListeningGrader>> Start(const std::string& address, int max_calls,
-                                                                LocalGrader& grader);
-  // Calls in flight get two seconds, then they are cancelled.
+  // Unavailable: cannot listen at `address`. References must outlive it.
+  static absl::StatusOr<std::unique_ptr<ListeningGrader>> Start(const std::string& address, LocalGrader& grader,
+                                                                const Clock& clock);
+  // Calls in flight get `grace` to end, nothing new is taken; then they are cancelled, and their runs with them.
+  void Drain(absl::Duration grace);
   ~ListeningGrader();
 
+  bool healthy() const { return service_.healthy(); }
+
  private:
-  explicit ListeningGrader(LocalGrader& grader) : service_(grader) {}
+  ListeningGrader(LocalGrader& grader, const Clock& clock) : service_(grader, clock) {}
 
   GraderServiceImpl service_;
   std::unique_ptr<grpc::Server> server_;

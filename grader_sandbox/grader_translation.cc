@@ -4,7 +4,7 @@ namespace evilmoe {
 namespace {
 
 VerdictKind KindOf(const std::string& name) {
-  for (int kind = 0; kind <= static_cast<int>(VerdictKind::kTestFunctionAbsent); ++kind) {
+  for (int kind = 0; kind <= static_cast<int>(kLastVerdictKind); ++kind) {
     if (VerdictName(static_cast<VerdictKind>(kind)) == name) return static_cast<VerdictKind>(kind);
   }
   return VerdictKind::kNoResult;
@@ -14,6 +14,9 @@ VerdictKind KindOf(const std::string& name) {
 
 GradeTask FromProto(const v1::GradeRequest& request) {
   GradeTask task{.response = request.response(), .loophole = request.loophole(), .evaluator = request.evaluator()};
+  task.markers.assign(request.markers().begin(), request.markers().end());
+  task.prompt_tests = request.prompt_tests();
+  task.problem_key = request.problem_key();
   const v1::GradingProblem& problem = request.problem();
   task.problem.id = problem.id();
   task.problem.func_name = problem.func_name();
@@ -28,6 +31,9 @@ v1::GradeRequest ToProto(const GradeTask& task) {
   request.set_response(task.response);
   request.set_loophole(task.loophole);
   request.set_evaluator(task.evaluator);
+  request.mutable_markers()->Assign(task.markers.begin(), task.markers.end());
+  request.set_prompt_tests(task.prompt_tests);
+  request.set_problem_key(task.problem_key);
   v1::GradingProblem& problem = *request.mutable_problem();
   problem.set_id(task.problem.id);
   problem.set_func_name(task.problem.func_name);
@@ -47,9 +53,11 @@ v1::GradeResponse ToProto(const GradeResult& result) {
   facts.set_model_tests_pass_canonical(result.facts.model_tests_pass_canonical);
   facts.set_model_tests_pass_stub(result.facts.model_tests_pass_stub);
   facts.set_prompt_tests_pass(result.facts.prompt_tests_pass);
-  for (const auto& [fact, verdict] : result.verdicts) {
+  for (const auto& [fact, verdict, self_reported] : result.verdicts) {
     v1::RunVerdict& out = *response.add_verdicts();
     out.set_fact(fact);
+    out.set_self_reported(self_reported);
+    out.set_values_digest(verdict.values_digest);
     out.set_kind(std::string(VerdictName(verdict.kind)));
     out.set_index(verdict.index);
     out.set_signal(verdict.signal);
@@ -78,9 +86,11 @@ GradeResult FromProto(const v1::GradeResponse& response) {
                                 .signal = verdict.signal(),
                                 .syscall = verdict.syscall(),
                                 .error = verdict.error(),
+                                .values_digest = verdict.values_digest(),
                                 .cpu_ms = verdict.cpu_ms(),
                                 .wall_ms = verdict.wall_ms(),
-                                .peak_rss_bytes = verdict.peak_rss_bytes()}});
+                                .peak_rss_bytes = verdict.peak_rss_bytes()},
+                               verdict.self_reported()});
   }
   return result;
 }

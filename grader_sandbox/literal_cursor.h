@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -8,7 +9,7 @@
 
 namespace evilmoe {
 
-// A place in the text of a test. For literal_parser.cc and literal_text.cc alone.
+// A place in the text of a test, which is UTF-8. For literal_parser.cc and literal_text.cc alone.
 class LiteralCursor {
  public:
   explicit LiteralCursor(std::string_view text) : text_(text) {}
@@ -17,14 +18,20 @@ class LiteralCursor {
   char Peek(size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
   void Skip(size_t num_bytes = 1) { at_ += num_bytes; }
   std::string_view Rest() const { return AtEnd() ? std::string_view() : text_.substr(at_); }
+  // As in Python, the end of a line is space only inside brackets.
   void SkipSpace() {
-    while (!AtEnd() && (Peek() == ' ' || Peek() == '\t' || Peek() == '\n' || Peek() == '\r')) ++at_;
+    while (Peek() == ' ' || Peek() == '\t' || (nesting_ > 0 && Peek() == '\n')) ++at_;
+  }
+  void SkipSpaceAndLines() {
+    while (Peek() == ' ' || Peek() == '\t' || Peek() == '\n') ++at_;
   }
   // Skips space, then `token` if it is next.
   bool Eat(std::string_view token) {
     SkipSpace();
     if (!Rest().starts_with(token)) return false;
     at_ += token.size();
+    if (token == "(" || token == "[" || token == "{") ++nesting_;
+    if (token == ")" || token == "]" || token == "}") --nesting_;
     return true;
   }
   // Skips space, then takes a name; empty when there is none.
@@ -37,19 +44,29 @@ class LiteralCursor {
     return name;
   }
   absl::Status Expected(std::string_view what) const {
-    const std::string found = AtEnd() ? "the end" : absl::StrCat("`", std::string(Rest().substr(0, 24)), "`");
+    const std::string found = AtEnd()          ? "the end"
+                              : Peek() == '\n' ? "the end of a line"
+                                               : absl::StrCat("`", std::string(Excerpt()), "`");
     return absl::InvalidArgumentError(
         absl::StrCat("test: found ", found, " at byte ", at_, ", expected ", std::string(what)));
   }
 
  private:
   static bool IsNameByte(char c, bool first) {
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (static_cast<unsigned char>(c) >= 0x80)) return true;
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_') return true;
     return !first && c >= '0' && c <= '9';
+  }
+  // A few whole characters of this line.
+  std::string_view Excerpt() const {
+    std::string_view excerpt = Rest().substr(0, Rest().find('\n'));
+    size_t size = std::min<size_t>(excerpt.size(), 24);
+    while (size < excerpt.size() && (excerpt[size] & 0xc0) == 0x80) --size;
+    return excerpt.substr(0, size);
   }
 
   std::string_view text_;
   size_t at_ = 0;
+  int nesting_ = 0;  // open brackets
 };
 
 }  // namespace evilmoe

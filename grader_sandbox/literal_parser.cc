@@ -17,9 +17,18 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
+bool IsKeyword(std::string_view name) {
+  static constexpr std::string_view kKeywords[] = {
+      "False", "None",   "True",  "and",    "as",   "assert", "async",  "await",    "break",  "class", "continue", "def",
+      "del",   "elif",   "else",  "except", "for",  "finally", "from",  "global",   "if",     "import", "in",      "is",
+      "lambda", "nonlocal", "not", "or",    "pass", "raise",  "return", "try",      "while",  "with",  "yield"};
+  return std::find(std::begin(kKeywords), std::end(kKeywords), name) != std::end(kKeywords);
+}
+
 class Parser {
  public:
-  explicit Parser(std::string_view text) : cursor_(text) {}
+  // `text` comes from ReadSource().
+  explicit Parser(std::string_view text) : cursor_(text) { cursor_.SkipSpaceAndLines(); }
 
   absl::StatusOr<LiteralTest> Test() {
     if (cursor_.Name() != "assert") return LiteralCursor(cursor_).Expected("`assert Solution().method(...) == literal`");
@@ -51,7 +60,7 @@ class Parser {
 
  private:
   absl::Status End() {
-    cursor_.SkipSpace();
+    cursor_.SkipSpaceAndLines();
     return cursor_.AtEnd() ? absl::OkStatus() : cursor_.Expected("the end");
   }
 
@@ -83,7 +92,7 @@ class Parser {
       return cursor_.Expected("`Solution().method(...)`");
     }
     call.method = std::string(cursor_.Name());
-    if (call.method.empty()) return cursor_.Expected("a method name");
+    if (call.method.empty() || IsKeyword(call.method)) return cursor_.Expected("a method name");
     if (!cursor_.Eat("(")) return cursor_.Expected("`(`");
     while (!cursor_.Eat(")")) {
       EVILMOE_RETURN_IF_ERROR(Argument(call));
@@ -104,6 +113,7 @@ class Parser {
       call.positional.push_back(std::move(value));
       return absl::OkStatus();
     }
+    if (IsKeyword(name)) return cursor_.Expected("the name of an argument");
     const auto same = [&](const auto& keyword) { return keyword.first == name; };
     if (std::any_of(call.keywords.begin(), call.keywords.end(), same)) {
       return cursor_.Expected("each argument once");
@@ -121,10 +131,10 @@ class Parser {
     if (c == '[') return List(depth);
     if (c == '(') return ParenOrTuple(depth);
     if (c == '{') return DictOrSet(depth);
-    if (c == '-' || c == '+') return Signed();
+    if (c == '-' || c == '+') return Signed(depth);
     if ((c >= '0' && c <= '9') || c == '.') return ParseNumberToken(cursor_);
     if (StartsText()) return Text();
-    return Named();
+    return Named(depth);
   }
 
   bool StartsText() const {
@@ -148,20 +158,21 @@ class Parser {
     return joined;
   }
 
-  absl::StatusOr<Value> Signed() {
+  absl::StatusOr<Value> Signed(int depth) {
     const bool negative = cursor_.Peek() == '-';
     cursor_.Skip();
     cursor_.SkipSpace();
+    const LiteralCursor start = cursor_;
     const char c = cursor_.Peek();
-    absl::StatusOr<Value> number = (c >= '0' && c <= '9') || c == '.' ? ParseNumberToken(cursor_) : Named();
-    if (!number.ok() || !negative) return number;
-    if (const double* real = number->As<double>()) return Value(-*real);
+    absl::StatusOr<Value> number = (c >= '0' && c <= '9') || c == '.' ? ParseNumberToken(cursor_) : Named(depth);
+    if (!number.ok()) return number;
+    if (const double* real = number->As<double>()) return Value(negative ? -*real : *real);
     const PyInt* integer = number->As<PyInt>();
-    if (integer == nullptr) return cursor_.Expected("a number behind the sign");
-    return Value(PyInt{!integer->magnitude.empty(), integer->magnitude});
+    if (integer == nullptr) return start.Expected("a number behind the sign");
+    return Value(PyInt{negative && !integer->magnitude.empty(), integer->magnitude});
   }
 
-  absl::StatusOr<Value> Named() {
+  absl::StatusOr<Value> Named(int depth) {
     const LiteralCursor start = cursor_;
     const std::string_view name = cursor_.Name();
     if (name == "None") return Value(PyNone{});
@@ -171,14 +182,14 @@ class Parser {
     if (name == "nan") return Value(kNan);
     if (name == "set" && cursor_.Eat("(") && cursor_.Eat(")")) return Value(PySet{});
     if (name == "float" && cursor_.Eat("(")) return FloatCall(start);
-    if (nodes_allowed_ && name == "list_node") return Nodes(NodeShape::kList);
-    if (nodes_allowed_ && name == "tree_node") return Nodes(NodeShape::kTree);
+    if (nodes_allowed_ && name == "list_node") return Nodes(NodeShape::kList, depth);
+    if (nodes_allowed_ && name == "tree_node") return Nodes(NodeShape::kTree, depth);
     return start.Expected("a literal");
   }
 
-  absl::StatusOr<Value> Nodes(NodeShape shape) {
+  absl::StatusOr<Value> Nodes(NodeShape shape, int depth) {
     if (!cursor_.Eat("(")) return cursor_.Expected("`(`");
-    EVILMOE_ASSIGN_OR_RETURN(Value value, Literal(1));
+    EVILMOE_ASSIGN_OR_RETURN(Value value, Literal(depth));
     if (value.As<PyList>() == nullptr || !cursor_.Eat(")")) return cursor_.Expected("a list and `)`");
     return Value(PyNodes{shape, value.As<PyList>()->items});
   }
@@ -213,14 +224,14 @@ class Parser {
   }
 
   absl::StatusOr<Value> List(int depth) {
-    cursor_.Skip();
+    cursor_.Eat("[");
     bool had_comma = false;
     EVILMOE_ASSIGN_OR_RETURN(std::vector<Value> items, Items("]", depth, &had_comma));
     return Value(PyList{std::move(items)});
   }
 
   absl::StatusOr<Value> ParenOrTuple(int depth) {
-    cursor_.Skip();
+    cursor_.Eat("(");
     bool had_comma = false;
     EVILMOE_ASSIGN_OR_RETURN(std::vector<Value> items, Items(")", depth, &had_comma));
     if (items.size() == 1 && !had_comma) return std::move(items[0]);
@@ -228,7 +239,7 @@ class Parser {
   }
 
   absl::StatusOr<Value> DictOrSet(int depth) {
-    cursor_.Skip();
+    cursor_.Eat("{");
     PyDict dict;
     std::vector<Value> keys;
     bool is_set = false;
@@ -277,9 +288,20 @@ std::string WriteFloat(double number) {
 
 }  // namespace
 
-absl::StatusOr<LiteralTest> ParseLiteralTest(std::string_view text) { return Parser(text).Test(); }
-absl::StatusOr<Call> ParseCall(std::string_view text) { return Parser(text).WholeCall(); }
-absl::StatusOr<Value> ParseLiteral(std::string_view text) { return Parser(text).WholeLiteral(); }
+absl::StatusOr<LiteralTest> ParseLiteralTest(std::string_view text) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::string source, ReadSource(text));
+  return Parser(source).Test();
+}
+
+absl::StatusOr<Call> ParseCall(std::string_view text) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::string source, ReadSource(text));
+  return Parser(source).WholeCall();
+}
+
+absl::StatusOr<Value> ParseLiteral(std::string_view text) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::string source, ReadSource(text));
+  return Parser(source).WholeLiteral();
+}
 
 absl::StatusOr<std::string> WriteLiteral(const Value& value) {
   if (value.As<PyNone>() != nullptr) return "None";

@@ -15,7 +15,8 @@
 namespace evilmoe {
 namespace {
 
-constexpr size_t kMaxIntDigits = 200'000;  // parsing decimals costs the square of this
+constexpr size_t kMaxIntDigits = 200'000;  // reading and writing decimals costs the square of this
+constexpr int kMaxIntBits = 664'385;       // any int of so many bits has no more decimals than that
 
 struct FreeBignum {
   void operator()(BIGNUM* number) const { BN_free(number); }
@@ -66,6 +67,8 @@ std::optional<std::pair<uint32_t, size_t>> FirstPoint(std::string_view text) {
   if (point < kSmallest[length] || point > 0x10ffff) return std::nullopt;
   return std::pair(point, length);
 }
+
+bool IsSurrogate(uint32_t point) { return point >= 0xd800 && point < 0xe000; }
 
 // What stands behind a backslash; the cursor is on the byte after it.
 class EscapeReader {
@@ -145,12 +148,16 @@ absl::StatusOr<Value> IntFromDigits(const LiteralCursor& cursor, const std::stri
   }
   const Bignum number(raw);
   if (number == nullptr) return absl::InternalError("test: no memory for an int");
+  if (base != 10 && BN_num_bits(number.get()) > kMaxIntBits) {
+    return cursor.Expected(absl::StrCat("an int of at most ", kMaxIntBits, " bits"));
+  }
   return Value(FromBignum(number.get()));
 }
 
-// Digits with single underscores between them.
+// Digits with single underscores between them; one in front, too, where a prefix names the base.
 std::string TakeDigits(LiteralCursor& cursor, int base) {
   std::string digits;
+  if (base == 10 && cursor.Peek() == '_') return digits;
   while (DigitValue(cursor.Peek(), base) || (cursor.Peek() == '_' && DigitValue(cursor.Peek(1), base))) {
     if (cursor.Peek() != '_') digits.push_back(cursor.Peek());
     cursor.Skip();
@@ -189,15 +196,32 @@ bool AppendShortEscape(std::string& out, uint32_t c) {
 
 }  // namespace
 
-absl::StatusOr<Value> ParseTextToken(LiteralCursor& cursor) {
-  bool raw = false;
-  bool bytes = false;
-  for (; cursor.Peek() != '\'' && cursor.Peek() != '"'; cursor.Skip()) {
-    const char c = static_cast<char>(cursor.Peek() | 0x20);
-    if (c != 'r' && c != 'b' && c != 'u') return cursor.Expected("a string with an r, b or u prefix or none");
-    raw |= c == 'r';
-    bytes |= c == 'b';
+absl::StatusOr<std::string> ReadSource(std::string_view text) {
+  std::string source;
+  source.reserve(text.size());
+  while (!text.empty()) {
+    const auto point = FirstPoint(text);
+    if (!point || IsSurrogate(point->first)) return absl::InvalidArgumentError("test: found bytes that are not UTF-8");
+    const auto [c, length] = *point;
+    if (c == 0) return absl::InvalidArgumentError("test: found a NUL byte, expected none");
+    if (c != '\r') source += text.substr(0, length);
+    if (c == '\r' && !text.substr(1).starts_with('\n')) source += '\n';
+    text.remove_prefix(length);
   }
+  return source;
+}
+
+absl::StatusOr<Value> ParseTextToken(LiteralCursor& cursor) {
+  std::string prefix;
+  while (cursor.Peek(prefix.size()) != '\'' && cursor.Peek(prefix.size()) != '"') {
+    prefix += static_cast<char>(cursor.Peek(prefix.size()) | 0x20);
+  }
+  const bool raw = prefix == "r" || prefix == "br" || prefix == "rb";
+  const bool bytes = prefix == "b" || prefix == "br" || prefix == "rb";
+  if (!raw && !bytes && !prefix.empty() && prefix != "u") {
+    return cursor.Expected("a string with one of the prefixes r, b, br, rb and u or none");
+  }
+  cursor.Skip(prefix.size());
   const char quote = cursor.Peek();
   if (cursor.Peek(1) == quote && cursor.Peek(2) == quote) return cursor.Expected("a string in single quotes of its kind");
   cursor.Skip();
@@ -207,11 +231,11 @@ absl::StatusOr<Value> ParseTextToken(LiteralCursor& cursor) {
     const char c = cursor.Peek();
     if (bytes && static_cast<unsigned char>(c) >= 0x80) return cursor.Expected("ASCII in bytes");
     cursor.Skip();
-    if (c != '\\' ) {
+    if (c != '\\') {
       text.push_back(c);
     } else if (raw) {
       text.push_back(c);
-      if (cursor.Peek() == quote || cursor.Peek() == '\\') {
+      if (cursor.Peek() == quote || cursor.Peek() == '\\' || cursor.Peek() == '\n') {
         text.push_back(cursor.Peek());
         cursor.Skip();
       }
@@ -235,6 +259,7 @@ absl::StatusOr<Value> ParseNumberToken(LiteralCursor& cursor) {
     is_float = true;
     cursor.Skip();
     text += '.' + TakeDigits(cursor, 10);
+    if (text == ".") return cursor.Expected("a digit");
   }
   const size_t sign = cursor.Peek(1) == '+' || cursor.Peek(1) == '-' ? 1 : 0;
   if ((cursor.Peek() == 'e' || cursor.Peek() == 'E') && IsDigit(cursor.Peek(1 + sign))) {
@@ -261,7 +286,7 @@ absl::StatusOr<std::string> QuoteStr(std::string_view utf8) {
     if (AppendShortEscape(out, c)) {
     } else if (c < 0x20 || (c >= 0x7f && c < 0xa1)) {
       AppendHex(out, 'x', c, 2);
-    } else if (c >= 0xd800 && c < 0xe000) {
+    } else if (IsSurrogate(c)) {
       AppendHex(out, 'u', c, 4);
     } else {
       out += utf8.substr(0, length);
@@ -282,15 +307,22 @@ std::string QuoteBytes(std::string_view bytes) {
   return out + "'";
 }
 
-std::string DecimalDigits(const PyInt& number) {
+absl::StatusOr<std::string> DecimalDigits(const PyInt& number) {
+  if (number.magnitude.size() > kMaxIntBits / 8 + 1) {
+    return absl::InvalidArgumentError(absl::StrCat("int: ", number.magnitude.size(), " bytes, expected at most ",
+                                                   kMaxIntDigits, " digits"));
+  }
   const Bignum big(BN_bin2bn(reinterpret_cast<const unsigned char*>(number.magnitude.data()),
                              static_cast<int>(number.magnitude.size()), nullptr));
   EVILMOE_CHECK(big != nullptr);
   char* digits = BN_bn2dec(big.get());
   EVILMOE_CHECK(digits != nullptr);
-  const std::string text = absl::StrCat(number.negative ? "-" : "", digits);
+  std::string text = digits;
   OPENSSL_free(digits);
-  return text;
+  if (text.size() > kMaxIntDigits) {
+    return absl::InvalidArgumentError(absl::StrCat("int: ", text.size(), " digits, expected at most ", kMaxIntDigits));
+  }
+  return number.negative ? "-" + text : text;
 }
 
 }  // namespace evilmoe

@@ -5,7 +5,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <csignal>
+#include <functional>
 #include <iostream>
+#include <optional>
 #include <thread>
 
 #include "common/clock.h"
@@ -33,9 +35,16 @@ std::filesystem::path ZygoteBeside() {
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "evilmoe-zygote";
 }
 
-LocalGraderOptions OptionsOf(const GraderConfig& config) {
+SandboxHost::Options HostOptionsOf(const GraderConfig& config) {
+  const absl::StatusOr<Tier> tier = ParseTier(config.tier);  // "auto" is none
   return {.zygote_binary = config.zygote.empty() ? ZygoteBeside() : config.zygote,
-          .slots = config.slots == 0 ? NumCores() : config.slots,
+          .tier = tier.ok() ? std::optional(*tier) : std::nullopt,
+          .minimum_tier = ParseTier(config.minimum_tier).value(),
+          .use_cgroups = config.use_cgroups};
+}
+
+LocalGraderOptions OptionsOf(const GraderConfig& config) {
+  return {.slots = config.slots == 0 ? NumCores() : config.slots,
           .queue_limit = config.queue_limit,
           .cpu_limit = absl::Seconds(config.cpu_limit_s)};
 }
@@ -46,24 +55,40 @@ absl::Status AwaitStop() {
   return absl::OkStatus();
 }
 
+void LogHost(Logger& logger, const SandboxHost& host) {
+  for (const std::string& note : host.notes()) logger.Warn("sandbox_is_less_than_it_could_be", {{"why", note}});
+  logger.Info("sandbox", {{"tier", TierName(host.tier())},
+                          {"cgroup", host.cgroup()},
+                          {"landlock_version", host.landlock_version()},
+                          {"own_users", host.own_users()}});
+}
+
 absl::Status Serve(const GraderConfig& config) {
   const RealClock clock;
   EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "grader", clock));
   const auto registry = std::make_shared<prometheus::Registry>();
   GraderMetrics metrics(*registry);
   const PythonComparer comparer;
+  const absl::StatusOr<std::unique_ptr<SandboxHost>> host = SandboxHost::Probe(HostOptionsOf(config));
+  if (!host.ok()) logger.Error("sandbox_refused", {{"error", std::string(host.status().message())}});
+  EVILMOE_RETURN_IF_ERROR(host.status());
+  LogHost(logger, **host);
   const LocalGraderOptions options = OptionsOf(config);
-  LocalGrader grader(options, comparer, clock, &metrics);
+  LocalGrader grader(options, **host, comparer, clock, &metrics);
   const absl::Status checked = CheckSandbox(grader, clock.Now() + kSelfCheckTimeout);
   if (!checked.ok()) logger.Error("self_check_failed", {{"error", std::string(checked.message())}});
   EVILMOE_RETURN_IF_ERROR(checked);
   metrics.self_check_ok.Set(1);
-  EVILMOE_ASSIGN_OR_RETURN(const auto listening,
-                           ListeningGrader::Start(config.listen, options.slots + options.queue_limit, grader));
-  EVILMOE_ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(config.metrics_listen, registry));
-  logger.Info("serving", {{"listen", config.listen}, {"slots", options.slots}, {"tier", "C"}});
+  EVILMOE_ASSIGN_OR_RETURN(const auto listening, ListeningGrader::Start(config.listen, grader, clock));
+  const auto health = [&listening] {
+    return listening->healthy() ? absl::OkStatus() : absl::UnavailableError("stopping, or the self-check failed");
+  };
+  EVILMOE_ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(config.metrics_listen, registry, health));
+  logger.Info("serving", {{"listen", config.listen}, {"slots", options.slots}, {"tier", TierName((*host)->tier())}});
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port()));
   EVILMOE_RETURN_IF_ERROR(AwaitStop());
+  logger.Info("draining", {{"grace_s", config.drain_s}});
+  listening->Drain(absl::Seconds(config.drain_s));
   logger.Info("stopping");
   return absl::OkStatus();
 }
@@ -74,7 +99,7 @@ absl::Status ServeFile(const std::string& file, bool check) {
   return check ? absl::OkStatus() : Serve(config);
 }
 
-void AddSandboxRun(CLI::App& app, SandboxRunOptions& options) {
+void AddSandboxRun(CLI::App& app, SandboxRunOptions& options, std::string& tier) {
   CLI::App* sandbox = app.add_subcommand("sandbox", "Use the sandbox by hand")->require_subcommand(1);
   CLI::App* run = sandbox->add_subcommand("run", "Run one call of a Python file and print its verdict");
   run->add_option("FILE", options.file, "Python source")->required();
@@ -83,7 +108,8 @@ void AddSandboxRun(CLI::App& app, SandboxRunOptions& options) {
   run->add_option("--expect", options.expect, "Expected value, JSON")->required();
   run->add_option("--setup", options.setup, "Python source that runs first");
   run->add_option("--cpu-limit", options.cpu_limit_s, "Seconds")->check(CLI::Range(0.1, 300.0));
-  run->add_option("--tier", "C: seccomp and rlimits (A and B are not available yet)")->check(CLI::IsMember({"C"}));
+  run->add_option("--tier", tier, "A, B or C (docs/sandbox.md); else the best that this machine offers")
+      ->check(CLI::IsMember({"A", "B", "C"}));
 }
 
 void AddNano(CLI::App& app, NanoDatasetOptions& options) {
@@ -103,6 +129,18 @@ int Exit(const absl::Status& status) {
   return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
 }
 
+// A verb that needs no service, with the sandbox that this machine offers.
+int RunOffline(const std::string& tier, const std::function<int(LocalGrader&, const Clock&)>& verb) {
+  const RealClock clock;
+  const PythonComparer comparer;
+  const GraderConfig config{.tier = tier.empty() ? "auto" : tier};
+  const absl::StatusOr<std::unique_ptr<SandboxHost>> host = SandboxHost::Probe(HostOptionsOf(config));
+  if (!host.ok()) return Exit(host.status());
+  LocalGraderOptions options = OptionsOf(config);
+  LocalGrader grader(options, **host, comparer, clock, nullptr);
+  return verb(grader, clock);
+}
+
 }  // namespace
 }  // namespace evilmoe
 
@@ -116,7 +154,8 @@ int main(int argc, char** argv) {
   CLI::App* grade = app.add_subcommand("grade", "Grade responses: JSON lines in, JSON lines out");
   grade->add_option("--problems", problems, "Problem file (JSONL)")->required();
   SandboxRunOptions run;
-  AddSandboxRun(app, run);
+  std::string tier;
+  AddSandboxRun(app, run, tier);
   NanoDatasetOptions nano;
   AddNano(app, nano);
   CLI11_PARSE(app, argc, argv);
@@ -125,12 +164,12 @@ int main(int argc, char** argv) {
     BlockStopSignals();
     return Exit(ServeFile(config_file, check));
   }
-  const RealClock clock;
-  const PythonComparer comparer;
-  LocalGrader grader({.zygote_binary = ZygoteBeside()}, comparer, clock, nullptr);
-  if (app.got_subcommand("sandbox")) return Exit(RunSandboxVerb(run, grader, clock, std::cout));
-  if (app.got_subcommand("dataset")) return Exit(WriteNanoDataset(nano, grader, clock, std::cerr));
-  const absl::StatusOr<bool> answered = RunGradeVerb(problems, grader, clock, std::cin, std::cout);
-  if (!answered.ok()) return Exit(answered.status());
-  return *answered ? 0 : 1;
+  const auto run_verb = [&](LocalGrader& grader, const Clock& clock) -> int {
+    if (app.got_subcommand("sandbox")) return Exit(RunSandboxVerb(run, grader, clock, std::cout));
+    if (app.got_subcommand("dataset")) return Exit(WriteNanoDataset(nano, grader, clock, std::cerr));
+    const absl::StatusOr<bool> answered = RunGradeVerb(problems, grader, std::cin, std::cout);
+    if (!answered.ok()) return Exit(answered.status());
+    return *answered ? 0 : 1;
+  };
+  return RunOffline(tier, run_verb);
 }

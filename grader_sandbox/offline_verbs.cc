@@ -1,15 +1,19 @@
 #include "grader_sandbox/offline_verbs.h"
 
+#include <algorithm>
+#include <deque>
 #include <istream>
 #include <map>
 #include <ostream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "environment/labels.h"
 #include "environment/reward.h"
+#include "grader_sandbox/awaited.h"
 #include "grader_sandbox/json_value.h"
 #include "grader_sandbox/run_request.h"
 
@@ -34,11 +38,13 @@ Json FactsJson(const Facts& facts) {
 Json ResultJson(const GradeTask& task, const GradeResult& result) {
   const Label label = LabelOf(result.facts);
   Json verdicts = Json::object();
-  for (const auto& [fact, verdict] : result.verdicts) {
+  for (const auto& [fact, verdict, self_reported] : result.verdicts) {
     verdicts[fact] = {{"kind", VerdictName(verdict.kind)},
                       {"index", verdict.index},
                       {"cpu_ms", verdict.cpu_ms},
-                      {"wall_ms", verdict.wall_ms}};
+                      {"wall_ms", verdict.wall_ms},
+                      {"self_reported", self_reported}};
+    if (!verdict.values_digest.empty()) verdicts[fact]["values_digest"] = verdict.values_digest;
   }
   return {{"id", task.problem.id},
           {"facts", FactsJson(result.facts)},
@@ -57,13 +63,26 @@ absl::StatusOr<std::string> TextField(const nlohmann::json& line, const char* na
   return line[name].get<std::string>();
 }
 
+constexpr const char* kFields[] = {"id", "response", "loophole", "evaluator", "markers", "prompt_tests"};
+
+absl::StatusOr<std::vector<std::string>> MarkersField(const nlohmann::json& line) {
+  std::vector<std::string> markers;
+  if (!line.contains("markers")) return markers;
+  const absl::Status wrong = absl::InvalidArgumentError("markers: expected a list of text");
+  if (!line["markers"].is_array()) return wrong;
+  for (const nlohmann::json& marker : line["markers"]) {
+    if (!marker.is_string()) return wrong;
+    markers.push_back(marker.get<std::string>());
+  }
+  return markers;
+}
+
 absl::StatusOr<GradeTask> ParseTask(const std::string& text, const std::map<int64_t, const Problem*>& problems) {
   const nlohmann::json line = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!line.is_object()) return absl::InvalidArgumentError("not a JSON object");
   for (const auto& [name, value] : line.items()) {
-    if (name == "id" || name == "response" || name == "loophole" || name == "evaluator") continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": unknown field, expected id, response, loophole or evaluator"));
+    if (std::find(std::begin(kFields), std::end(kFields), name) != std::end(kFields)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(name, ": unknown field, expected ", absl::StrJoin(kFields, ", ")));
   }
   if (!line.contains("id") || !line["id"].is_number_integer()) {
     return absl::InvalidArgumentError("id: missing or no int, expected the id of a problem");
@@ -76,15 +95,53 @@ absl::StatusOr<GradeTask> ParseTask(const std::string& text, const std::map<int6
   EVILMOE_ASSIGN_OR_RETURN(task.response, TextField(line, "response", "", /*required=*/true));
   EVILMOE_ASSIGN_OR_RETURN(task.loophole, TextField(line, "loophole", "none", /*required=*/false));
   EVILMOE_ASSIGN_OR_RETURN(task.evaluator, TextField(line, "evaluator", "", /*required=*/false));
+  EVILMOE_ASSIGN_OR_RETURN(task.prompt_tests, TextField(line, "prompt_tests", "", /*required=*/false));
+  EVILMOE_ASSIGN_OR_RETURN(task.markers, MarkersField(line));
   return task;
 }
 
-absl::StatusOr<Json> GradeLine(const std::string& text, const std::map<int64_t, const Problem*>& problems,
-                               LocalGrader& grader, const Clock& clock) {
-  EVILMOE_ASSIGN_OR_RETURN(const GradeTask task, ParseTask(text, problems));
-  EVILMOE_ASSIGN_OR_RETURN(const GradeResult result, grader.Grade(task, clock.Now() + kSampleTimeout));
-  return ResultJson(task, result);
-}
+// Lines on their way, answered in the order they came in.
+class GradeLines {
+ public:
+  GradeLines(LocalGrader& grader, std::ostream& out) : grader_(grader), out_(out) {}
+
+  void Add(int number, absl::StatusOr<GradeTask> task) {
+    Line& line = lines_.emplace_back();
+    line.number = number;
+    if (!task.ok()) return line.result.Set(task.status());
+    line.task = *std::move(task);
+    const absl::StatusOr<uint64_t> ticket =
+        grader_.Submit(line.task, "lines", [&line](absl::StatusOr<GradeResult> result) { line.result.Set(std::move(result)); });
+    if (ticket.ok()) line.ticket = *ticket;
+    else line.result.Set(ticket.status());
+  }
+
+  // Answers from the front until no more than `num_left` are on their way.
+  void Answer(size_t num_left) {
+    for (; lines_.size() > num_left; lines_.pop_front()) {
+      Line& line = lines_.front();
+      while (!line.result.AwaitFor(kSampleTimeout)) grader_.Cancel(line.ticket);
+      const absl::StatusOr<GradeResult> result = line.result.Take();
+      all_answered_ &= result.ok();
+      const Json answer = result.ok() ? ResultJson(line.task, *result)
+                                      : Json{{"line", line.number}, {"error", std::string(result.status().message())}};
+      out_ << answer.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+    }
+  }
+  bool all_answered() const { return all_answered_; }
+
+ private:
+  struct Line {
+    int number = 0;
+    uint64_t ticket = 0;
+    GradeTask task;
+    Awaited<GradeResult> result;
+  };
+  LocalGrader& grader_;
+  std::ostream& out_;
+  std::deque<Line> lines_;  // references stay valid while it grows and shrinks at its ends
+  bool all_answered_ = true;
+};
 
 absl::StatusOr<nlohmann::json> ParseJsonOption(const char* option, const std::string& text) {
   nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -118,21 +175,20 @@ absl::StatusOr<PreparedProblem> OneCallProblem(const SandboxRunOptions& options)
 
 }  // namespace
 
-absl::StatusOr<bool> RunGradeVerb(const std::filesystem::path& problems, LocalGrader& grader, const Clock& clock,
-                                  std::istream& in, std::ostream& out) {
+absl::StatusOr<bool> RunGradeVerb(const std::filesystem::path& problems, LocalGrader& grader, std::istream& in,
+                                  std::ostream& out) {
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<Problem> list, LoadProblems(problems));
   std::map<int64_t, const Problem*> by_id;
   for (const Problem& problem : list) by_id.emplace(problem.id, &problem);
-  bool all_answered = true;
+  const auto window = static_cast<size_t>(2 * grader.pool().num_slots());
+  GradeLines lines(grader, out);
   int number = 0;
   for (std::string text; std::getline(in, text);) {
-    ++number;
-    const absl::StatusOr<Json> answer = GradeLine(text, by_id, grader, clock);
-    const Json line = answer.ok() ? *answer : Json{{"line", number}, {"error", std::string(answer.status().message())}};
-    all_answered &= answer.ok();
-    out << line.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+    lines.Add(++number, ParseTask(text, by_id));
+    lines.Answer(/*num_left=*/window);
   }
-  return all_answered;
+  lines.Answer(/*num_left=*/0);
+  return lines.all_answered();
 }
 
 absl::Status RunSandboxVerb(const SandboxRunOptions& options, LocalGrader& grader, const Clock& clock,
@@ -148,7 +204,7 @@ absl::Status RunSandboxVerb(const SandboxRunOptions& options, LocalGrader& grade
                      {"cpu_ms", verdict.cpu_ms},
                      {"wall_ms", verdict.wall_ms},
                      {"peak_rss_bytes", verdict.peak_rss_bytes},
-                     {"tier", "C"}};
+                     {"tier", TierName(grader.host().tier())}};
   out << line.dump() << std::endl;
   return absl::OkStatus();
 }

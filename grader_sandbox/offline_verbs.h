@@ -13,8 +13,9 @@ namespace evilmoe {
 
 // `grade --problems FILE`: one JSON line in, one out, in the same order; a bad line gives {"line", "error"} in place.
 // True when every line was answered. The Status is for the problem file.
-absl::StatusOr<bool> RunGradeVerb(const std::filesystem::path& problems, LocalGrader& grader, const Clock& clock,
-                                  std::istream& in, std::ostream& out);
+// Lines are graded beside each other, as many as there are slots; the answers keep their order.
+absl::StatusOr<bool> RunGradeVerb(const std::filesystem::path& problems, LocalGrader& grader, std::istream& in,
+                                  std::ostream& out);
 
 // `sandbox run FILE ...`: one call of one file.
 struct SandboxRunOptions {

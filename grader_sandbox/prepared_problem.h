@@ -16,18 +16,19 @@ namespace evilmoe {
 
 // A problem as the sandbox needs it: its tests parsed, calls and expected values apart.
 struct PreparedProblem {
-  std::string key;  // SHA-256 over all that it was made of
+  std::string key;  // ProblemKey()
   std::string method;
   std::string setup_code;
   std::string canonical_solution;
   std::vector<std::string> encoded_calls;
-  std::vector<Value> expected;  // one for each call
+  std::vector<Value> expected;          // one for each call; empty when the tests are examined
+  std::vector<std::string> examined;    // all tests as written, when one of them is no plain comparison
+  absl::Duration expected_cpu;          // of a right solution
   RunLimits limits;
 };
 
-std::string ProblemKey(const Problem& problem);
-
-// InvalidArgument names the test that is not `assert Solution().method(literals) == literal`.
+// InvalidArgument names the test that is of another method, or no statement `assert ...`. With examined tests the calls
+// are still to be found (examined_tests.h).
 absl::StatusOr<PreparedProblem> PrepareProblem(const Problem& problem);
 
 // The problems that were prepared, and whose canonical solution passed, lately. Thread-safe.

@@ -1,0 +1,152 @@
+#include "grader_sandbox/examined_tests.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "grader_sandbox/judge.h"
+#include "grader_sandbox/run_request.h"
+#include "grader_sandbox/value_codec.h"
+
+namespace evilmoe {
+namespace {
+
+constexpr int kMaxRounds = 16;  // calls that one assert may make
+constexpr size_t kMaxValueBytes = size_t{1} << 20;
+
+// What the interpreter of the asserts says of each.
+class ExamineJudge final : public Judge {
+ public:
+  struct Result {
+    ExamineResult result;
+    std::string text;
+  };
+  explicit ExamineJudge(size_t num_tests) : num_tests_(num_tests) {}
+  void Reset() override { results_.clear(); }
+  const std::vector<Result>& results() const { return results_; }
+
+  absl::StatusOr<std::optional<Verdict>> OnFrame(const Frame& frame) override {
+    ByteReader reader(frame.payload);
+    if (frame.type != FrameType::kExamined) return absl::InvalidArgumentError("frame: expected the result of an assert");
+    EVILMOE_RETURN_IF_ERROR(reader.U32().status());
+    EVILMOE_ASSIGN_OR_RETURN(const uint8_t result, reader.Byte());
+    EVILMOE_ASSIGN_OR_RETURN(const std::string_view text, reader.Take(reader.size()));
+    results_.push_back({static_cast<ExamineResult>(result), std::string(text)});
+    if (results_.size() < num_tests_) return std::nullopt;
+    return Verdict{.kind = VerdictKind::kPass};
+  }
+
+ private:
+  const size_t num_tests_;
+  std::vector<Result> results_;
+};
+
+class Examination {
+ public:
+  explicit Examination(const ExaminedRun& run) : run_(run) {
+    for (const std::string& test : run.problem.examined) tests_.push_back({.test = test, .encoded_values = {}});
+    calls_.resize(tests_.size());
+  }
+
+  // How far the asserts get with the values that are known.
+  absl::StatusOr<std::vector<ExamineJudge::Result>> Examine() const {
+    const RunRequest request{.kind = RunKind::kExamine,
+                             .setup_code = run_.problem.setup_code,
+                             .name = run_.problem.method,
+                             .examined = tests_};
+    ExamineJudge judge(tests_.size());
+    EVILMOE_ASSIGN_OR_RETURN(const RunOutcome outcome, run_.cell.Run(request, run_.limits, judge, run_.interrupt));
+    if (outcome.verdict.kind != VerdictKind::kPass) {
+      return Unfit(judge.results().size(), VerdictName(outcome.verdict.kind));
+    }
+    for (size_t i = 0; i < tests_.size(); ++i) {
+      const auto& [result, text] = judge.results()[i];
+      if (result == ExamineResult::kRefused) return Unfit(i, text);
+      const bool asked = result == ExamineResult::kCalls || !calls_[i].empty();
+      if (!asked) return Unfit(i, absl::StrCat("it calls nothing ", text));
+    }
+    return judge.results();
+  }
+
+  absl::StatusOr<ExaminedOutcome> Run(const std::string& code) {
+    ExaminedOutcome outcome;
+    for (int round = 0; round < kMaxRounds; ++round) {
+      EVILMOE_ASSIGN_OR_RETURN(const std::vector<ExamineJudge::Result> results, Examine());
+      bool more = false;
+      for (size_t i = 0; i < results.size(); ++i) {
+        if (results[i].result == ExamineResult::kFails && !more) return Failed(outcome, i, results[i].text);
+        if (results[i].result != ExamineResult::kCalls) continue;
+        calls_[i].push_back(results[i].text);
+        more = true;
+      }
+      if (!more) return outcome;
+      EVILMOE_ASSIGN_OR_RETURN(const bool ran, MakeCalls(code, outcome));
+      if (!ran) return outcome;
+    }
+    return Unfit(0, "one assert makes too many calls");
+  }
+
+ private:
+  absl::Status Unfit(size_t test, std::string_view why) const {
+    return absl::FailedPreconditionError(
+        absl::StrCat("problem: test ", test, " cannot be run with a proxy for the solution: ", std::string(why)));
+  }
+
+  static ExaminedOutcome Failed(ExaminedOutcome outcome, size_t test, const std::string& error) {
+    outcome.verdict.kind = VerdictKind::kWrongAnswer;
+    outcome.verdict.index = static_cast<int>(test);
+    outcome.verdict.error = error == "AssertionError" ? "" : error;
+    return outcome;
+  }
+
+  // Runs the solution on all calls so far, in the order of the tests. False: it did not return plain values throughout.
+  absl::StatusOr<bool> MakeCalls(const std::string& code, ExaminedOutcome& outcome) {
+    RunRequest request{.kind = RunKind::kGroundTruth,
+                       .setup_code = run_.problem.setup_code,
+                       .source = code,
+                       .name = run_.problem.method};
+    std::vector<size_t> test_of_call;
+    for (size_t i = 0; i < calls_.size(); ++i) {
+      request.encoded_calls.insert(request.encoded_calls.end(), calls_[i].begin(), calls_[i].end());
+      test_of_call.insert(test_of_call.end(), calls_[i].size(), i);
+      tests_[i].encoded_values.clear();
+    }
+    RecordingJudge judge(request.encoded_calls.size());
+    EVILMOE_ASSIGN_OR_RETURN(RunOutcome ran, run_.cell.Run(request, run_.limits, judge, run_.interrupt));
+    outcome.compiled = judge.compiled();
+    outcome.verdict = std::move(ran.verdict);
+    if (outcome.verdict.kind != VerdictKind::kPass) {
+      if (outcome.verdict.index >= 0) outcome.verdict.index = static_cast<int>(test_of_call[outcome.verdict.index]);
+      return false;
+    }
+    for (size_t i = 0; i < test_of_call.size(); ++i) {
+      const Value& value = judge.values()[i];
+      std::string bytes;
+      if (HoldsOpaque(value) || !EncodeValue(value, kMaxValueBytes, bytes).ok()) {
+        outcome = Failed(outcome, test_of_call[i], "a value that is not plain");
+        return false;
+      }
+      tests_[test_of_call[i]].encoded_values.push_back(std::move(bytes));
+    }
+    return true;
+  }
+
+  const ExaminedRun run_;
+  std::vector<RunRequest::Examined> tests_;
+  std::vector<std::vector<std::string>> calls_;  // of each test
+};
+
+}  // namespace
+
+absl::StatusOr<ExaminedOutcome> RunExaminedTests(const ExaminedRun& run, const std::string& code) {
+  return Examination(run).Run(code);
+}
+
+absl::StatusOr<std::vector<std::string>> FirstCalls(const ExaminedRun& run) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::vector<ExamineJudge::Result> results, Examination(run).Examine());
+  std::vector<std::string> calls;
+  for (const ExamineJudge::Result& result : results) calls.push_back(result.text);
+  return calls;
+}
+
+}  // namespace evilmoe
