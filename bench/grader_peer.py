@@ -5,11 +5,11 @@
     grader_peer.py --problems FILE --workers N --own-cpu          # the floor of any grader: the solutions' own CPU time
 
 A run is one `python3 -c` (of the interpreter that runs this): it executes the setup code, the solution and then each
-assert in a try of its own, counts those that pass and prints a JSON line; its parent waits with a timeout. No rlimit, no
-sandbox. The work goes in by standard input.
+assert in a try of its own, counts those that pass and prints a JSON line; its parent waits with a timeout. No rlimit,
+no sandbox. The work goes in by standard input.
 
-Own CPU time: compiling and loading the solution, and its calls, in an interpreter that is warm, with setup code executed
-and all arguments made before the clock starts. Comparing is not in it.
+Own CPU time: compiling and loading the solution, and its calls, in an interpreter that is warm, with setup code
+executed and all arguments made before the clock starts. Comparing is not in it.
 """
 
 import argparse
