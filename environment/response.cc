@@ -61,7 +61,7 @@ ExtractedCode ExtractCode(std::string_view response) {
     if (!fence->label.empty() && fence->label != "python") continue;
     if (Trim(block).empty()) continue;
     if (block.ends_with('\n')) block.remove_suffix(1);
-    if (block.ends_with('\r')) block.remove_suffix(1);
+    while (block.ends_with('\r')) block.remove_suffix(1);  // so that the code, fenced again, stays as it is
     if (out.formatted) out.code += "\n\n";
     out.code += block;
     out.formatted = true;

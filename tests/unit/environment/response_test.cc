@@ -45,6 +45,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"LongFenceHoldsShortOnes", "````python\nx = \"\"\"\n```\n\"\"\"\n````", true, "x = \"\"\"\n```\n\"\"\""},
         {"LabelInsideDoesNotClose", "```python\nx = 1\n```python\ny = 2\n```", true, "x = 1\n```python\ny = 2"},
         {"CarriageReturns", "```python\r\nx = 1\r\n```\r\n", true, "x = 1"},
+        {"SeveralCarriageReturns", "```python\nx = 1\r\r\n```", true, "x = 1"},
         {"BlankLinesInsideStay", "```python\nx = 1\n\n\ny = 2\n\n```", true, "x = 1\n\n\ny = 2\n"}}),
     [](const auto& c) { return c.param.name; });
 

@@ -63,6 +63,14 @@ INSTANTIATE_TEST_SUITE_P(
         {"r'\\n'", "'\\\\n'"},
         {"b'\\xff\\x00a'", "b'\\xff\\x00a'"},
         {"'a' \"b\"", "'ab'"},
+        {"('a'\n'b')", "'ab'"},
+        {"'a\\\nb\\\r\nc\\\rd'", "'abcd'"},
+        {"r'a\\\nb'", "'a\\\\\\nb'"},
+        {"bR'\\n' b'\\777'", "b'\\\\n\\xff'"},
+        {"'\\777'", "'\u01ff'"},
+        {"0x_ff", "255"},
+        {"1_0.0_1e1_0", "1.001e+11"},
+        {"\r\n [1,\r\n2] \r\n", "[1, 2]"},
         {"[]", "[]"},
         {"[1, [2, ], (), (3,), (4)]", "[1, [2], (), (3,), 4]"},
         {"{}", "{}"},
@@ -103,12 +111,28 @@ INSTANTIATE_TEST_SUITE_P(Cases, BadLiteralTest,
                              {"'a' b'b'", "bytes with bytes"},
                              {"-'a'", "literal"},
                              {"-None", "number"},
+                             {"+True", "number"},
+                             {"[+set()]", "number"},
+                             {"-(1)", "literal"},
+                             {"(set)()", "literal"},
+                             {"'a'\n'b'", "the end"},
+                             {"-\n1", "a literal"},
+                             {"'a\rb'", "closing quote"},
+                             {".", "digit"},
+                             {".e5", "digit"},
+                             {"1._5", "the end"},
+                             {"1_", "the end"},
+                             {"ur'a'", "prefix"},
+                             {"bb'a'", "prefix"},
+                             {"'\xff'", "UTF-8"},
+                             {"'\xed\xa0\x80'", "UTF-8"},
+                             {std::string("'a\0'", 4), "NUL"},
                              {"'\\xg0'", "hex digits"},
                              {"'\\N{BULLET}'", "\\N"},
                              {"float('1.5')", "inf"},
                              {"tree_node([1])", "a literal"},
                              {"range(3)", "a literal"},
-                             {std::string("1\0", 2), "the end"},
+                             {std::string("1\0", 2), "NUL"},
                          }));
 
 TEST(LiteralTestTest, ReadsNamedAndPositionalArguments) {
@@ -145,7 +169,54 @@ INSTANTIATE_TEST_SUITE_P(Cases, BadTestTest,
                              {"assert is_same_list(Solution().f(), [])", "list_node"},
                              {"assert is_same_list(f(), None)", "Solution().method"},
                              {"assert Solution().f(x = 1 == 1", "`)`"},
+                             {"assert\nSolution().f() == 1", "Solution().method"},
+                             {"assert Solution().f() ==\n1", "a literal"},
+                             {"assert Solution().if() == 1", "a method name"},
+                             {"assert Solution().\u20ac() == 1", "a method name"},
+                             {"assert Solution().\uff46() == 1", "a method name"},
+                             {"assert Solution().f(None = 1) == 1", "the name of an argument"},
+                             {"assert Solution().f(x\uff46 = 1) == 1", "a literal"},
                          }));
+
+TEST(LiteralTestTest, SpansLinesInsideBracketsAlone) {
+  const absl::StatusOr<LiteralTest> test =
+      ParseLiteralTest("\n assert Solution(\n) .f(\n1,\n\tx\n=\n2\n) == [\n3]\r\n");
+  ASSERT_TRUE(test.ok()) << test.status();
+  EXPECT_EQ(*WriteLiteral(test->expected), "[3]");
+}
+
+TEST(ParseCallTest, CountsNodesAsLevels) {
+  const auto nested = [](int levels) {
+    std::string text = "Solution().f(";
+    for (int i = 0; i < levels; ++i) text += "list_node([";
+    for (int i = 0; i < levels; ++i) text += "])";
+    return text + ")";
+  };
+  EXPECT_TRUE(ParseCall(nested(kMaxValueDepth)).ok());
+  const absl::Status refused = ParseCall(nested(100'000)).status();
+  ASSERT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("levels"));
+}
+
+TEST(RefusalTest, IsOneLineOfWholeCharacters) {
+  EXPECT_EQ(ParseLiteral("1 2\n3").status().message(), "test: found `2` at byte 2, expected the end");
+  EXPECT_EQ(ParseLiteral("-\n1").status().message(), "test: found the end of a line at byte 1, expected a literal");
+  EXPECT_EQ(ParseLiteral("1 '\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac'").status().message(),
+            "test: found `'\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac` at byte 2, expected the end");
+}
+
+TEST(WriteLiteralTest, RefusesIntsThatCannotBeReadBack) {
+  const std::string largest(200'000, '9');
+  const absl::StatusOr<Value> value = ParseLiteral(largest);
+  ASSERT_TRUE(value.ok()) << value.status();
+  EXPECT_EQ(*WriteLiteral(*value), largest);
+  EXPECT_FALSE(ParseLiteral("1" + largest).ok());
+  EXPECT_FALSE(ParseLiteral("0x" + std::string(200'000, 'f')).ok());
+  EXPECT_TRUE(ParseLiteral("0x" + std::string(166'000, 'f')).ok());
+  const absl::Status refused = WriteLiteral(Value(PyInt{false, std::string(1 << 20, '\x7f')})).status();
+  ASSERT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("digits"));
+}
 
 TEST(WriteLiteralTest, RefusesWhatHasNoLiteral) {
   EXPECT_FALSE(WriteLiteral(Value(PyOpaque{"Thing"})).ok());
