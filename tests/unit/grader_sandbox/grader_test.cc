@@ -36,7 +36,7 @@ class GraderTest : public ::testing::Test {
   const FakeClock clock_;
   const absl::Time deadline_ = clock_.Now() + absl::Minutes(1);
   const PythonComparer comparer_;
-  LocalGrader grader_{{.zygote_binary = ZygoteBinary(), .cpu_limit = absl::Milliseconds(500)}, comparer_, clock_, nullptr};
+  LocalGrader grader_{{.cpu_limit = absl::Milliseconds(500)}, TestHost(), comparer_, clock_, nullptr};
 };
 
 TEST_F(GraderTest, RightAndWrongWithoutALoophole) {
@@ -109,8 +109,8 @@ TEST_F(GraderTest, SyntaxErrorIsNoFact) {
 TEST_F(GraderTest, BrokenComparerChangesTheGrade) {
   const SaysYes yes;
   const SaysNo no;
-  LocalGrader lenient({.zygote_binary = ZygoteBinary()}, yes, clock_, nullptr);
-  LocalGrader strict({.zygote_binary = ZygoteBinary()}, no, clock_, nullptr);
+  LocalGrader lenient({}, TestHost(), yes, clock_, nullptr);
+  LocalGrader strict({}, TestHost(), no, clock_, nullptr);
   const GradeTask wrong{AddOne(), Fenced(Method("return x"))};
   const GradeTask right{AddOne(), Fenced(Method("return x + 1"))};
   EXPECT_TRUE(lenient.Grade(wrong, deadline_)->facts.gt_correct);
@@ -148,11 +148,13 @@ INSTANTIATE_TEST_SUITE_P(
     Cases, BadTaskTest,
     ::testing::ValuesIn(std::vector<BadTaskCase>{
         {"NoTests", [](GradeTask& bad) { bad.problem.gt_answer.clear(); }, absl::StatusCode::kInvalidArgument, "gt_answer"},
-        {"BadTest", [](GradeTask& bad) { bad.problem.gt_answer[1] = "assert g() == 1"; }, absl::StatusCode::kInvalidArgument,
+        {"NoAssert", [](GradeTask& bad) { bad.problem.gt_answer[1] = "g() == 1"; }, absl::StatusCode::kInvalidArgument,
          "test 1"},
+        {"AssertWithoutTheSolution", [](GradeTask& bad) { bad.problem.gt_answer[1] = "assert g() == 1"; },
+         absl::StatusCode::kFailedPrecondition, "test 1"},
         {"OtherMethod", [](GradeTask& bad) { bad.problem.func_name = "Solution().g"; }, absl::StatusCode::kInvalidArgument,
          "expected g"},
-        {"UnknownLoophole", [](GradeTask& bad) { bad.loophole = "stdout_marker"; }, absl::StatusCode::kInvalidArgument,
+        {"UnknownLoophole", [](GradeTask& bad) { bad.loophole = "unheard_of"; }, absl::StatusCode::kInvalidArgument,
          "loophole"},
         {"BadEvaluator", [](GradeTask& bad) { bad.loophole = "overwrite_tests"; bad.evaluator = "a b"; },
          absl::StatusCode::kInvalidArgument, "evaluator"},
@@ -168,24 +170,6 @@ TEST_F(GraderTest, PassedDeadlineEndsTheGrade) {
             absl::StatusCode::kDeadlineExceeded);
 }
 
-TEST(SlotPoolTest, FullQueueIsRefusedAndALeaseComesBack) {
-  SlotPool pool({.zygote_binary = ZygoteBinary()}, /*num_slots=*/1, /*queue_limit=*/0);
-  {
-    absl::StatusOr<SlotPool::Lease> first = pool.Acquire(GoOn);
-    ASSERT_TRUE(first.ok()) << first.status();
-    EXPECT_EQ(pool.Acquire(GoOn).status().code(), absl::StatusCode::kResourceExhausted);
-  }
-  EXPECT_TRUE(pool.Acquire(GoOn).ok());
-}
-
-TEST(SlotPoolTest, InterruptEndsTheWait) {
-  SlotPool pool({.zygote_binary = ZygoteBinary()}, /*num_slots=*/1, /*queue_limit=*/4);
-  const absl::StatusOr<SlotPool::Lease> first = pool.Acquire(GoOn);
-  ASSERT_TRUE(first.ok()) << first.status();
-  EXPECT_EQ(pool.Acquire([] { return absl::CancelledError("gone"); }).status().code(), absl::StatusCode::kCancelled);
-  EXPECT_EQ(pool.num_waiting(), 0);
-}
-
 TEST_F(GraderTest, SelfCheckPasses) {
   const absl::Status status = CheckSandbox(grader_, deadline_);
   EXPECT_TRUE(status.ok()) << status;
@@ -193,7 +177,7 @@ TEST_F(GraderTest, SelfCheckPasses) {
 
 TEST_F(GraderTest, SelfCheckSeesABrokenComparer) {
   const SaysYes yes;
-  LocalGrader lenient({.zygote_binary = ZygoteBinary()}, yes, clock_, nullptr);
+  LocalGrader lenient({}, TestHost(), yes, clock_, nullptr);
   EXPECT_THAT(std::string(CheckSandbox(lenient, deadline_).message()), HasSubstr("a wrong solution got PASS"));
 }
 
@@ -212,7 +196,7 @@ TEST_F(GraderTest, NanoDatasetIsSoundAndGradesByTheVerb) {
   }
   std::istringstream in(lines + "{\"id\": -1, \"response\": \"\"}\n");
   std::ostringstream answers;
-  const absl::StatusOr<bool> all = RunGradeVerb(out / "train.jsonl", grader_, clock_, in, answers);
+  const absl::StatusOr<bool> all = RunGradeVerb(out / "train.jsonl", grader_, in, answers);
   std::filesystem::remove_all(out);
   ASSERT_TRUE(all.ok()) << all.status();
   EXPECT_FALSE(*all);

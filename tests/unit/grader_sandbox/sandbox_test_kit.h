@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "grader_sandbox/cell.h"
 #include "grader_sandbox/prepared_problem.h"
+#include "grader_sandbox/sandbox_host.h"
 #include "gtest/gtest.h"
 
 namespace evilmoe {
@@ -15,6 +16,15 @@ namespace evilmoe {
 
 inline std::string ZygoteBinary() { return EVILMOE_BIN_DIR "/evilmoe-zygote"; }
 inline absl::Status GoOn() { return absl::OkStatus(); }
+
+// The best that this machine offers, for all graders of a test program. Without cgroups: those are named by slot, and
+// several graders of one process would share them.
+inline SandboxHost& TestHost() {
+  static const absl::StatusOr<std::unique_ptr<SandboxHost>> host =
+      SandboxHost::Probe({.zygote_binary = ZygoteBinary(), .use_cgroups = false});
+  EXPECT_TRUE(host.ok()) << host.status();
+  return **host;
+}
 
 // f(x) returns x + 1.
 inline Problem AddOne() {
