@@ -1,5 +1,6 @@
 #include "grader_sandbox/cell_pool.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -33,6 +34,7 @@ CellPool::~CellPool() {
     for (const auto& [ticket, flag] : running_) flag->store(true);
     mu_.NotifyAll();
   }
+  if (!left.empty()) TellDepth();
   for (const auto& [ticket, work] : left) work.refuse(absl::UnavailableError("grader: it is stopping"));
   threads_.clear();
 }
@@ -82,7 +84,9 @@ int CellPool::num_running() {
 }
 
 void CellPool::TellDepth() {
-  if (on_depth_) on_depth_(num_waiting());
+  if (!on_depth_) return;
+  const MutexLock lock(depth_mu_);
+  on_depth_(num_waiting());
 }
 
 void CellPool::Serve(int slot) {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -23,7 +22,7 @@ namespace evilmoe {
 class CellPool {
  public:
   struct Work {
-    std::string caller;                            // who shares the slots fairly with the others
+    std::string caller;                              // who shares the slots fairly with the others
     absl::Duration expected = absl::ZeroDuration();  // how long it will take, as far as that is known
     // Called once, on a slot's thread. `interrupt` ends what it runs when the work is cancelled.
     std::function<void(Cell& cell, const Interrupt& interrupt)> run;
@@ -31,8 +30,8 @@ class CellPool {
     std::function<void(const absl::Status& why)> refuse;
   };
 
-  // `num_slots` >= 1, `queue_limit` >= 0: how much may wait. `host` must outlive it. `on_depth` may be empty; it is told
-  // how many wait.
+  // `num_slots` >= 1, `queue_limit` >= 0: how much may wait. `host` must outlive it. `on_depth` may be empty; it is
+  // told how many wait.
   CellPool(SandboxHost& host, int num_slots, int queue_limit, std::function<void(int)> on_depth);
   // Cancels what waits and what runs.
   ~CellPool();
@@ -56,6 +55,7 @@ class CellPool {
   SandboxHost& host_;
   const size_t queue_limit_;
   const std::function<void(int)> on_depth_;
+  Mutex depth_mu_ ABSL_ACQUIRED_BEFORE(mu_);  // so that what is told last is what came last
   Mutex mu_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t next_ticket_ ABSL_GUARDED_BY(mu_) = 1;

@@ -11,8 +11,8 @@
 namespace evilmoe {
 
 // Whose work is next: callers take turns, and within a caller the one that has waited longest is first, where work
-// counts as having waited as long as it is expected to take on top. So what takes long starts early, and nothing starves.
-// Not thread-safe; no clock.
+// counts as having waited as long as it is expected to take on top. So what takes long starts early, and nothing
+// starves. Not thread-safe; no clock.
 class FairQueue {
  public:
   // `came_s`: seconds on any clock. `expected_s` >= 0. `ticket` is not in here yet.

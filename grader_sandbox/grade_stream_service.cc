@@ -14,64 +14,75 @@ constexpr size_t kWindow = 64;  // grader.proto
 
 }  // namespace
 
-GradeStreamCall* GradeStreamCall::Begin(LocalGrader& grader, std::string caller) {
-  const std::shared_ptr<GradeStreamCall> call(new GradeStreamCall(grader, std::move(caller)));
+GradeStreamCall* GradeStreamCall::Begin(LocalGrader& grader, const std::atomic<bool>& serving, std::string caller) {
+  const std::shared_ptr<GradeStreamCall> call(new GradeStreamCall(grader, serving, std::move(caller)));
   call->self_ = call;
   call->StartRead(&call->request_);
   return call.get();
 }
 
 void GradeStreamCall::OnReadDone(bool ok) {
-  if (ok) return Take();
-  const MutexLock lock(mu_);
-  reading_ = false;
-  all_read_ = true;
-  WriteOnLocked();
+  {
+    const MutexLock lock(mu_);
+    owner_ = ok ? Owner::kTake : Owner::kNobody;
+    all_read_ = !ok;
+    if (!ok) return WriteOnLocked();
+  }
+  Take();
 }
 
-// request_ is whole: grades it, or answers why not, or leaves it until one of ours is done.
+// request_ is whole and ours: grades it, or answers why not, or leaves it until one of ours is done.
 void GradeStreamCall::Take() {
   const uint64_t id = request_.id();
   {
     const MutexLock lock(mu_);
-    reading_ = false;
-    waits_for_room_ = false;
-    if (cancelled_) return WriteOnLocked();
-    if (tickets_.contains(id)) {
-      v1::GradeStreamResponse& response = to_write_.emplace();
-      response.set_id(id);
-      response.set_code(grpc::StatusCode::ALREADY_EXISTS);
-      response.set_message(absl::StrCat("id ", id, ": a sample of this id is not answered yet"));
+    const bool taken = tickets_.contains(id);
+    if (cancelled_ || taken) {
+      owner_ = Owner::kNobody;
+      if (taken && !cancelled_) {
+        v1::GradeStreamResponse& response = to_write_.emplace();
+        response.set_id(id);
+        response.set_code(grpc::StatusCode::ALREADY_EXISTS);
+        response.set_message(absl::StrCat("id ", id, ": a sample of this id is not answered yet"));
+      }
       ReadOnLocked();
       return WriteOnLocked();
     }
     tickets_[id] = 0;
   }
-  const absl::StatusOr<uint64_t> ticket =
-      grader_.Submit(FromProto(request_.request()), caller_,
-                     [self = shared_from_this(), id](const absl::StatusOr<GradeResult>& result) {
-                       self->Answer(id, result);
-                     });
+  const absl::StatusOr<uint64_t> ticket = Submit(id);
   bool cancel = false;
   {
     const MutexLock lock(mu_);
-    if (absl::IsResourceExhausted(ticket.status()) && tickets_.size() > 1) {
+    if (absl::IsResourceExhausted(ticket.status()) && tickets_.size() > 1 && !cancelled_) {
       tickets_.erase(id);
-      waits_for_room_ = true;
+      owner_ = Owner::kWaitsForRoom;
       return;
     }
+    owner_ = Owner::kNobody;
     cancel = ticket.ok() && cancelled_;
-    if (const auto mine = tickets_.find(id); ticket.ok() && mine != tickets_.end()) mine->second = *ticket;
-    if (ticket.ok()) ReadOnLocked();
+    if (ticket.ok()) {
+      if (const auto mine = tickets_.find(id); mine != tickets_.end()) mine->second = *ticket;
+      ReadOnLocked();
+      WriteOnLocked();
+    }
   }
   if (cancel) grader_.Cancel(*ticket);
   if (!ticket.ok()) Answer(id, ticket.status());
 }
 
+absl::StatusOr<uint64_t> GradeStreamCall::Submit(uint64_t id) {
+  if (!serving_) return absl::UnavailableError("grader: it is stopping");
+  return grader_.Submit(FromProto(request_.request()), caller_,
+                        [self = shared_from_this(), id](const absl::StatusOr<GradeResult>& result) {
+                          self->Answer(id, result);
+                        });
+}
+
 void GradeStreamCall::ReadOnLocked() {
-  if (reading_ || all_read_ || cancelled_ || finished_ || waits_for_room_) return;
+  if (owner_ != Owner::kNobody || all_read_ || cancelled_ || finished_) return;
   if (tickets_.size() + to_write_.size() >= kWindow) return;
-  reading_ = true;
+  owner_ = Owner::kGrpc;
   StartRead(&request_);
 }
 
@@ -87,8 +98,9 @@ void GradeStreamCall::Answer(uint64_t id, const absl::StatusOr<GradeResult>& res
     const MutexLock lock(mu_);
     tickets_.erase(id);
     if (!cancelled_) to_write_.push(std::move(response));
-    take = waits_for_room_ && !cancelled_;
-    if (!take) ReadOnLocked();
+    take = owner_ == Owner::kWaitsForRoom && !cancelled_;
+    if (take) owner_ = Owner::kTake;
+    ReadOnLocked();
     WriteOnLocked();
   }
   if (take) Take();
@@ -100,8 +112,8 @@ void GradeStreamCall::WriteOnLocked() {
     writing_ = true;
     return StartWrite(&to_write_.front());
   }
-  const bool quiet = tickets_.empty() && !reading_;
-  if (!quiet || (!cancelled_ && (!all_read_ || waits_for_room_))) return;
+  const bool quiet = tickets_.empty() && owner_ == Owner::kNobody;
+  if (!quiet || (!cancelled_ && !all_read_)) return;
   finished_ = true;
   Finish(cancelled_ ? grpc::Status(grpc::StatusCode::CANCELLED, "the client is gone") : grpc::Status::OK);
 }
@@ -126,7 +138,7 @@ void GradeStreamCall::CancelAll() {
   {
     const MutexLock lock(mu_);
     cancelled_ = true;
-    waits_for_room_ = false;
+    if (owner_ == Owner::kWaitsForRoom) owner_ = Owner::kNobody;
     for (const auto& [id, ticket] : tickets_) tickets.push_back(ticket);
     if (!writing_) to_write_ = {};
     WriteOnLocked();

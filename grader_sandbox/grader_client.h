@@ -12,8 +12,8 @@
 
 namespace evilmoe {
 
-// A grader behind gRPC. Sends a problem once and its key from then on. Asks again on Unavailable and ResourceExhausted, with growing pauses, until the deadline.
-// Thread-safe.
+// A grader behind gRPC. Sends a problem once and its key from then on. Asks again on Unavailable and ResourceExhausted,
+// with growing pauses, until the deadline. Thread-safe.
 class GraderClient final : public Grader {
  public:
   // `address`: "unix:/path" or "host:port". `clock` must outlive it.

@@ -2,13 +2,13 @@
 
 #include <grpcpp/health_check_service_interface.h>
 
+#include <algorithm>
 #include <chrono>
+#include <functional>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/mutex.h"
-#include "common/status_macros.h"
 #include "grader_sandbox/grade_stream_service.h"
 #include "grader_sandbox/grader_translation.h"
 #include "grader_sandbox/self_check.h"
@@ -45,11 +45,19 @@ class GradeCall final : public grpc::ServerUnaryReactor {
   uint64_t ticket_ = 0;
 };
 
-grpc::ServerUnaryReactor* Refused(grpc::CallbackServerContext* context) {
+grpc::Status Stopping() { return {grpc::StatusCode::UNAVAILABLE, "grader: it is stopping"}; }
+
+grpc::ServerUnaryReactor* Refused(grpc::CallbackServerContext* context, const grpc::Status& why) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  reactor->Finish({grpc::StatusCode::UNAVAILABLE, "grader: it is stopping"});
+  reactor->Finish(why);
   return reactor;
 }
+
+class RefusedStream final : public grpc::ServerBidiReactor<v1::GradeStreamRequest, v1::GradeStreamResponse> {
+ public:
+  explicit RefusedStream(const grpc::Status& why) { Finish(why); }
+  void OnDone() override { delete this; }
+};
 
 // A self-check that is on its way, on a thread of its own: it waits for the slots.
 class SelfCheckCall final : public grpc::ServerUnaryReactor {
@@ -69,7 +77,7 @@ class SelfCheckCall final : public grpc::ServerUnaryReactor {
 
 grpc::ServerUnaryReactor* GraderServiceImpl::Grade(grpc::CallbackServerContext* context,
                                                    const v1::GradeRequest* request, v1::GradeResponse* response) {
-  if (!serving_) return Refused(context);
+  if (!serving_) return Refused(context, Stopping());
   auto* call = new GradeCall(grader_, response);
   call->Start(*request, context->peer());
   return call;
@@ -77,8 +85,10 @@ grpc::ServerUnaryReactor* GraderServiceImpl::Grade(grpc::CallbackServerContext* 
 
 grpc::ServerBidiReactor<v1::GradeStreamRequest, v1::GradeStreamResponse>* GraderServiceImpl::GradeStream(
     grpc::CallbackServerContext* context) {
+  if (!serving_) return new RefusedStream(Stopping());
   // Two streams of one client are two callers.
-  return GradeStreamCall::Begin(grader_, absl::StrCat(context->peer(), "/", absl::Hex(reinterpret_cast<uintptr_t>(context))));
+  const auto stream = reinterpret_cast<uintptr_t>(context);
+  return GradeStreamCall::Begin(grader_, serving_, absl::StrCat(context->peer(), "/", absl::Hex(stream)));
 }
 
 grpc::ServerUnaryReactor* GraderServiceImpl::Health(grpc::CallbackServerContext* context, const v1::HealthRequest*,
@@ -98,22 +108,32 @@ grpc::ServerUnaryReactor* GraderServiceImpl::Health(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* GraderServiceImpl::SelfCheck(grpc::CallbackServerContext* context,
                                                        const v1::SelfCheckRequest*, v1::SelfCheckResponse* response) {
-  if (!serving_) return Refused(context);
-  return new SelfCheckCall([this, response]() -> grpc::Status {
-    const absl::StatusOr<std::vector<SelfCheckCase>> cases = RunSelfCheck(grader_, clock_.Now() + kSelfCheckTimeout);
-    if (!cases.ok()) return ToGrpcStatus(cases.status());
-    response->set_ok(true);
-    for (const SelfCheckCase& one : *cases) {
-      v1::SelfCheckResponse::Case& out = *response->add_cases();
-      out.set_name(one.name);
-      out.set_ok(one.ok);
-      out.set_verdict(one.verdict);
-      out.set_expected(one.expected);
-      if (!one.ok) response->set_ok(false);
-    }
-    self_check_ok_ = response->ok();
-    return grpc::Status::OK;
+  if (!serving_) return Refused(context, Stopping());
+  if (checking_.exchange(true)) {
+    return Refused(context, {grpc::StatusCode::RESOURCE_EXHAUSTED, "self-check: another one is running, retry later"});
+  }
+  const absl::Time deadline = std::min(clock_.Now() + kSelfCheckTimeout, absl::FromChrono(context->deadline()));
+  return new SelfCheckCall([this, deadline, response] {
+    grpc::Status status = RunCheck(deadline, *response);
+    checking_ = false;
+    return status;
   });
+}
+
+grpc::Status GraderServiceImpl::RunCheck(absl::Time deadline, v1::SelfCheckResponse& response) {
+  const absl::StatusOr<std::vector<SelfCheckCase>> cases = RunSelfCheck(grader_, deadline);
+  if (!cases.ok()) return ToGrpcStatus(cases.status());
+  response.set_ok(true);
+  for (const SelfCheckCase& one : *cases) {
+    v1::SelfCheckResponse::Case& out = *response.add_cases();
+    out.set_name(one.name);
+    out.set_ok(one.ok);
+    out.set_verdict(one.verdict);
+    out.set_expected(one.expected);
+    if (!one.ok) response.set_ok(false);
+  }
+  self_check_ok_ = response.ok();
+  return grpc::Status::OK;
 }
 
 absl::StatusOr<std::unique_ptr<ListeningGrader>> ListeningGrader::Start(const std::string& address,

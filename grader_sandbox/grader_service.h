@@ -33,9 +33,12 @@ class GraderServiceImpl final : public v1::GraderService::CallbackService {
   bool healthy() const { return serving_ && self_check_ok_; }
 
  private:
+  grpc::Status RunCheck(absl::Time deadline, v1::SelfCheckResponse& response);
+
   LocalGrader& grader_;
   const Clock& clock_;
   std::atomic<bool> serving_ = true;
+  std::atomic<bool> checking_ = false;  // one self-check at a time: each has a thread
   std::atomic<bool> self_check_ok_ = true;  // of the last check; a grader that fails its first does not serve at all
 };
 
