@@ -43,7 +43,8 @@ absl::StatusOr<Result> LocalGrader::OnCell(const std::function<absl::StatusOr<Re
       pool_.Submit({.caller = "local",
                     .run = [waiting, work](Cell& cell, const Interrupt& go_on) { waiting->Set(work(cell, go_on)); },
                     .refuse = [waiting](const absl::Status& why) { waiting->Set(why); }}));
-  bool overdue = false;
+  bool overdue = clock_.Now() >= deadline;
+  if (overdue) pool_.Cancel(ticket);
   while (!waiting->AwaitFor(absl::Milliseconds(50))) {
     if (clock_.Now() < deadline) continue;
     overdue = true;

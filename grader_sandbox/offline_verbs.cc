@@ -4,7 +4,9 @@
 #include <deque>
 #include <istream>
 #include <map>
+#include <memory>
 #include <ostream>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -100,35 +102,36 @@ absl::StatusOr<GradeTask> ParseTask(const std::string& text, const std::map<int6
   return task;
 }
 
-// Lines on their way, answered in the order they came in.
+// Lines on their way, answered in the order they came in, each as soon as it can be: whoever sends one line and waits
+// gets its answer.
 class GradeLines {
  public:
-  GradeLines(LocalGrader& grader, std::ostream& out) : grader_(grader), out_(out) {}
+  GradeLines(LocalGrader& grader, std::ostream& out)
+      : grader_(grader), window_(static_cast<size_t>(2 * grader.pool().num_slots())), out_(out) {}
 
-  void Add(int number, absl::StatusOr<GradeTask> task) {
-    Line& line = lines_.emplace_back();
-    line.number = number;
-    if (!task.ok()) return line.result.Set(task.status());
-    line.task = *std::move(task);
-    const absl::StatusOr<uint64_t> ticket =
-        grader_.Submit(line.task, "lines", [&line](absl::StatusOr<GradeResult> result) { line.result.Set(std::move(result)); });
-    if (ticket.ok()) line.ticket = *ticket;
-    else line.result.Set(ticket.status());
-  }
-
-  // Answers from the front until no more than `num_left` are on their way.
-  void Answer(size_t num_left) {
-    for (; lines_.size() > num_left; lines_.pop_front()) {
-      Line& line = lines_.front();
-      while (!line.result.AwaitFor(kSampleTimeout)) grader_.Cancel(line.ticket);
-      const absl::StatusOr<GradeResult> result = line.result.Take();
-      all_answered_ &= result.ok();
-      const Json answer = result.ok() ? ResultJson(line.task, *result)
-                                      : Json{{"line", line.number}, {"error", std::string(result.status().message())}};
-      out_ << answer.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+  // Waits for room.
+  void Add(int number, absl::StatusOr<GradeTask> task) ABSL_LOCKS_EXCLUDED(mu_) {
+    auto line = std::make_shared<Line>();
+    line->number = number;
+    if (task.ok()) Send(line, *std::move(task));
+    else line->result.Set(task.status());
+    const MutexLock lock(mu_);
+    lines_.push_back(std::move(line));
+    mu_.NotifyAll();
+    while (!mu_.AwaitFor(kSampleTimeout, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return lines_.size() <= window_; })) {
     }
   }
-  bool all_answered() const { return all_answered_; }
+
+  // No more lines come. True when every line was graded.
+  bool Finish() ABSL_LOCKS_EXCLUDED(mu_) {
+    {
+      const MutexLock lock(mu_);
+      ended_ = true;
+      mu_.NotifyAll();
+    }
+    writer_.join();
+    return all_graded_;
+  }
 
  private:
   struct Line {
@@ -137,10 +140,46 @@ class GradeLines {
     GradeTask task;
     Awaited<GradeResult> result;
   };
+
+  void Send(const std::shared_ptr<Line>& line, GradeTask task) {
+    line->task = std::move(task);
+    const absl::StatusOr<uint64_t> ticket = grader_.Submit(
+        line->task, "lines", [line](absl::StatusOr<GradeResult> result) { line->result.Set(std::move(result)); });
+    if (ticket.ok()) line->ticket = *ticket;
+    else line->result.Set(ticket.status());
+  }
+
+  // The oldest line; null when all are answered and no more come.
+  std::shared_ptr<Line> Front() ABSL_LOCKS_EXCLUDED(mu_) {
+    const MutexLock lock(mu_);
+    while (!mu_.AwaitFor(kSampleTimeout,
+                         [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_ || !lines_.empty(); })) {
+    }
+    return lines_.empty() ? nullptr : lines_.front();
+  }
+
+  void Write() {
+    while (const std::shared_ptr<Line> line = Front()) {
+      while (!line->result.AwaitFor(kSampleTimeout)) grader_.Cancel(line->ticket);
+      const absl::StatusOr<GradeResult> result = line->result.Take();
+      all_graded_ &= result.ok();
+      const Json answer = result.ok() ? ResultJson(line->task, *result)
+                                      : Json{{"line", line->number}, {"error", std::string(result.status().message())}};
+      out_ << answer.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+      const MutexLock lock(mu_);
+      lines_.pop_front();
+      mu_.NotifyAll();
+    }
+  }
+
   LocalGrader& grader_;
+  const size_t window_;
   std::ostream& out_;
-  std::deque<Line> lines_;  // references stay valid while it grows and shrinks at its ends
-  bool all_answered_ = true;
+  bool all_graded_ = true;  // the writer's, until it is joined
+  Mutex mu_;
+  std::deque<std::shared_ptr<Line>> lines_ ABSL_GUARDED_BY(mu_);
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
+  std::jthread writer_{[this] { Write(); }};
 };
 
 absl::StatusOr<nlohmann::json> ParseJsonOption(const char* option, const std::string& text) {
@@ -180,15 +219,12 @@ absl::StatusOr<bool> RunGradeVerb(const std::filesystem::path& problems, LocalGr
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<Problem> list, LoadProblems(problems));
   std::map<int64_t, const Problem*> by_id;
   for (const Problem& problem : list) by_id.emplace(problem.id, &problem);
-  const auto window = static_cast<size_t>(2 * grader.pool().num_slots());
   GradeLines lines(grader, out);
   int number = 0;
   for (std::string text; std::getline(in, text);) {
     lines.Add(++number, ParseTask(text, by_id));
-    lines.Answer(/*num_left=*/window);
   }
-  lines.Answer(/*num_left=*/0);
-  return lines.all_answered();
+  return lines.Finish();
 }
 
 absl::Status RunSandboxVerb(const SandboxRunOptions& options, LocalGrader& grader, const Clock& clock,

@@ -12,18 +12,14 @@ namespace evilmoe {
 struct RunRequest;
 
 // The interpreter of a zygote, and what a forked child does with it. Drives CPython through its C API: no line of
-// Python stands between a solution and its result. Single-threaded; one per process.
+// Python stands between a solution and its result. Single-threaded; one per process, and its forks: with one thread no
+// lock is held across a fork, and nothing of the interpreter has to be told of it.
 class PythonRunner {
  public:
   // Starts the interpreter (fixed hash seed, no site, no environment) and imports the allow-list, numpy too where it is
   // wanted and installed. Internal names what failed.
   // `with_ctypes`: for tests of the layers around it.
   static absl::StatusOr<PythonRunner> Start(bool with_numpy, bool with_ctypes = false);
-
-  // Around fork(), so that the interpreter's locks survive it. After forking `in_child` also fixes the seed of
-  // `random`.
-  void BeforeFork() const;
-  void AfterFork(bool in_child) const;
 
   // In the child, confined: runs the request and writes frames to `results_fd`.
   void Run(const RunRequest& request, int results_fd) const;
@@ -34,7 +30,6 @@ class PythonRunner {
     PyObject* find_test_function = nullptr;
     PyObject* examine = nullptr;
     PyObject* run_exit_functions = nullptr;
-    PyObject* random_seed = nullptr;
   };
   explicit PythonRunner(const Helpers& helpers) : helpers_(helpers) {}
 

@@ -57,23 +57,11 @@ absl::StatusOr<PythonRunner> PythonRunner::Start(bool with_numpy, bool with_ctyp
   Helpers helpers{.find_test_function = PyDict_GetItemString(names, "find_test_function"),
                   .examine = PyDict_GetItemString(names, "examine"),
                   .run_exit_functions = PyDict_GetItemString(names, "run_exit_functions")};
-  PyObject* random = PyImport_ImportModule("random");
-  if (random != nullptr) helpers.random_seed = PyObject_GetAttrString(random, "seed");
-  for (PyObject* helper :
-       {helpers.find_test_function, helpers.examine, helpers.run_exit_functions, helpers.random_seed}) {
+  for (PyObject* helper : {helpers.find_test_function, helpers.examine, helpers.run_exit_functions}) {
     if (helper == nullptr) return PythonFailed("finding the helpers");
     Py_INCREF(helper);
   }
   return PythonRunner(helpers);
-}
-
-void PythonRunner::BeforeFork() const { PyOS_BeforeFork(); }
-
-void PythonRunner::AfterFork(bool in_child) const {
-  if (!in_child) return PyOS_AfterFork_Parent();
-  PyOS_AfterFork_Child();
-  PyObject* result = PyObject_CallFunction(helpers_.random_seed, "i", 0);
-  Py_XDECREF(result);
 }
 
 }  // namespace evilmoe

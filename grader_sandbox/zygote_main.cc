@@ -93,7 +93,6 @@ absl::Status RunChild(const Nest& nest, const Hatch& hatch, pid_t parent) {
   EVILMOE_ASSIGN_OR_RETURN(const RunRequest request, DecodeRunRequest(bytes));
   const SyscallFilter& filter = hatch.scratch ? nest.scratch : nest.strict;
   EVILMOE_RETURN_IF_ERROR(ConfineRun(nest, hatch, request, parent));
-  nest.runner.AfterFork(/*in_child=*/true);
   EVILMOE_RETURN_IF_ERROR(filter.Install(nest.violation));
   nest.runner.Run(request, kSocket);
   return absl::OkStatus();
@@ -139,10 +138,8 @@ absl::Status ServeOne(const Nest& nest) {
   EVILMOE_ASSIGN_OR_RETURN(Hatch hatch, ReceiveFork(nest.isolation));
   const pid_t parent = getpid();
   nest.violation.Clear();
-  nest.runner.BeforeFork();
   const absl::StatusOr<pid_t> pid = nest.isolation.has_namespaces() ? ForkInPidNamespace() : ForkProcess();
   if (pid.ok() && *pid == 0) _exit(RunChild(nest, hatch, parent).ok() ? 0 : kZygoteSetupFailed);
-  nest.runner.AfterFork(/*in_child=*/false);
   hatch.message.fds.clear();
   if (!pid.ok()) return SendFdMessage(kSocket, absl::StrCat("failed ", pid.status().message()));
   const absl::StatusOr<UniqueFd> pidfd = OpenPidfd(*pid);
