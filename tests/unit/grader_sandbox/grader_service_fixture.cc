@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <map>
 
@@ -36,8 +36,8 @@ std::map<int, int> Parents() {
     const size_t name_end = stat.rfind(')');  // the name may hold anything
     char state = 0;
     int parent = 0;
-    if (name_end == std::string::npos || std::sscanf(stat.c_str() + name_end + 1, " %c %d", &state, &parent) != 2) continue;
-    parents[pid] = parent;
+    if (name_end == std::string::npos) continue;
+    if (std::sscanf(stat.c_str() + name_end + 1, " %c %d", &state, &parent) == 2) parents[pid] = parent;
   }
   return parents;
 }
