@@ -60,6 +60,7 @@ v1::GradeResponse ToProto(const GradeResult& result) {
     out.set_values_digest(verdict.values_digest);
     out.set_kind(std::string(VerdictName(verdict.kind)));
     out.set_index(verdict.index);
+    out.set_tests_passed(verdict.tests_passed);
     out.set_signal(verdict.signal);
     out.set_syscall(verdict.syscall);
     out.set_error(verdict.error);
@@ -83,6 +84,7 @@ GradeResult FromProto(const v1::GradeResponse& response) {
     result.verdicts.push_back({verdict.fact(),
                                {.kind = KindOf(verdict.kind()),
                                 .index = verdict.index(),
+                                .tests_passed = verdict.tests_passed(),
                                 .signal = verdict.signal(),
                                 .syscall = verdict.syscall(),
                                 .error = verdict.error(),

@@ -20,6 +20,8 @@ class Judge {
   // The verdict once this frame settles it. InvalidArgument: not a frame that can come now. FailedPrecondition: the
   // problem's own code is broken.
   virtual absl::StatusOr<std::optional<Verdict>> OnFrame(const Frame& frame) = 0;
+  // How many calls were answered, and rightly where that is asked; nullopt before the first could be made.
+  virtual std::optional<int> calls_passed() const { return std::nullopt; }
 };
 
 // The frames that every kind of run begins with.
@@ -29,6 +31,7 @@ class StagedJudge : public Judge {
   absl::StatusOr<std::optional<Verdict>> OnFrame(const Frame& frame) final;
   // compile() accepted the source; said before any untrusted code ran.
   bool compiled() const { return stage_ != Stage::kStart; }
+  bool loaded() const { return stage_ == Stage::kLoaded; }
 
  protected:
   virtual absl::StatusOr<std::optional<Verdict>> OnTest(const Frame& frame);
@@ -46,6 +49,9 @@ class GroundTruthJudge final : public StagedJudge {
   GroundTruthJudge(const std::vector<Value>& expected, const Comparer& comparer)
       : expected_(expected), comparer_(comparer) {}
   void Reset() override;
+  std::optional<int> calls_passed() const override {
+    return loaded() ? std::optional(static_cast<int>(next_)) : std::nullopt;
+  }
 
  protected:
   absl::StatusOr<std::optional<Verdict>> OnResult(const Frame& frame) override;
@@ -92,6 +98,9 @@ class RecordingJudge final : public StagedJudge {
  public:
   explicit RecordingJudge(size_t num_calls) : num_calls_(num_calls) {}
   void Reset() override;
+  std::optional<int> calls_passed() const override {
+    return loaded() ? std::optional(static_cast<int>(values_.size())) : std::nullopt;
+  }
   const std::vector<Value>& values() const { return values_; }
 
  protected:

@@ -43,6 +43,7 @@ Json ResultJson(const GradeTask& task, const GradeResult& result) {
   for (const auto& [fact, verdict, self_reported] : result.verdicts) {
     verdicts[fact] = {{"kind", VerdictName(verdict.kind)},
                       {"index", verdict.index},
+                      {"tests_passed", verdict.tests_passed},
                       {"cpu_ms", verdict.cpu_ms},
                       {"wall_ms", verdict.wall_ms},
                       {"self_reported", self_reported}};

@@ -17,6 +17,11 @@ namespace evilmoe {
 namespace {
 
 constexpr int kMaxWaitMs = 50;
+// Each answered call is a write of its own, so that nothing is lost when the next one never ends. Reading them in turn
+// would cost two switches of context a call, so little is left to become more.
+constexpr auto kReadEvery = std::chrono::milliseconds(1);
+constexpr size_t kMuch = size_t{32} << 10;  // half of what a pipe holds
+constexpr int kLostRunEndMs = 1000;
 constexpr absl::Duration kReapTimeout = absl::Seconds(10);
 
 // Reads what is there, at most one buffer. nullopt: the end, or nothing now (`*ended` tells).
@@ -43,6 +48,9 @@ absl::StatusOr<RunOutcome> RunMonitor::Watch(const Interrupt& interrupt) {
   const absl::Status looped = Loop(interrupt);
   if (!looped.ok()) {
     KillPidfd(child_.pidfd.get());
+    // Nobody tells of its end any more; until then it may write to a folder that is about to go.
+    pollfd end{.fd = child_.pidfd.get(), .events = POLLIN, .revents = 0};
+    poll(&end, 1, kLostRunEndMs);
     return absl::UnavailableError(looped.message());
   }
   if (!settled()) EVILMOE_RETURN_IF_ERROR(JudgeExit());
@@ -66,7 +74,7 @@ absl::Status RunMonitor::Begin() {
   return absl::OkStatus();
 }
 
-RunOutcome RunMonitor::Finish() {
+absl::StatusOr<RunOutcome> RunMonitor::Finish() {
   RunOutcome outcome{.verdict = *std::move(verdict_), .output = std::move(output_)};
   Verdict& verdict = outcome.verdict;
   verdict.wall_ms = absl::ToDoubleMilliseconds(elapsed());
@@ -74,8 +82,16 @@ RunOutcome RunMonitor::Finish() {
   verdict.peak_rss_bytes = exit_->peak_rss_bytes;
   const bool killed_for_memory = cgroup_ != nullptr && cgroup_->OomKills() > oom_kills_before_;
   if (killed_for_memory || exit_->peak_rss_bytes > limits_.rss_bytes) verdict.kind = VerdictKind::kMemoryLimit;
+  if (const std::optional<int> passed = judge_.calls_passed()) {
+    verdict.tests_passed = *passed;
+    if (verdict.kind != VerdictKind::kPass && verdict.index < 0) verdict.index = *passed;
+  }
   if (!exit_->signaled) outcome.exit_status = exit_->code;
-  if (plan_.uses_files) outcome.files = ReadScratchFiles(disk_folder_ != nullptr ? *disk_folder_ : child_.scratch);
+  if (!plan_.uses_files) return outcome;
+  absl::StatusOr<std::vector<ScratchFile>> files =
+      ReadScratchFiles(disk_folder_ != nullptr ? *disk_folder_ : child_.scratch);
+  if (!files.ok()) return absl::UnavailableError(files.status().message());
+  outcome.files = *std::move(files);
   return outcome;
 }
 
@@ -108,16 +124,21 @@ absl::Status RunMonitor::Loop(const Interrupt& interrupt) {
 }
 
 absl::Status RunMonitor::Wait() {
+  const bool reads = !settled() && Steady::now() >= next_read_;
   pollfd waits[] = {{.fd = zygote_.fd(), .events = POLLIN, .revents = 0},
-                    {.fd = settled() ? -1 : pipes_.results.ours.get(), .events = POLLIN, .revents = 0},
-                    {.fd = settled() ? -1 : pipes_.output.ours.get(), .events = POLLIN, .revents = 0},
+                    {.fd = reads ? pipes_.results.ours.get() : -1, .events = POLLIN, .revents = 0},
+                    {.fd = reads ? pipes_.output.ours.get() : -1, .events = POLLIN, .revents = 0},
                     {.fd = settled() ? -1 : pipes_.request.ours.get(), .events = POLLOUT, .revents = 0}};
   const int64_t wall_left_ms = absl::ToInt64Milliseconds(limits_.wall() - elapsed()) + 1;
-  const int timeout = settled() ? kMaxWaitMs : static_cast<int>(std::clamp<int64_t>(wall_left_ms, 1, kMaxWaitMs));
+  const int longest = reads || settled() ? kMaxWaitMs : static_cast<int>(kReadEvery.count());
+  const int timeout = settled() ? longest : static_cast<int>(std::clamp<int64_t>(wall_left_ms, 1, longest));
   if (poll(waits, std::size(waits), timeout) < 0 && errno != EINTR) return ErrnoStatus("poll", errno);
   if (waits[3].revents != 0) FeedRequest();
+  const size_t before = result_bytes_ + output_bytes_;
   if (waits[1].revents != 0) ReadResults();
   if (waits[2].revents != 0) ReadOutput();
+  const size_t num_read = result_bytes_ + output_bytes_ - before;
+  if (num_read > 0 && num_read < kMuch) next_read_ = Steady::now() + kReadEvery;
   if (waits[0].revents != 0) return NoteExit();
   return absl::OkStatus();
 }

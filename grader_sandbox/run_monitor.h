@@ -50,7 +50,7 @@ class RunMonitor {
 
   absl::Status Begin();
   absl::Status Loop(const Interrupt& interrupt);
-  RunOutcome Finish();
+  absl::StatusOr<RunOutcome> Finish();
   absl::Status Wait();
   void FeedRequest();
   void ReadResults();
@@ -73,6 +73,7 @@ class RunMonitor {
   FrameReader frames_;
   Zygote::Child child_;
   Steady::time_point started_;
+  Steady::time_point next_read_;
   std::string_view request_left_;
   size_t result_bytes_ = 0;
   size_t output_bytes_ = 0;

@@ -29,7 +29,8 @@ std::string_view VerdictName(VerdictKind kind);  // "PASS", "WRONG_ANSWER", ...
 
 struct Verdict {
   VerdictKind kind = VerdictKind::kNoResult;
-  int index = -1;     // first failing test; -1 = none
+  int index = -1;     // first failing test, or the one that a run was at when it ended; -1 = none
+  int tests_passed = 0;  // of ground truth, before that one
   int signal = 0;
   std::string syscall;  // kSandboxViolation: the forbidden call; empty = not known
   std::string error;  // type of the exception or what broke; written by the run, so show it, never trust it

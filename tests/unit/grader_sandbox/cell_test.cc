@@ -156,6 +156,29 @@ TEST(CellTest, LargeArgumentsAndManyCallsArrive) {
   EXPECT_EQ(outcome->verdict.kind, VerdictKind::kPass) << outcome->verdict.error;
 }
 
+TEST(CellTest, SaysAtWhichTestARunEnded) {
+  Cell cell({.zygote_binary = ZygoteBinary()});
+  for (const char* end : {"while True: pass", "import os; os._exit(0)", "import os; os.abort()"}) {
+    const Verdict verdict = RunAddOne(cell, Method(std::string("\n        if x == 1: return 2\n        ") + end));
+    EXPECT_NE(verdict.kind, VerdictKind::kPass);
+    EXPECT_EQ(verdict.index, 1) << end;
+    EXPECT_EQ(verdict.tests_passed, 1) << end;
+  }
+}
+
+TEST(CellTest, RunOverItsCpuLimitByALittleIsRepeatedAlone) {
+  RunGate gate;
+  Cell cell({.zygote_binary = ZygoteBinary(), .gate = &gate});
+  // Ends by itself between the limit and 1.2 times it, alone as well: the limit decides, and says so.
+  const Verdict verdict = RunAddOne(
+      cell, "import time\n" + Method("\n        while time.process_time() < 0.215: pass\n        return x + 1"),
+      absl::Milliseconds(200));
+  EXPECT_EQ(verdict.kind, VerdictKind::kTimeout) << VerdictName(verdict.kind) << " " << verdict.cpu_ms;
+  EXPECT_EQ(verdict.error, "cpu");
+  EXPECT_LT(verdict.cpu_ms, 240 + 50);
+  EXPECT_TRUE(gate.EnterAlone(GoOn).ok()) << "the gate was not left";
+}
+
 TEST(CellTest, KeepsWhatWasPrinted) {
   Cell cell({.zygote_binary = ZygoteBinary()});
   RecordingJudge judge(1);
