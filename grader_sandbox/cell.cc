@@ -89,6 +89,8 @@ absl::StatusOr<RunOutcome> Cell::RunUntilDone(Nursery& nursery, const RunPlan& p
     outcome = RunOnce(nursery, plan, judge, interrupt);
     if (!absl::IsUnavailable(outcome.status())) return outcome;
     nursery.zygote.reset();
+    // Its folder may be gone, or spoilt: made anew with the next zygote.
+    if (lean_.zygote == nullptr && numpy_.zygote == nullptr) cgroup_.reset();
   }
   return outcome;
 }
@@ -122,7 +124,9 @@ absl::StatusOr<RunOutcome> Cell::RunOnce(Nursery& nursery, const RunPlan& plan, 
   }
   RunMonitor monitor({.zygote = *nursery.zygote, .cgroup = cgroup_.get(), .plan = plan, .judge = judge},
                      *std::move(pipes), folder ? &folder->fd() : nullptr);
-  return monitor.Watch(interrupt);
+  absl::StatusOr<RunOutcome> outcome = monitor.Watch(interrupt);
+  if (outcome.ok() && folder && !folder->HasRoom()) return absl::UnavailableError("scratch folder: the disk is full");
+  return outcome;
 }
 
 }  // namespace evilmoe

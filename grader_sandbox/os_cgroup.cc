@@ -34,13 +34,14 @@ absl::Status WriteText(const fs::path& path, const std::string& text) {
 }
 
 // Empty when there is nothing to read: files of the kernel have no size, and these are short.
-std::string ReadText(const fs::path& path) {
-  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+std::string ReadText(const UniqueFd& file) {
   std::string text(size_t{64} << 10, '\0');
-  const ssize_t count = file ? read(file.get(), text.data(), text.size()) : -1;
+  const ssize_t count = file ? pread(file.get(), text.data(), text.size(), 0) : -1;
   text.resize(count > 0 ? static_cast<size_t>(count) : 0);
   return text;
 }
+
+std::string ReadText(const fs::path& path) { return ReadText(UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC))); }
 
 std::vector<std::string> Words(std::string_view text) {
   return absl::StrSplit(absl::string_view(text.data(), text.size()), absl::ByAnyChar(" \t\n"), absl::SkipEmpty());
@@ -150,7 +151,7 @@ absl::Status SlotCgroup::Limit(int64_t more_bytes, int num_tasks) const {
 }
 
 int64_t SlotCgroup::OomKills() const {
-  const std::vector<std::string> words = Words(ReadText(folders_[0] / files_.events));
+  const std::vector<std::string> words = Words(ReadText(events_));
   const auto name = std::find(words.begin(), words.end(), "oom_kill");
   int64_t count = 0;
   return words.end() - name > 1 && absl::SimpleAtoi(name[1], &count) ? count : 0;
@@ -210,6 +211,8 @@ absl::StatusOr<std::unique_ptr<SlotCgroup>> CgroupTree::MakeSlot(std::string_vie
   if (access((slot->folders_[0] / files_.limit).c_str(), W_OK) != 0) {
     return ErrnoStatus(absl::StrCat("cgroup ", slot->folders_[0].string(), "/", files_.limit), errno);
   }
+  slot->events_ = UniqueFd(open((slot->folders_[0] / files_.events).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!slot->events_) return ErrnoStatus(absl::StrCat("cgroup ", slot->folders_[0].string(), "/", files_.events), errno);
   return slot;
 }
 

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "grader_sandbox/os_fd.h"
 
 namespace evilmoe {
 
@@ -48,6 +49,7 @@ class SlotCgroup {
 
   const Files& files_;  // of this version
   const std::vector<std::filesystem::path> folders_;  // memory first; one in version 2
+  UniqueFd events_;  // kept open: a look that fails for want of a descriptor would change a verdict
 };
 
 // Where the cgroups of a grader's slots are made. Thread-safe once made.

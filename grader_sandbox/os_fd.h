@@ -28,6 +28,7 @@ class UniqueFd {
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
   void Close();
+  int Release() { return std::exchange(fd_, -1); }  // the caller owns it
 
  private:
   int fd_ = -1;

@@ -17,12 +17,15 @@ inline constexpr int kScratchFiles = 64;  // the folder itself included
 // A folder on disk, for machines without namespaces; emptied and removed with this object.
 class DiskScratchFolder {
  public:
-  // In the system's folder for temporary files, owned by `uid` unless that is 0. Unavailable: no room, or not allowed.
+  // In the system's folder for temporary files, owned by `uid` unless that is 0. Unavailable: no room for what a run may
+  // write, or not allowed.
   static absl::StatusOr<DiskScratchFolder> Make(uint32_t uid);
   DiskScratchFolder(DiskScratchFolder&& other) noexcept = default;
   DiskScratchFolder& operator=(DiskScratchFolder&&) = delete;
   ~DiskScratchFolder();
   const UniqueFd& fd() const { return fd_; }
+  // False: the disk, not the run, may be why a file is not there.
+  bool HasRoom() const;
 
  private:
   DiskScratchFolder(std::filesystem::path path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
@@ -34,8 +37,9 @@ struct ScratchFile {
   std::string name;
   std::string content;  // its first 64 KiB
 };
-// The regular files of a folder, sorted by name; what cannot be read is left out.
-std::vector<ScratchFile> ReadScratchFiles(const UniqueFd& folder);
+// The regular files of a folder, sorted by name; what may not be read is left out. ResourceExhausted: there is no
+// descriptor to read them by.
+absl::StatusOr<std::vector<ScratchFile>> ReadScratchFiles(const UniqueFd& folder);
 
 // True when a folder on disk holds more than a scratch folder may.
 bool ScratchFolderIsFull(const UniqueFd& folder);
