@@ -90,12 +90,15 @@ bool StreamClient::Send(uint64_t id, const v1::GradeRequest& request) {
 
 std::optional<v1::GradeStreamResponse> StreamClient::Read() {
   v1::GradeStreamResponse response;
-  if (!stream_->Read(&response)) return std::nullopt;
+  all_read_ = all_read_ || !stream_->Read(&response);
+  if (all_read_) return std::nullopt;
   return response;
 }
 
 grpc::Status StreamClient::Finish() {
   finished_ = true;
+  while (Read().has_value()) {
+  }
   return stream_->Finish();
 }
 

@@ -40,12 +40,14 @@ class StreamClient {
   void SendDone() { stream_->WritesDone(); }
   // None: the stream has ended.
   std::optional<v1::GradeStreamResponse> Read();
+  // How it ended; drops the answers that were not read. gRPC would wait for a reader.
   grpc::Status Finish();
   grpc::ClientContext& context() { return context_; }
 
  private:
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::GradeStreamRequest, v1::GradeStreamResponse>> stream_;
+  bool all_read_ = false;
   bool finished_ = false;
 };
 
