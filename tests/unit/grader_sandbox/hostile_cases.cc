@@ -1,21 +1,20 @@
 #include "tests/unit/grader_sandbox/hostile_cases.h"
 
 #include <algorithm>
-#include <iterator>
 
 namespace evilmoe {
 
 const std::vector<HostileCase>& HostileCases() {
-  static const auto* cases = [] {
-    auto* all = new std::vector<HostileCase>;
-    for (const auto& topic :
-         {SourceCases, ForgeryCases, ValueCases, ResourceCases, SystemCases, NativeCases, FileCases}) {
-      std::vector<HostileCase> rows = topic();
-      all->insert(all->end(), std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()));
-    }
-    return all;
-  }();
+  static const auto* cases =
+      new std::vector<HostileCase>(Joined({SourceCases(), ForgeryCases(), ValueCases(), ResourceCases(), SystemCases(),
+                                           NativeCases(), AttackCases(), FileCases()}));
   return *cases;
+}
+
+std::vector<HostileCase> Joined(const std::vector<std::vector<HostileCase>>& parts) {
+  std::vector<HostileCase> all;
+  for (const std::vector<HostileCase>& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
 }
 
 std::string Body(std::string_view lines) {

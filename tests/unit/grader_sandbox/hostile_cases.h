@@ -41,7 +41,7 @@ struct HostileSetting {
   std::vector<std::string> tests = {};           // asserts; empty = AddOne()'s
   Twice twice = Twice::kNotTried;
   bool native = false;       // with ctypes: any system call can be made
-  bool plain_build = false;  // AddressSanitizer answers in its own way
+  bool plain_build = false;  // AddressSanitizer answers in its own way, or leaves no room for a limit
   // A program in a scratch folder (RunKind::kScript): passing says nothing, what it prints and leaves does.
   bool files = false;
   std::string printed = {};                 // all of it
@@ -56,16 +56,19 @@ struct HostileCase {
   HostileSetting how = {};
 };
 
-std::vector<HostileCase> SourceCases();     // what is no program, ends early, or imports
-std::vector<HostileCase> ForgeryCases();    // claims to be right
-std::vector<HostileCase> ValueCases();      // returns odd values; many or large arguments
-std::vector<HostileCase> ResourceCases();   // uses time and memory up
-std::vector<HostileCase> SystemCases();     // asks Python for the system
-std::vector<HostileCase> NativeCases();     // asks the kernel, through ctypes
-std::vector<HostileCase> FileCases();       // scratch folders
+std::vector<HostileCase> SourceCases();    // what is no program, ends early, or imports
+std::vector<HostileCase> ForgeryCases();   // claims to be right
+std::vector<HostileCase> ValueCases();     // returns odd values; many or large arguments
+std::vector<HostileCase> ResourceCases();  // uses time and memory up
+std::vector<HostileCase> SystemCases();    // asks Python for the system
+std::vector<HostileCase> NativeCases();    // asks the kernel, through ctypes
+std::vector<HostileCase> AttackCases();    // asks it for what no solution needs
+std::vector<HostileCase> FileCases();      // uses a scratch folder
 
 // Every row of them all; made once.
 const std::vector<HostileCase>& HostileCases();
+
+std::vector<HostileCase> Joined(const std::vector<std::vector<HostileCase>>& parts);
 
 // f(self, x) with these lines, the first of which may be empty, as its body.
 std::string Body(std::string_view lines);

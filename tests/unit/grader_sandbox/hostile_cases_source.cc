@@ -34,11 +34,14 @@ std::vector<HostileCase> Compiling() {
       {5, "SolutionIsDeleted", Method("return x + 1") + "del Solution", {{kRuntimeError}, "KeyError"}},
       {6, "OversizedSource", "x = '" + std::string(8 << 20, 'a') + "'", {{kCompileError}, "too large"}},
       {7, "NestedParentheses", Repeat("(", 5000) + Repeat(")", 5000), {{kCompileError}}},
-      {7, "NestedBlocks", [] {
+      {7,
+       "NestedBlocks",
+       [] {
          std::string source;
          for (int depth = 0; depth < 150; ++depth) source += std::string(static_cast<size_t>(depth), ' ') + "if 1:\n";
          return source + std::string(150, ' ') + "x = 1\n";
-       }(), {{kCompileError}}},
+       }(),
+       {{kCompileError}}},
       // The compiler's own recursion limit, or its memory.
       {8, "ManyMinuses", "x = " + Repeat("-", 100000) + "1", {{kCompileError, kLoadError, kCrash}}},
       {8, "ManyAdditions", "x = 1" + Repeat("+1", 50000), {{kCompileError, kLoadError, kCrash}}},
@@ -50,11 +53,14 @@ std::vector<HostileCase> Leaving() {
       {9, "ExitAtImport", "import os; os._exit(0)", {{kNoResult}, "exit 0"}},
       {9, "ExitLikeAFailedSetup", "import os; os._exit(120)", {{kNoResult}, "exit 120"}},
       {10, "ExitInMethod", Method("import posix; posix._exit(0)"), {{kNoResult}, "exit 0"}},
-      {10, "ExitAfterTheFirstTest", Body(R"(
+      {10,
+       "ExitAfterTheFirstTest",
+       Body(R"(
 if x == 41:
     import os
     os._exit(0)
-return x + 1)"), {{kNoResult}, "exit 0"}},
+return x + 1)"),
+       {{kNoResult}, "exit 0"}},
       {11, "SysExitAtImport", "import sys; sys.exit(0)", {{kLoadError}, "SystemExit"}},
       {11, "QuitAtImport", "exit(0)", {{kLoadError}, "SystemExit"}},
       {12, "RaiseSystemExit", Method("raise SystemExit"), {{kRuntimeError}, "SystemExit"}},
@@ -75,12 +81,20 @@ std::vector<HostileCase> Importing() {
       {96, "ImportCtypes", "import ctypes", {{kLoadError}, "ModuleNotFoundError"}},
       {96, "ImportCtypesOfC", "import _ctypes", {{kLoadError}, "ModuleNotFoundError"}},
       {96, "ImportCffi", "import cffi", {{kLoadError}, "ModuleNotFoundError"}},
-      {96, "ImportByName", "import importlib; importlib.import_module('ctypes')", {{kLoadError}, "ModuleNotFoundError"}},
-      {96, "LoadByPath", R"(import importlib.machinery as m
+      {96,
+       "ImportByName",
+       "import importlib; importlib.import_module('ctypes')",
+       {{kLoadError}, "ModuleNotFoundError"}},
+      {96,
+       "LoadByPath",
+       R"(import importlib.machinery as m
 loader = m.ExtensionFileLoader('_ctypes', '/usr/lib/python3.11/lib-dynload/_ctypes.cpython-311-x86_64-linux-gnu.so')
 loader.create_module(m.ModuleSpec('_ctypes', loader, origin=loader.path))
-)", {{kLoadError}}},
-      {96, "ImportNumpysCtypes", "import numpy.ctypeslib as c\n" + Method("return c.as_array and c.ctypes.CDLL"),
+)",
+       {{kLoadError}}},
+      {96,
+       "ImportNumpysCtypes",
+       "import numpy.ctypeslib as c\n" + Method("return c.as_array and c.ctypes.CDLL"),
        {{kLoadError, kRuntimeError}}},
       {97, "ImportSocket", "import socket", {{kLoadError}, "ModuleNotFoundError"}},
       {97, "ImportSubprocess", "import subprocess", {{kLoadError}, "ModuleNotFoundError"}},
@@ -88,7 +102,9 @@ loader.create_module(m.ModuleSpec('_ctypes', loader, origin=loader.path))
       {97, "ImportUnlisted", "import xml.etree", {{kLoadError}, "ModuleNotFoundError"}},
       {97, "ImportNothingThere", "import torch", {{kLoadError}, "ModuleNotFoundError"}},
       {97, "ImportListed", allowed + Method("return x + 1"), {{kPass}}},
-      {97, "ImportSortedContainers", "import sortedcontainers as s\n" + Method("return s.SortedList([x + 1])[0]"),
+      {97,
+       "ImportSortedContainers",
+       "import sortedcontainers as s\n" + Method("return s.SortedList([x + 1])[0]"),
        {{kPass}}},
       {97, "ImportNumpy", "import numpy as np\n" + Method("return int(np.array([x]).sum()) + 1"), {{kPass}}},
   };
@@ -96,10 +112,6 @@ loader.create_module(m.ModuleSpec('_ctypes', loader, origin=loader.path))
 
 }  // namespace
 
-std::vector<HostileCase> SourceCases() {
-  std::vector<HostileCase> cases = Compiling();
-  for (const auto& more : {Leaving(), Importing()}) cases.insert(cases.end(), more.begin(), more.end());
-  return cases;
-}
+std::vector<HostileCase> SourceCases() { return Joined({Compiling(), Leaving(), Importing()}); }
 
 }  // namespace evilmoe

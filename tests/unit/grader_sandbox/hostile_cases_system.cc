@@ -24,11 +24,16 @@ std::vector<HostileCase> Processes() {
       Refused(53, "StopsItself", "os.kill(os.getpid(), signal.SIGSTOP)"),
       Refused(53, "RaisesSigstop", "signal.raise_signal(signal.SIGSTOP)"),
       // Stops a process that is not the first one of its namespace; the supervisor ends it all the same.
-      {53, "RaisesSigtstp", Method("import signal; signal.raise_signal(signal.SIGTSTP); return x + 1"), {{kPass}},
+      {53,
+       "RaisesSigtstp",
+       Method("import signal; signal.raise_signal(signal.SIGTSTP); return x + 1"),
+       {{kPass}},
        {.in_tier = {{Tier::kC, {{kTimeout, kPass}}}}}},
       Refused(62, "Fork", "os.fork()"),
       Refused(62, "ForkPty", "os.forkpty()"),
-      {63, "ForkBomb", Body(R"(
+      {63,
+       "ForkBomb",
+       Body(R"(
 import os
 failed = 0
 while failed < 1000:
@@ -36,7 +41,8 @@ while failed < 1000:
         os.fork()
     except PermissionError:
         failed += 1
-return x + 1)"), {{kPass}}},
+return x + 1)"),
+       {{kPass}}},
       Refused(64, "NewSession", "os.setsid()"),
       Refused(64, "NewGroup", "os.setpgid(0, 0)"),
       Refused(64, "DoubleFork", "os.fork() or os.setsid() or os.fork()"),
@@ -46,16 +52,32 @@ return x + 1)"), {{kPass}}},
       Refused(65, "Exec", "os.execv('/bin/true', ['true'])"),
       Refused(65, "ExecDescriptor", "os.execve(1, ['true'], {})"),
       BuiltIn(65, "ForkExec", "_posixsubprocess",
-              "r, w = __import__('os').pipe(); _posixsubprocess.fork_exec([b'true'], [b'/bin/true'], True, (w,), None, None, "
+              "r, w = __import__('os').pipe(); _posixsubprocess.fork_exec([b'true'], [b'/bin/true'], True, (w,), None, "
+              "None, "
               "-1, -1, -1, -1, -1, -1, r, w, True, False, 0, None, None, None, -1, None, True)"),
       {65, "System", Method("import os; return x + 1 if os.system('true') != 0 else 'did it'"), {{kPass}}},
       {65, "Popen", Method("import os; os.popen('true')"), {{kRuntimeError}, "ModuleNotFoundError"}},
-      {70, "ForgedBytecode", Method("c = (lambda: 0).__code__; c = c.replace(co_code=b'd\\xff' * 50, co_consts=()); "
-                                    "exec(c); return x + 1"), {{kCrash, kRuntimeError}}, {.plain_build = true}},
-      {70, "RaisesSigsegv", Method("import signal; signal.raise_signal(signal.SIGSEGV); return x"), {{kWrongAnswer}},
+  };
+}
+
+std::vector<HostileCase> Signals() {
+  return {
+      {70,
+       "ForgedBytecode",
+       Method("c = (lambda: 0).__code__; c = c.replace(co_code=b'd\\xff' * 50, co_consts=()); "
+              "exec(c); return x + 1"),
+       {{kCrash, kRuntimeError}},
+       {.plain_build = true}},
+      {70,
+       "RaisesSigsegv",
+       Method("import signal; signal.raise_signal(signal.SIGSEGV); return x"),
+       {{kWrongAnswer}},
        {.in_tier = {{Tier::kC, {{kCrash}, "", {}, SIGSEGV}}}, .plain_build = true}},
       // Process 1 of a namespace is deaf to SIGABRT: abort() then runs into an instruction that ends it.
-      {71, "Abort", Method("import os; os.abort()"), {{kCrash}, "", {}, SIGSEGV},
+      {71,
+       "Abort",
+       Method("import os; os.abort()"),
+       {{kCrash}, "", {}, SIGSEGV},
        {.in_tier = {{Tier::kC, {{kCrash}, "", {}, SIGABRT}}}, .plain_build = true}},
       Refused(72, "KillsItself", "os.kill(os.getpid(), 9)"),
       Refused(72, "RaisesSigkill", "signal.raise_signal(9)"),
@@ -96,7 +118,9 @@ std::vector<HostileCase> Files() {
       Refused(75, "OwnDescriptors", "os.listdir('/proc/self/fd')"),
       Refused(75, "KernelMemory", "open('/proc/kcore', 'rb')"),
       Refused(75, "OomScore", "open('/proc/self/oom_score_adj', 'w')"),
-      {75, "Environment", Method("import os; return x + 1 if set(os.environ) == {'LC_ALL', 'OPENBLAS_NUM_THREADS'} else 0"),
+      {75,
+       "Environment",
+       Method("import os; return x + 1 if set(os.environ) == {'LC_ALL', 'OPENBLAS_NUM_THREADS'} else 0"),
        {{kPass}}},
       Refused(76, "SharedMemoryFile", "os.open('/dev/shm/x', os.O_CREAT | os.O_RDWR)"),
       {76, "SharedMemoryModule", "from multiprocessing import shared_memory", {{kLoadError}, "ModuleNotFoundError"}},
@@ -127,11 +151,20 @@ std::vector<HostileCase> Settings() {
       BuiltIn(82, "Udp", "_socket", "_socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)"),
       {81, "NamesOfHosts", "import socket\nsocket.getaddrinfo('localhost', 80)", {{kLoadError}, "ModuleNotFoundError"}},
       {81, "Urls", "import urllib.request", {{kLoadError}, "ModuleNotFoundError"}},
-      {84, "Chroot", Method("import os; os.chroot('/'); return x + 1"), {{kSandboxViolation}, "", {}, SIGSYS, "chroot"}},
+      {84,
+       "Chroot",
+       Method("import os; os.chroot('/'); return x + 1"),
+       {{kSandboxViolation}, "", {}, SIGSYS, "chroot"}},
       // The handler that counts it cannot be held off.
-      {84, "ChrootWithBlockedSignals", "import os, signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n" +
-                                           Method("os.chroot('/'); return x + 1"), {{kSandboxViolation}, "", {}, SIGSYS}},
-      {84, "IgnoresViolations", "import signal\nsignal.signal(signal.SIGSYS, signal.SIG_IGN)\n", {{kLoadError}, "PermissionError"}},
+      {84,
+       "ChrootWithBlockedSignals",
+       "import os, signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n" +
+           Method("os.chroot('/'); return x + 1"),
+       {{kSandboxViolation}, "", {}, SIGSYS}},
+      {84,
+       "IgnoresViolations",
+       "import signal\nsignal.signal(signal.SIGSYS, signal.SIG_IGN)\n",
+       {{kLoadError}, "PermissionError"}},
       Refused(84, "FakesAViolation", "signal.raise_signal(signal.SIGSYS)"),
       BuiltIn(88, "RaisesALimit", "resource", "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))"),
       Refused(88, "Nice", "os.nice(-5)"),
@@ -141,7 +174,10 @@ std::vector<HostileCase> Settings() {
       Refused(89, "BecomesRoot", "os.setuid(0)"),
       Refused(89, "BecomesRootsGroup", "os.setgid(0)"),
       Refused(89, "Groups", "os.setgroups([0])"),
-      {90, "Terminals", Method("import os; return x + 1 if not any(os.isatty(n) for n in range(4)) else 'is one'"), {{kPass}}},
+      {90,
+       "Terminals",
+       Method("import os; return x + 1 if not any(os.isatty(n) for n in range(4)) else 'is one'"),
+       {{kPass}}},
       Refused(90, "NewTerminal", "os.openpty()"),
       BuiltIn(90, "TypesIntoATerminal", "fcntl", "fcntl.ioctl(0, 0x5412, b'x')"),
       Refused(90, "Foreground", "os.tcsetpgrp(1, os.getpid())"),
@@ -154,10 +190,6 @@ std::vector<HostileCase> Settings() {
 
 }  // namespace
 
-std::vector<HostileCase> SystemCases() {
-  std::vector<HostileCase> cases = Processes();
-  for (const auto& more : {Files(), Settings()}) cases.insert(cases.end(), more.begin(), more.end());
-  return cases;
-}
+std::vector<HostileCase> SystemCases() { return Joined({Processes(), Signals(), Files(), Settings()}); }
 
 }  // namespace evilmoe

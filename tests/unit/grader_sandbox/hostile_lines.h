@@ -21,7 +21,7 @@ inline constexpr auto kHostileLines = std::to_array<HostileLine>({
     {11, "sys.exit() at import"},
     {12, "SystemExit, KeyboardInterrupt, GeneratorExit in the method"},
     {13, "an object that is equal to everything"},
-    {14, "subclasses of builtin types with their own ==" },
+    {14, "subclasses of builtin types with their own =="},
     {15, "tricks with reflected __eq__, __ne__, __hash__, __bool__, __class__"},
     {16, "forged frames with values, then _exit()"},
     {17, "forged frames that are malformed"},

@@ -20,7 +20,8 @@ class Bench {
  public:
   // FailedPrecondition: why this machine does not offer the tier.
   static absl::StatusOr<std::unique_ptr<Bench>> Make(Tier tier) {
-    absl::StatusOr<std::unique_ptr<SandboxHost>> host = SandboxHost::Probe({.zygote_binary = ZygoteBinary(), .tier = tier});
+    absl::StatusOr<std::unique_ptr<SandboxHost>> host =
+        SandboxHost::Probe({.zygote_binary = ZygoteBinary(), .tier = tier});
     if (!host.ok()) return host.status();
     return std::unique_ptr<Bench>(new Bench(*std::move(host)));
   }
@@ -66,9 +67,9 @@ absl::StatusOr<RunOutcome> RunCase(Cell& cell, const HostileCase& row) {
 
 std::string Describe(const RunOutcome& outcome) {
   const Verdict& verdict = outcome.verdict;
-  return absl::StrCat(std::string(VerdictName(verdict.kind)), " ", verdict.error, " at ", verdict.index, ", signal ", verdict.signal, " ",
-                      verdict.syscall, ", ", verdict.cpu_ms, " ms of CPU, ", verdict.wall_ms, " ms, ",
-                      verdict.peak_rss_bytes >> 20, " MiB, printed: ", outcome.output.substr(0, 1000));
+  return absl::StrCat(std::string(VerdictName(verdict.kind)), " ", verdict.error, " at ", verdict.index, ", signal ",
+                      verdict.signal, " ", verdict.syscall, ", ", verdict.cpu_ms, " ms of CPU, ", verdict.wall_ms,
+                      " ms, ", verdict.peak_rss_bytes >> 20, " MiB, printed: ", outcome.output.substr(0, 1000));
 }
 
 // A row of the table in a tier; the row by its place, so that copies are cheap.
@@ -103,7 +104,7 @@ class HostileTiersTest : public ::testing::TestWithParam<TierAndRow> {
   // "" or why the row means nothing in this build or on this machine.
   static std::string WhyNotHere() {
 #ifdef __SANITIZE_ADDRESS__
-    if (row().how.plain_build) return "AddressSanitizer answers memory errors in its own way";
+    if (row().how.plain_build) return "not with AddressSanitizer";
 #endif
     for (const std::string package : {"numpy", "sortedcontainers"}) {
       if (row().source.find("import " + package) == std::string::npos) continue;
@@ -168,7 +169,8 @@ TEST_P(HostileTiersTest, GetsItsVerdict) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiers, HostileTiersTest,
-                         ::testing::Combine(::testing::ValuesIn(kTiers), ::testing::Range(size_t{0}, HostileCases().size())),
+                         ::testing::Combine(::testing::ValuesIn(kTiers),
+                                            ::testing::Range(size_t{0}, HostileCases().size())),
                          [](const auto& test) {
                            const HostileCase& row = HostileCases()[std::get<1>(test.param)];
                            return absl::StrCat(TierName(std::get<0>(test.param)), "_", row.line, "_", row.name);
@@ -195,7 +197,8 @@ TEST(HostileTableTest, HasARowForEveryLine) {
   std::map<int, int> rows;
   for (const HostileCase& row : HostileCases()) ++rows[row.line];
   for (const TestedElsewhere& elsewhere : kTestedElsewhere) {
-    const std::string file = absl::StrCat(EVILMOE_SOURCE_DIR "/tests/unit/grader_sandbox/", std::string(elsewhere.file));
+    const std::string file =
+        absl::StrCat(EVILMOE_SOURCE_DIR "/tests/unit/grader_sandbox/", std::string(elsewhere.file));
     EXPECT_TRUE(std::filesystem::exists(file)) << file;
     ++rows[elsewhere.line];
   }
