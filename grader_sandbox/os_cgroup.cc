@@ -212,7 +212,8 @@ absl::StatusOr<std::unique_ptr<SlotCgroup>> CgroupTree::MakeSlot(std::string_vie
     return ErrnoStatus(absl::StrCat("cgroup ", slot->folders_[0].string(), "/", files_.limit), errno);
   }
   slot->events_ = UniqueFd(open((slot->folders_[0] / files_.events).c_str(), O_RDONLY | O_CLOEXEC));
-  if (!slot->events_) return ErrnoStatus(absl::StrCat("cgroup ", slot->folders_[0].string(), "/", files_.events), errno);
+  if (!slot->events_)
+    return ErrnoStatus(absl::StrCat("cgroup ", slot->folders_[0].string(), "/", files_.events), errno);
   return slot;
 }
 

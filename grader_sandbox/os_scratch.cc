@@ -80,7 +80,7 @@ absl::StatusOr<DiskScratchFolder> DiskScratchFolder::Make(uint32_t uid) {
 
 DiskScratchFolder::~DiskScratchFolder() {
   if (!fd_) return;  // moved from
-  // By the descriptor that is there: this has to work when no other can be had. The run has ended, so the offset is ours.
+  // By the descriptor that is there: this has to work when there is no other. The run has ended, so the offset is ours.
   const int fd = fd_.get();
   ForEachEntryOf(std::move(fd_), [fd](const char* name) { unlinkat(fd, name, 0); }).IgnoreError();
   rmdir(path_.c_str());

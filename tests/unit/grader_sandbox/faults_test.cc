@@ -361,7 +361,8 @@ TEST_P(FullDiskTest, IsNoGrade) {
   StartTierC();
   if (IsSkipped() || HasFatalFailure()) return;
   const TemporaryFolder folder;
-  if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, GetParam()) != 0) GTEST_SKIP() << "no tmpfs may be mounted here";
+  if (mount("tmpfs", folder.path().c_str(), "tmpfs", 0, GetParam()) != 0)
+    GTEST_SKIP() << "no tmpfs may be mounted here";
   {
     const ChangedVariable temporary("TMPDIR", folder.path());
     ExpectLost(Grade(kReports, "file_marker"));
@@ -452,7 +453,8 @@ class CgroupParentTest : public ::testing::Test {
   absl::Status RunRight() {
     RecordingJudge judge(1);
     const absl::StatusOr<std::string> call = EncodeCall({.method = "f", .positional = {Value(MakePyInt(1))}});
-    return cell_->Run({.source = Method("return x + 1"), .name = "f", .encoded_calls = {*call}}, {}, judge, GoOn).status();
+    return cell_->Run({.source = Method("return x + 1"), .name = "f", .encoded_calls = {*call}}, {}, judge, GoOn)
+        .status();
   }
 
   fs::path memory_, pids_;

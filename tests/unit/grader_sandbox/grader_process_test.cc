@@ -28,7 +28,8 @@ std::vector<std::string> CgroupsOf(pid_t grader) {
   const CgroupFolders own = OwnCgroupFolders();
   for (const fs::path& parent : {own.unified, own.v1_memory, own.v1_pids}) {
     if (parent.empty()) continue;
-    for (const std::string& name : NamesIn(parent, absl::StrCat("evilmoe-", grader, "-"))) names.push_back(parent / name);
+    for (const std::string& name : NamesIn(parent, absl::StrCat("evilmoe-", grader, "-")))
+      names.push_back(parent / name);
   }
   return names;
 }
@@ -53,8 +54,9 @@ class GraderProcessTest : public ::testing::Test {
   void Start(const std::string& log = "") {
     const fs::path config = folder_ / "grader.yaml", ready = folder_ / "ready.json";
     fs::remove(ready);
-    std::ofstream(config) << "listen: \"unix:" << socket() << "\"\nslots: 1\ncpu_limit_s: 10\nready_file: \"" << ready.string()
-                          << "\"\nlog: \"" << (log.empty() ? (folder_ / "grader.log").string() : log) << "\"\n";
+    std::ofstream(config) << "listen: \"unix:" << socket() << "\"\nslots: 1\ncpu_limit_s: 10\nready_file: \""
+                          << ready.string() << "\"\nlog: \"" << (log.empty() ? (folder_ / "grader.log").string() : log)
+                          << "\"\n";
     std::string binary = EVILMOE_BIN_DIR "/evilmoe-grader", flag = "--config", path = config;
     char* arguments[] = {binary.data(), flag.data(), path.data(), nullptr};
     ASSERT_EQ(posix_spawn(&pid_, binary.c_str(), nullptr, nullptr, arguments, environ), 0);

@@ -30,7 +30,8 @@ constexpr int kRunsPerZygote = 1000;
 constexpr int kSlots = 2;
 constexpr int64_t kMemorySlackBytes = int64_t{8} << 20;
 
-// One source and what it gets. `every`: it is one of so many runs, a prime above 23; 0 = it takes its turn with the others.
+// One source and what it gets. `every`: it is one of so many runs, a prime above 23; 0 = it takes its turn with the
+// others.
 struct SoakCase {
   std::string name;
   VerdictKind want;
@@ -45,21 +46,23 @@ const std::string kForger =
 
 const std::string kLeaves =
     "import sys, builtins, os, math, random\nsys.marker = builtins.marker = math.marker = 1\nmarker = 1\n"
-    "os.environ['marker'] = '1'\nsys.modules['marker'] = sys\nsys.path.append('marker')\nrandom.seed(7)\nint_cache = 1\n"
+    "os.environ['marker'] = '1'\nsys.modules['marker'] = sys\nsys.path.append('marker')\nrandom.seed(7)\n"
     "sys.setrecursionlimit(400)\n" +
     Method("self.__class__.marker = 1; return x + 1");
 
 // Wrong when it sees anything of kLeaves, or descriptors or threads of another run.
 const std::string kLooks =
     "import sys, builtins, os, math, random, threading\n" +
-    Method("seen = ['marker' in globals(), hasattr(builtins, 'marker'), hasattr(sys, 'marker'), hasattr(math, 'marker'),\n"
-           "                'marker' in os.environ, 'marker' in sys.modules, 'marker' in sys.path,\n"
-           "                hasattr(Solution, 'marker'), sys.getrecursionlimit() == 400,\n"
-           "                random.Random(7).random() == random.random(), threading.active_count() != 1]\n"
-           "        for fd in range(4, 32):\n"
-           "            try: os.fstat(fd); seen.append(True)\n"
-           "            except OSError: pass\n"
-           "        return seen if any(seen) else x + 1");
+    Method(
+        "seen = ['marker' in globals(), hasattr(builtins, 'marker'), hasattr(sys, 'marker'),\n"
+        "                hasattr(math, 'marker'), 'marker' in os.environ, 'marker' in sys.modules, 'marker' in "
+        "sys.path,\n"
+        "                hasattr(Solution, 'marker'), sys.getrecursionlimit() == 400,\n"
+        "                random.Random(7).random() == random.random(), threading.active_count() != 1]\n"
+        "        for fd in range(4, 32):\n"
+        "            try: os.fstat(fd); seen.append(True)\n"
+        "            except OSError: pass\n"
+        "        return seen if any(seen) else x + 1");
 
 // The report is written only into an empty folder.
 const std::string kReportsWhereNothingWas =
@@ -91,7 +94,8 @@ const std::vector<SoakCase>& Cases() {
       {"kills its parent", kRuntimeError, Method("import os; os.kill(os.getppid(), 9); return x + 1")},
       {"forbidden call", kSandboxViolation, Method("import os; os.chroot('/'); return x + 1")},
       {"writes a file", kRuntimeError, Method("open('/tmp/evilmoe-soak', 'w'); return x + 1")},
-      {"takes all descriptors", kRuntimeError, Method("import os; kept = [os.pipe() for _ in range(100)]; return x + 1")},
+      {"takes all descriptors", kRuntimeError,
+       Method("import os; kept = [os.pipe() for _ in range(100)]; return x + 1")},
       {"recurses", kRuntimeError, Method("return self.f(x)")},
       {"equal to all", kWrongAnswer, "class E:\n  def __eq__(self, o): return True\n" + Method("return E()")},
       {"closes its results", kNoResult, "import os\nos.close(3)\n" + Method("return x + 1")},
@@ -132,7 +136,8 @@ size_t NumCgroups() {
   std::set<std::string> folders;
   for (const fs::path& parent : {own.unified, own.unified.parent_path(), own.v1_memory, own.v1_pids}) {
     if (parent.empty()) continue;
-    for (const std::string& name : NamesIn(parent, absl::StrCat("evilmoe-", getpid(), "-"))) folders.insert(parent / name);
+    for (const std::string& name : NamesIn(parent, absl::StrCat("evilmoe-", getpid(), "-")))
+      folders.insert(parent / name);
   }
   return folders.size();
 }
@@ -141,7 +146,8 @@ Holdings CurrentHoldings() {
   Holdings held{.descriptors = static_cast<size_t>(NumDescriptors()),
                 .mounts = NumMounts("self"),
                 .cgroups = NumCgroups(),
-                .files = NamesIn(fs::temp_directory_path(), "evilmoe-scratch-").size() + (fs::exists("/tmp/evilmoe-soak") ? 1 : 0),
+                .files = NamesIn(fs::temp_directory_path(), "evilmoe-scratch-").size() +
+                         (fs::exists("/tmp/evilmoe-soak") ? 1 : 0),
                 .rss_bytes = RssBytes(getpid())};
   for (const pid_t pid : ProcessesBelow(getpid())) {
     ++held.processes;
@@ -234,11 +240,12 @@ TEST_F(SoakTest, TenThousandRunsLeaveNothingBehind) {
   const Holdings after = CurrentHoldings();
   std::cout << "tier " << TierName(host_->tier()) << ", cgroup " << host_->cgroup() << "\n";
   for (const SoakCase& one : Cases()) {
-    std::cout << std::setw(24) << one.name << std::setw(6) << counts_[one.name] << "  " << VerdictName(one.want) << "\n";
+    std::cout << std::setw(24) << one.name << std::setw(6) << counts_[one.name] << "  " << VerdictName(one.want)
+              << "\n";
     EXPECT_GT(counts_[one.name], 0) << one.name;
   }
-  std::cout << "after " << kNumWarmUp << " runs: " << before << "\nafter " << kNumRuns << ": " << after << "\nzygotes seen: "
-            << zygotes_.size() << "\n";
+  std::cout << "after " << kNumWarmUp << " runs: " << before << "\nafter " << kNumRuns << ": " << after
+            << "\nzygotes seen: " << zygotes_.size() << "\n";
   RecordProperty("zygotes", static_cast<int>(zygotes_.size()));
   RecordProperty("rss_growth_kib", static_cast<int>((after.rss_bytes - before.rss_bytes) / 1024));
   EXPECT_EQ(after.descriptors, before.descriptors);
