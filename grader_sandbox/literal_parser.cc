@@ -19,9 +19,10 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 bool IsKeyword(std::string_view name) {
   static constexpr std::string_view kKeywords[] = {
-      "False", "None",   "True",  "and",    "as",   "assert", "async",  "await",    "break",  "class", "continue", "def",
-      "del",   "elif",   "else",  "except", "for",  "finally", "from",  "global",   "if",     "import", "in",      "is",
-      "lambda", "nonlocal", "not", "or",    "pass", "raise",  "return", "try",      "while",  "with",  "yield"};
+      "False", "None",     "True",  "and",    "as",   "assert", "async",  "await",    "break",
+      "class", "continue", "def",   "del",    "elif", "else",   "except", "for",      "finally",
+      "from",  "global",   "if",    "import", "in",   "is",     "lambda", "nonlocal", "not",
+      "or",    "pass",     "raise", "return", "try",  "while",  "with",   "yield"};
   return std::find(std::begin(kKeywords), std::end(kKeywords), name) != std::end(kKeywords);
 }
 
@@ -31,7 +32,7 @@ class Parser {
   explicit Parser(std::string_view text) : cursor_(text) { cursor_.SkipSpaceAndLines(); }
 
   absl::StatusOr<LiteralTest> Test() {
-    if (cursor_.Name() != "assert") return LiteralCursor(cursor_).Expected("`assert Solution().method(...) == literal`");
+    if (cursor_.Name() != "assert") return cursor_.Expected("`assert Solution().method(...) == literal`");
     const LiteralCursor start = cursor_;
     const std::string_view compare = cursor_.Name();
     if (compare == "is_same_list") return SameNodes(NodeShape::kList);
@@ -311,7 +312,9 @@ absl::StatusOr<std::string> WriteLiteral(const Value& value) {
   if (const PyStr* text = value.As<PyStr>()) return QuoteStr(text->utf8);
   if (const PyBytes* bytes = value.As<PyBytes>()) return QuoteBytes(bytes->bytes);
   if (const PyList* list = value.As<PyList>()) return JoinItems("[", list->items, "]");
-  if (const PyTuple* tuple = value.As<PyTuple>()) return JoinItems("(", tuple->items, tuple->items.size() == 1 ? ",)" : ")");
+  if (const PyTuple* tuple = value.As<PyTuple>()) {
+    return JoinItems("(", tuple->items, tuple->items.size() == 1 ? ",)" : ")");
+  }
   if (const PyNodes* nodes = value.As<PyNodes>()) {
     return JoinItems(nodes->shape == NodeShape::kTree ? "tree_node([" : "list_node([", nodes->items, "])");
   }

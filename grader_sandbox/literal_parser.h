@@ -21,9 +21,10 @@ namespace evilmoe {
 // White space around the whole does not count.
 //
 // What is accepted is what Python's ast.literal_eval makes of it, inf, nan, float() and nodes aside. Python reads more
-// than is accepted here: complex numbers, strings in triple quotes, \N{...}, comments, a backslash at the end of a line,
-// form feeds, names that are not ASCII, a sign in front of parentheses, (set)(), parentheses around a call or a whole
-// test, `...`, tuples without parentheses, repeated keys, a semicolon. tests/fuzz/literal_fuzz.cc holds both to this.
+// than is accepted here: complex numbers, strings in triple quotes, \N{...}, comments, a backslash at the end of a
+// line, form feeds, names that are not ASCII, a sign in front of parentheses, (set)(), parentheses around a call or a
+// whole test, `...`, tuples without parentheses, repeated keys, a semicolon. tests/fuzz/literal_fuzz.cc holds both to
+// this.
 
 // One call `Solution().method(...)`.
 struct Call {

@@ -55,7 +55,10 @@ void AppendUtf8(std::string& out, uint32_t point) {
 std::optional<std::pair<uint32_t, size_t>> FirstPoint(std::string_view text) {
   const auto lead = static_cast<uint8_t>(text[0]);
   if (lead < 0x80) return std::pair(uint32_t{lead}, size_t{1});
-  const size_t length = lead >= 0xf0 && lead < 0xf8 ? 4 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xc2 && lead < 0xe0 ? 2 : 0;
+  const size_t length = lead >= 0xf0 && lead < 0xf8   ? 4
+                        : lead >= 0xe0 && lead < 0xf0 ? 3
+                        : lead >= 0xc2 && lead < 0xe0 ? 2
+                                                      : 0;
   if (length == 0 || text.size() < length) return std::nullopt;
   uint32_t point = lead & (0x7f >> length);
   for (size_t i = 1; i < length; ++i) {
@@ -95,8 +98,11 @@ class EscapeReader {
 
  private:
   void Put(uint32_t number) {
-    if (bytes_) out_.push_back(static_cast<char>(number));
-    else AppendUtf8(out_, number);
+    if (bytes_) {
+      out_.push_back(static_cast<char>(number));
+    } else {
+      AppendUtf8(out_, number);
+    }
   }
   absl::Status Octal() {
     uint32_t number = 0;
@@ -168,9 +174,12 @@ std::string TakeDigits(LiteralCursor& cursor, int base) {
 int PrefixedBase(const LiteralCursor& cursor) {
   if (cursor.Peek() != '0') return 10;
   switch (cursor.Peek(1)) {
-    case 'x': case 'X': return 16;
-    case 'o': case 'O': return 8;
-    case 'b': case 'B': return 2;
+    case 'x':
+    case 'X': return 16;
+    case 'o':
+    case 'O': return 8;
+    case 'b':
+    case 'B': return 2;
     default: return 10;
   }
 }
@@ -223,7 +232,9 @@ absl::StatusOr<Value> ParseTextToken(LiteralCursor& cursor) {
   }
   cursor.Skip(prefix.size());
   const char quote = cursor.Peek();
-  if (cursor.Peek(1) == quote && cursor.Peek(2) == quote) return cursor.Expected("a string in single quotes of its kind");
+  if (cursor.Peek(1) == quote && cursor.Peek(2) == quote) {
+    return cursor.Expected("a string in single quotes of its kind");
+  }
   cursor.Skip();
   std::string text;
   while (cursor.Peek() != quote || cursor.AtEnd()) {
@@ -301,16 +312,19 @@ std::string QuoteBytes(std::string_view bytes) {
   for (const char byte : bytes) {
     const auto c = static_cast<uint8_t>(byte);
     if (AppendShortEscape(out, c)) continue;
-    if (c < 0x20 || c >= 0x7f) AppendHex(out, 'x', c, 2);
-    else out += byte;
+    if (c < 0x20 || c >= 0x7f) {
+      AppendHex(out, 'x', c, 2);
+    } else {
+      out += byte;
+    }
   }
   return out + "'";
 }
 
 absl::StatusOr<std::string> DecimalDigits(const PyInt& number) {
   if (number.magnitude.size() > kMaxIntBits / 8 + 1) {
-    return absl::InvalidArgumentError(absl::StrCat("int: ", number.magnitude.size(), " bytes, expected at most ",
-                                                   kMaxIntDigits, " digits"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("int: ", number.magnitude.size(), " bytes, expected at most ", kMaxIntDigits, " digits"));
   }
   const Bignum big(BN_bin2bn(reinterpret_cast<const unsigned char*>(number.magnitude.data()),
                              static_cast<int>(number.magnitude.size()), nullptr));

@@ -1,5 +1,5 @@
-// Any text as a response: its code is what a plain reading of response.h, line by line, makes it, is lines of the response
-// in order, and a fence around a text gives that text again.
+// Any text as a response: its code is what a plain reading of response.h, line by line, makes it, is lines of the
+// response in order, and a fence around a text gives that text again.
 
 #include <algorithm>
 #include <cstddef>
@@ -89,9 +89,8 @@ void CheckLinesInOrder(std::string_view code, std::string_view response) {
   auto at = lines.begin();
   for (const std::string_view line : Lines(code)) {
     if (line.empty()) continue;
-    at = std::find_if(at, lines.end(), [&](std::string_view other) {
-      return other == line || WithoutReturns(other) == line;
-    });
+    at = std::find_if(at, lines.end(),
+                      [&](std::string_view other) { return other == line || WithoutReturns(other) == line; });
     EVILMOE_CHECK(at != lines.end());
     ++at;
   }

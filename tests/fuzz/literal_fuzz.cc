@@ -1,6 +1,6 @@
-// Any text as a literal, a call and a test: what our parser makes of it is what CPython makes of it, type by type. Where
-// we accept, ast.literal_eval accepts; where it accepts and we do not, refusals() of literal_oracle.py knows why. What we
-// accept is written and read again, by us and by CPython, and crosses the codec; == is Python's ==.
+// Any text as a literal, a call and a test: what our parser makes of it is what CPython makes of it, type by type.
+// Where we accept, ast.literal_eval accepts; where it accepts and we do not, refusals() of literal_oracle.py knows why.
+// What we accept is written and read again, by us and by CPython, and crosses the codec; == is Python's ==.
 
 #include <algorithm>
 #include <cmath>
@@ -105,7 +105,8 @@ std::string_view Trimmed(std::string_view text) {
 }
 
 // `status` and `values` are what our parser said of the text.
-void CheckAgainstPython(Kind kind, std::string_view text, const absl::Status& status, const std::vector<Value>& values) {
+void CheckAgainstPython(Kind kind, std::string_view text, const absl::Status& status,
+                        const std::vector<Value>& values) {
   if (!status.ok() && kind != Kind::kLiteral && text.find("Solution") == std::string_view::npos) return;  // for speed
   const PythonOracle::Judgement judged = PythonOracle::Get().Judge(kind, text);
   if (judged.answer == Answer::kTooDeep) return;

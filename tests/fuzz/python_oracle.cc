@@ -23,15 +23,14 @@ namespace {
 
 constexpr size_t kMaxBytes = size_t{1} << 26;
 
-// CPython's memory comes from glibc itself, past the sanitizers' malloc(): it keeps much of it until the end, which would
-// pass for leaks, input by input. So every leak that is reported is one of ours.
+// CPython's memory comes from glibc itself, past the sanitizers' malloc(): it keeps much of it until the end, which
+// would pass for leaks, input by input. So every leak that is reported is one of ours.
 void BypassSanitizers() {
   PyMemAllocatorEx glibc{
       .ctx = nullptr,
       .malloc = [](void*, size_t size) { return __libc_malloc(std::max<size_t>(size, 1)); },
-      .calloc = [](void*, size_t count, size_t size) {
-        return count == 0 || size == 0 ? __libc_calloc(1, 1) : __libc_calloc(count, size);
-      },
+      .calloc = [](void*, size_t count,
+                   size_t size) { return count == 0 || size == 0 ? __libc_calloc(1, 1) : __libc_calloc(count, size); },
       .realloc = [](void*, void* block, size_t size) { return __libc_realloc(block, std::max<size_t>(size, 1)); },
       .free = [](void*, void* block) { __libc_free(block); }};
   for (const PyMemAllocatorDomain domain : {PYMEM_DOMAIN_RAW, PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ}) {
@@ -47,7 +46,8 @@ void StartPython() {
   config.write_bytecode = 0;
   config.install_signal_handlers = 0;
   // Its folder says where the standard library is.
-  EVILMOE_CHECK(PyStatus_Exception(PyConfig_SetBytesString(&config, &config.program_name, EVILMOE_PYTHON_PROGRAM)) == 0);
+  EVILMOE_CHECK(PyStatus_Exception(PyConfig_SetBytesString(&config, &config.program_name, EVILMOE_PYTHON_PROGRAM)) ==
+                0);
   EVILMOE_CHECK(PyStatus_Exception(Py_InitializeFromConfig(&config)) == 0);
   PyConfig_Clear(&config);
 }
@@ -102,7 +102,8 @@ Value Canonical(const Value& value) {
   if (const PyNodes* nodes = value.As<PyNodes>()) return PyNodes{nodes->shape, CanonicalItems(nodes->items)};
   if (const PySet* set = value.As<PySet>()) {
     PySet sorted{CanonicalItems(set->items)};
-    std::sort(sorted.items.begin(), sorted.items.end(), [](const Value& a, const Value& b) { return Bytes(a) < Bytes(b); });
+    std::sort(sorted.items.begin(), sorted.items.end(),
+              [](const Value& a, const Value& b) { return Bytes(a) < Bytes(b); });
     return sorted;
   }
   if (const PyDict* dict = value.As<PyDict>()) {
