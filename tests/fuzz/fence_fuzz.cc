@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "environment/response.h"
 
@@ -99,15 +100,16 @@ void CheckLinesInOrder(std::string_view code, std::string_view response) {
 // `text` in a fence that nothing in it closes.
 void CheckFenced(std::string_view text) {
   const std::string fence(std::max<size_t>(3, LongestTicks(text) + 1), '`');
+  const std::string block = absl::StrCat("\n", std::string(text), "\n");
   for (const char* label : {"", "python"}) {
-    const std::string opened = fence + label + "\n" + std::string(text) + "\n";
-    for (const std::string& response : {opened, opened + fence, "Here:\n" + opened + fence + "\nDone.\n"}) {
+    const std::string opened = absl::StrCat(fence, label, block);
+    for (const std::string& response : {opened, opened + fence, absl::StrCat("Here:\n", opened, fence, "\nDone.\n")}) {
       const ExtractedCode fenced = ExtractCode(response);
       EVILMOE_CHECK(fenced.formatted == !IsBlank(text));
       if (fenced.formatted) EVILMOE_CHECK(fenced.code == WithoutReturns(text));
     }
   }
-  EVILMOE_CHECK(!ExtractCode(fence + "text\n" + std::string(text) + "\n" + fence).formatted);
+  EVILMOE_CHECK(!ExtractCode(absl::StrCat(fence, "text", block, fence)).formatted);
 }
 
 void CheckLongText(std::string_view text) {

@@ -54,7 +54,7 @@ std::optional<std::vector<std::string_view>> Members(std::string_view bytes, cha
   if (bytes.empty() || bytes[0] != tag) return std::nullopt;
   bytes.remove_prefix(1);
   const std::optional<uint32_t> told = TakeU32(bytes);
-  if (!told || *told * (tag == 'd' ? 2 : 1) != count) return std::nullopt;
+  if (!told || size_t{*told} * (tag == 'd' ? 2 : 1) != count) return std::nullopt;
   std::vector<std::string_view> members;
   for (size_t i = 0; i < count; ++i) {
     const std::optional<std::string_view> member = TakeValue(bytes);

@@ -28,6 +28,7 @@ Value Plain(const Value& value);
 
 std::vector<Value> PlainItems(const std::vector<Value>& items) {
   std::vector<Value> result;
+  result.reserve(items.size());
   for (const Value& item : items) result.push_back(Plain(item));
   return result;
 }

@@ -11,12 +11,12 @@
 #include "grader_sandbox/value_codec.h"
 
 // In glibc for programs that bring a malloc() of their own.
-extern "C" {
+extern "C" {  // NOLINTBEGIN(bugprone-reserved-identifier): the names are glibc's
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);
 void* __libc_realloc(void* block, size_t size);
 void __libc_free(void* block);
-}
+}  // NOLINTEND(bugprone-reserved-identifier)
 
 namespace evilmoe {
 namespace {
@@ -83,6 +83,7 @@ Value Canonical(const Value& value);
 
 std::vector<Value> CanonicalItems(const std::vector<Value>& items) {
   std::vector<Value> result;
+  result.reserve(items.size());
   for (const Value& item : items) result.push_back(Canonical(item));
   return result;
 }
