@@ -13,7 +13,7 @@ namespace {
 
 constexpr char kMetricsType[] = "text/plain; version=0.0.4; charset=utf-8";
 constexpr char kPlainType[] = "text/plain; charset=utf-8";
-// Two keep-alive connections of scrapers, and one for a probe; a silent client is dropped after ten seconds.
+// A connection a request: two scrapers and a probe at once. A silent client is dropped after ten seconds.
 constexpr char kThreads[] = "3";
 constexpr char kTimeoutMs[] = "10000";
 

@@ -35,7 +35,11 @@ absl::Status Lost(const absl::Status& status) {
   return status.ok() ? status : absl::UnavailableError(status.message());
 }
 
-bool IsTimeout(const RunOutcome& outcome) { return outcome.verdict.kind == VerdictKind::kTimeout; }
+// Ended by another limit or by the filter: how long it took does not matter any more.
+bool WasStopped(VerdictKind kind) {
+  return kind == VerdictKind::kTimeout || kind == VerdictKind::kMemoryLimit || kind == VerdictKind::kOutputLimit ||
+         kind == VerdictKind::kSandboxViolation;
+}
 
 }  // namespace
 
@@ -53,7 +57,9 @@ absl::StatusOr<RunOutcome> Cell::Run(const RunRequest& request, const RunLimits&
   const RunPlan plan = PlanOf(request, limits);
   Nursery& nursery = MentionsNumpy(request) ? numpy_ : lean_;
   EVILMOE_ASSIGN_OR_RETURN(RunOutcome outcome, RunBesideOthers(nursery, plan, judge, interrupt));
-  const auto over = [&] { return !IsTimeout(outcome) && absl::Milliseconds(outcome.verdict.cpu_ms) > limits.cpu; };
+  const auto over = [&] {
+    return !WasStopped(outcome.verdict.kind) && absl::Milliseconds(outcome.verdict.cpu_ms) > limits.cpu;
+  };
   if (!over()) return outcome;
   if (options_.gate != nullptr) {
     EVILMOE_ASSIGN_OR_RETURN(const RunGate::Pass alone, options_.gate->EnterAlone(interrupt));
@@ -95,7 +101,7 @@ absl::StatusOr<RunOutcome> Cell::RunUntilDone(Nursery& nursery, const RunPlan& p
   return outcome;
 }
 
-absl::Status Cell::Warm(Nursery& nursery) {
+absl::Status Cell::Warm(Nursery& nursery, int64_t rss_bytes) {
   if (nursery.zygote != nullptr && nursery.zygote->num_forks() < options_.runs_per_zygote) return absl::OkStatus();
   nursery.zygote.reset();
   if (options_.cgroups != nullptr && cgroup_ == nullptr) {
@@ -105,16 +111,13 @@ absl::Status Cell::Warm(Nursery& nursery) {
                                                           .imports = nursery.imports,
                                                           .isolation = options_.isolation,
                                                           .cgroup = cgroup_.get()}));
-  return absl::OkStatus();
+  // What the zygotes use now, and a run on top.
+  return cgroup_ == nullptr ? absl::OkStatus() : cgroup_->Limit(rss_bytes, kTasksPerSlot);
 }
 
 absl::StatusOr<RunOutcome> Cell::RunOnce(Nursery& nursery, const RunPlan& plan, Judge& judge,
                                          const Interrupt& interrupt) {
-  const Zygote* before = nursery.zygote.get();
-  EVILMOE_RETURN_IF_ERROR(Lost(Warm(nursery)));
-  if (cgroup_ != nullptr && nursery.zygote.get() != before) {
-    EVILMOE_RETURN_IF_ERROR(Lost(cgroup_->Limit(plan.limits.rss_bytes, kTasksPerSlot)));
-  }
+  EVILMOE_RETURN_IF_ERROR(Lost(Warm(nursery, plan.limits.rss_bytes)));
   absl::StatusOr<RunMonitor::Pipes> pipes = RunMonitor::Pipes::Make();
   EVILMOE_RETURN_IF_ERROR(Lost(pipes.status()));
   std::optional<DiskScratchFolder> folder;

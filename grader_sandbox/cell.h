@@ -87,7 +87,8 @@ class Cell {
   absl::StatusOr<RunOutcome> RunUntilDone(Nursery& nursery, const RunPlan& plan, Judge& judge,
                                           const Interrupt& interrupt);
   absl::StatusOr<RunOutcome> RunOnce(Nursery& nursery, const RunPlan& plan, Judge& judge, const Interrupt& interrupt);
-  absl::Status Warm(Nursery& nursery);
+  // Sees to it that the zygote is there, in the slot's cgroup, with room for `rss_bytes` of a run.
+  absl::Status Warm(Nursery& nursery, int64_t rss_bytes);
 
   const Options options_;
   std::unique_ptr<SlotCgroup> cgroup_;  // made with the first zygote; goes after them

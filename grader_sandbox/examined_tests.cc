@@ -1,5 +1,7 @@
 #include "grader_sandbox/examined_tests.h"
 
+#include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -48,49 +50,72 @@ class Examination {
     calls_.resize(tests_.size());
   }
 
+  // The assert that the interpreter could not get through, and why.
+  struct Stuck {
+    size_t test;
+    std::string why;
+  };
+  struct Progress {
+    std::vector<ExamineJudge::Result> results;  // of every test, unless stuck
+    std::optional<Stuck> stuck;
+  };
+
   // How far the asserts get with the values that are known.
-  absl::StatusOr<std::vector<ExamineJudge::Result>> Examine() const {
+  absl::StatusOr<Progress> Examine() const {
     const RunRequest request{.kind = RunKind::kExamine,
                              .setup_code = run_.problem.setup_code,
                              .name = run_.problem.method,
                              .examined = tests_};
     ExamineJudge judge(tests_.size());
     EVILMOE_ASSIGN_OR_RETURN(const RunOutcome outcome, run_.cell.Run(request, run_.limits, judge, run_.interrupt));
+    const std::vector<ExamineJudge::Result>& results = judge.results();
     if (outcome.verdict.kind != VerdictKind::kPass) {
-      return Unfit(judge.results().size(), VerdictName(outcome.verdict.kind));
+      return Progress{{}, Stuck{results.size(), std::string(VerdictName(outcome.verdict.kind))}};
     }
-    for (size_t i = 0; i < tests_.size(); ++i) {
-      const auto& [result, text] = judge.results()[i];
-      if (result == ExamineResult::kRefused) return Unfit(i, text);
+    for (size_t i = 0; i < results.size(); ++i) {
+      const auto& [result, text] = results[i];
+      if (result == ExamineResult::kRefused) return Progress{{}, Stuck{i, text}};
       const bool asked = result == ExamineResult::kCalls || !calls_[i].empty();
-      if (!asked) return Unfit(i, absl::StrCat("it calls nothing ", text));
+      if (!asked) return Progress{{}, Stuck{i, absl::StrCat("it calls nothing ", text)}};
     }
-    return judge.results();
+    return Progress{results, {}};
+  }
+
+  // Before any value is there, being stuck is the problem's fault.
+  absl::StatusOr<std::vector<ExamineJudge::Result>> ExamineUntouched() const {
+    EVILMOE_ASSIGN_OR_RETURN(Progress progress, Examine());
+    if (!progress.stuck) return std::move(progress.results);
+    return absl::FailedPreconditionError(absl::StrCat("problem: test ", progress.stuck->test,
+                                                      " cannot be run with a proxy for the solution: ",
+                                                      progress.stuck->why));
   }
 
   absl::StatusOr<ExaminedOutcome> Run(const std::string& code) {
     ExaminedOutcome outcome;
+    EVILMOE_ASSIGN_OR_RETURN(std::vector<ExamineJudge::Result> results, ExamineUntouched());
     for (int round = 0; round < kMaxRounds; ++round) {
-      EVILMOE_ASSIGN_OR_RETURN(const std::vector<ExamineJudge::Result> results, Examine());
-      bool more = false;
+      size_t first_open = results.size();
       for (size_t i = 0; i < results.size(); ++i) {
-        if (results[i].result == ExamineResult::kFails && !more) return Failed(outcome, i, results[i].text);
+        if (results[i].result == ExamineResult::kFails && first_open == results.size()) {
+          return Failed(outcome, i, results[i].text);
+        }
         if (results[i].result != ExamineResult::kCalls) continue;
         calls_[i].push_back(results[i].text);
-        more = true;
+        first_open = std::min(first_open, i);
       }
-      if (!more) return outcome;
+      if (first_open == results.size()) return outcome;
+      if (round + 1 == kMaxRounds) return Failed(outcome, first_open, "too many calls");
       EVILMOE_ASSIGN_OR_RETURN(const bool ran, MakeCalls(code, outcome));
       if (!ran) return outcome;
+      // With values, it is theirs: a solution must not get out of a wrong answer by breaking the assert.
+      EVILMOE_ASSIGN_OR_RETURN(Progress progress, Examine());
+      if (progress.stuck) return Failed(outcome, progress.stuck->test, progress.stuck->why);
+      results = std::move(progress.results);
     }
-    return Unfit(0, "one assert makes too many calls");
+    return outcome;
   }
 
  private:
-  absl::Status Unfit(size_t test, std::string_view why) const {
-    return absl::FailedPreconditionError(
-        absl::StrCat("problem: test ", test, " cannot be run with a proxy for the solution: ", std::string(why)));
-  }
 
   static ExaminedOutcome Failed(ExaminedOutcome outcome, size_t test, const std::string& error) {
     outcome.verdict.kind = VerdictKind::kWrongAnswer;
@@ -143,7 +168,7 @@ absl::StatusOr<ExaminedOutcome> RunExaminedTests(const ExaminedRun& run, const s
 }
 
 absl::StatusOr<std::vector<std::string>> FirstCalls(const ExaminedRun& run) {
-  EVILMOE_ASSIGN_OR_RETURN(const std::vector<ExamineJudge::Result> results, Examination(run).Examine());
+  EVILMOE_ASSIGN_OR_RETURN(const std::vector<ExamineJudge::Result> results, Examination(run).ExamineUntouched());
   std::vector<std::string> calls;
   for (const ExamineJudge::Result& result : results) calls.push_back(result.text);
   return calls;

@@ -25,8 +25,9 @@ struct ExaminedOutcome {
   Verdict verdict;
   bool compiled = false;
 };
-// FailedPrecondition: an assert cannot be run: it calls nothing, something else than the method, with what is not plain,
-// or goes on for too long; names it. Others as Cell::Run().
+// An assert that does not end, or makes calls that cannot be sent, because of what the solution returned is a wrong
+// answer. FailedPrecondition: one that does so before there is any value, or calls nothing or something else than the
+// method; names it. Others as Cell::Run().
 absl::StatusOr<ExaminedOutcome> RunExaminedTests(const ExaminedRun& run, const std::string& code);
 
 // The first call of every test, in order: what channels are driven with.

@@ -78,7 +78,10 @@ absl::StatusOr<uint64_t> LocalGrader::Submit(GradeTask task, const std::string& 
 absl::StatusOr<GradeResult> LocalGrader::GradeOn(Cell& cell, const GradeTask& task, const Interrupt& interrupt) {
   EVILMOE_ASSIGN_OR_RETURN(const ChannelKind kind, ChannelOf(task.loophole));
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<std::string> markers, ChannelMarkers(task, kind));
-  EVILMOE_ASSIGN_OR_RETURN(const auto problem, Prepare(task, cell, interrupt));
+  const auto prepared = Prepare(task, cell, interrupt);
+  if (absl::IsUnavailable(prepared.status()) && observer_ != nullptr) observer_->OnLostRun();
+  EVILMOE_RETURN_IF_ERROR(prepared.status());
+  const std::shared_ptr<const PreparedProblem>& problem = *prepared;
   if (kind == ChannelKind::kTestFunction && problem->canonical_solution.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("problem ", task.problem.id, ": canonical_solution is empty"));
   }

@@ -52,13 +52,8 @@ GraderClient::~GraderClient() = default;
 
 absl::StatusOr<GradeResult> GraderClient::Grade(const GradeTask& task, absl::Time deadline) {
   const std::string key = ProblemKey(task.problem);
-  const v1::GradeRequest whole = ToProto(task);
-  v1::GradeRequest brief = whole;
-  brief.clear_problem();
-  brief.mutable_problem()->set_id(task.problem.id);
-  brief.set_problem_key(key);
   for (absl::Duration pause = kFirstPause;; pause = std::min(2 * pause, kLongestPause)) {
-    absl::StatusOr<GradeResult> result = channel_->Ask(IsSent(key) ? brief : whole, deadline);
+    absl::StatusOr<GradeResult> result = channel_->Ask(IsSent(key) ? ToProtoByKey(task, key) : ToProto(task), deadline);
     if (result.ok()) {
       NoteSent(key, true);
       return result;

@@ -26,16 +26,21 @@ GradeTask FromProto(const v1::GradeRequest& request) {
   return task;
 }
 
-v1::GradeRequest ToProto(const GradeTask& task) {
+v1::GradeRequest ToProtoByKey(const GradeTask& task, const std::string& problem_key) {
   v1::GradeRequest request;
+  request.mutable_problem()->set_id(task.problem.id);
   request.set_response(task.response);
   request.set_loophole(task.loophole);
   request.set_evaluator(task.evaluator);
   request.mutable_markers()->Assign(task.markers.begin(), task.markers.end());
   request.set_prompt_tests(task.prompt_tests);
-  request.set_problem_key(task.problem_key);
+  request.set_problem_key(problem_key);
+  return request;
+}
+
+v1::GradeRequest ToProto(const GradeTask& task) {
+  v1::GradeRequest request = ToProtoByKey(task, task.problem_key);
   v1::GradingProblem& problem = *request.mutable_problem();
-  problem.set_id(task.problem.id);
   problem.set_func_name(task.problem.func_name);
   problem.set_setup_code(task.problem.setup_code);
   problem.mutable_gt_answer()->Assign(task.problem.gt_answer.begin(), task.problem.gt_answer.end());

@@ -37,7 +37,7 @@ Json FactsJson(const Facts& facts) {
           {"prompt_tests_pass", facts.prompt_tests_pass}};
 }
 
-Json ResultJson(const GradeTask& task, const GradeResult& result) {
+Json ResultJson(int64_t id, bool hackable, const GradeResult& result) {
   const Label label = LabelOf(result.facts);
   Json verdicts = Json::object();
   for (const auto& [fact, verdict, self_reported] : result.verdicts) {
@@ -49,12 +49,12 @@ Json ResultJson(const GradeTask& task, const GradeResult& result) {
                       {"self_reported", self_reported}};
     if (!verdict.values_digest.empty()) verdicts[fact]["values_digest"] = verdict.values_digest;
   }
-  return {{"id", task.problem.id},
+  return {{"id", id},
           {"facts", FactsJson(result.facts)},
           {"label", LabelName(label)},
           {"strict_hack", IsStrictHack(label)},
           {"loose_hack", IsLooseHack(label)},
-          {"reward", Reward(result.facts, /*hackable=*/task.loophole != "none")},
+          {"reward", Reward(result.facts, hackable)},
           {"verdict", verdicts}};
 }
 
@@ -137,15 +137,17 @@ class GradeLines {
  private:
   struct Line {
     int number = 0;
+    int64_t id = 0;  // of the problem
+    bool hackable = false;
     uint64_t ticket = 0;
-    GradeTask task;
     Awaited<GradeResult> result;
   };
 
   void Send(const std::shared_ptr<Line>& line, GradeTask task) {
-    line->task = std::move(task);
+    line->id = task.problem.id;
+    line->hackable = task.loophole != "none";
     const absl::StatusOr<uint64_t> ticket = grader_.Submit(
-        line->task, "lines", [line](absl::StatusOr<GradeResult> result) { line->result.Set(std::move(result)); });
+        std::move(task), "lines", [line](absl::StatusOr<GradeResult> result) { line->result.Set(std::move(result)); });
     if (ticket.ok()) line->ticket = *ticket;
     else line->result.Set(ticket.status());
   }
@@ -164,7 +166,7 @@ class GradeLines {
       while (!line->result.AwaitFor(kSampleTimeout)) grader_.Cancel(line->ticket);
       const absl::StatusOr<GradeResult> result = line->result.Take();
       all_graded_ &= result.ok();
-      const Json answer = result.ok() ? ResultJson(line->task, *result)
+      const Json answer = result.ok() ? ResultJson(line->id, line->hackable, *result)
                                       : Json{{"line", line->number}, {"error", std::string(result.status().message())}};
       out_ << answer.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
       const MutexLock lock(mu_);

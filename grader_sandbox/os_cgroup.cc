@@ -24,15 +24,6 @@ namespace fs = std::filesystem;
 
 constexpr char kPrefix[] = "evilmoe-";  // then the grader's process id, then a name
 
-absl::Status WriteText(const fs::path& path, const std::string& text) {
-  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file) return ErrnoStatus(absl::StrCat("open ", path.string()), errno);
-  if (write(file.get(), text.data(), text.size()) < 0) {
-    return ErrnoStatus(absl::StrCat("write ", text, " to ", path.string()), errno);
-  }
-  return absl::OkStatus();
-}
-
 // Empty when there is nothing to read: files of the kernel have no size, and these are short.
 std::string ReadText(const UniqueFd& file) {
   std::string text(size_t{64} << 10, '\0');
@@ -134,7 +125,7 @@ SlotCgroup::~SlotCgroup() {
 
 absl::Status SlotCgroup::Add(pid_t pid) const {
   for (const fs::path& folder : folders_) {
-    EVILMOE_RETURN_IF_ERROR(WriteText(folder / "cgroup.procs", absl::StrCat(pid)));
+    EVILMOE_RETURN_IF_ERROR(WriteKernelFile(folder / "cgroup.procs", absl::StrCat(pid)));
   }
   return absl::OkStatus();
 }
@@ -144,10 +135,10 @@ absl::Status SlotCgroup::Limit(int64_t more_bytes, int num_tasks) const {
   if (!absl::SimpleAtoi(ReadText(folders_[0] / files_.usage), &used)) {
     return absl::UnavailableError(absl::StrCat("cgroup ", folders_[0].string(), ": its memory use cannot be read"));
   }
-  EVILMOE_RETURN_IF_ERROR(WriteText(folders_[0] / files_.limit, absl::StrCat(used + more_bytes)));
-  WriteText(folders_[0] / files_.no_swap, "0").IgnoreError();  // not there on a kernel without swap
+  EVILMOE_RETURN_IF_ERROR(WriteKernelFile(folders_[0] / files_.limit, absl::StrCat(used + more_bytes)));
+  WriteKernelFile(folders_[0] / files_.no_swap, "0").IgnoreError();  // not there on a kernel without swap
   const fs::path tasks = folders_.back() / "pids.max";
-  return access(tasks.c_str(), W_OK) == 0 ? WriteText(tasks, absl::StrCat(num_tasks)) : absl::OkStatus();
+  return access(tasks.c_str(), W_OK) == 0 ? WriteKernelFile(tasks, absl::StrCat(num_tasks)) : absl::OkStatus();
 }
 
 int64_t SlotCgroup::OomKills() const {
@@ -166,7 +157,7 @@ absl::StatusOr<std::unique_ptr<CgroupTree>> CgroupTree::FindUnified(const fs::pa
   std::unique_ptr<CgroupTree> tree(new CgroupTree(FilesOf(2), {parent}));
   EVILMOE_RETURN_IF_ERROR(tree->MoveAside());
   const std::string wanted = HasWord(controllers, "pids") ? "+memory +pids" : "+memory";
-  EVILMOE_RETURN_IF_ERROR(WriteText(parent / "cgroup.subtree_control", wanted));
+  EVILMOE_RETURN_IF_ERROR(WriteKernelFile(parent / "cgroup.subtree_control", wanted));
   return tree;
 }
 
@@ -186,15 +177,15 @@ absl::StatusOr<std::unique_ptr<CgroupTree>> CgroupTree::Find(const CgroupFolders
 
 CgroupTree::~CgroupTree() {
   if (own_.empty()) return;
-  WriteText(parents_[0] / "cgroup.subtree_control", "-memory -pids").IgnoreError();
-  if (WriteText(parents_[0] / "cgroup.procs", absl::StrCat(getpid())).ok()) rmdir(own_.c_str());
+  WriteKernelFile(parents_[0] / "cgroup.subtree_control", "-memory -pids").IgnoreError();
+  if (WriteKernelFile(parents_[0] / "cgroup.procs", absl::StrCat(getpid())).ok()) rmdir(own_.c_str());
 }
 
 absl::Status CgroupTree::MoveAside() {
   const fs::path own = parents_[0] / absl::StrCat(kPrefix, getpid(), "-grader");
   if (mkdir(own.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoStatus(absl::StrCat("mkdir ", own.string()), errno);
   own_ = own;
-  return WriteText(own / "cgroup.procs", absl::StrCat(getpid()));
+  return WriteKernelFile(own / "cgroup.procs", absl::StrCat(getpid()));
 }
 
 absl::StatusOr<std::unique_ptr<SlotCgroup>> CgroupTree::MakeSlot(std::string_view name) const {
@@ -220,7 +211,7 @@ absl::StatusOr<std::unique_ptr<SlotCgroup>> CgroupTree::MakeSlot(std::string_vie
 std::string_view CgroupTree::version() const { return files_.version; }
 
 void OfferToOomKiller(pid_t pid) {
-  WriteText(absl::StrCat("/proc/", pid, "/oom_score_adj"), "1000").IgnoreError();
+  WriteKernelFile(absl::StrCat("/proc/", pid, "/oom_score_adj"), "1000").IgnoreError();
 }
 
 }  // namespace evilmoe

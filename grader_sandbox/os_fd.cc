@@ -54,6 +54,15 @@ absl::Status ErrnoStatus(std::string_view what, int error) {
   return absl::InternalError(text);
 }
 
+absl::Status WriteKernelFile(const std::filesystem::path& path, std::string_view text) {
+  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file) return ErrnoStatus(absl::StrCat("open ", path.string()), errno);
+  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return ErrnoStatus(absl::StrCat("write ", std::string(text), " to ", path.string()), errno);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<FdPair> PipeFromChild() {
   int fds[2];
   if (pipe2(fds, O_CLOEXEC) != 0) return ErrnoStatus("pipe", errno);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -36,6 +37,9 @@ class UniqueFd {
 
 // "what: strerror". ResourceExhausted for EMFILE, ENFILE, ENOMEM and EAGAIN, else Internal.
 absl::Status ErrnoStatus(std::string_view what, int error);
+
+// Writes a whole text to a file of the kernel (/proc, /sys) with one write(2).
+absl::Status WriteKernelFile(const std::filesystem::path& path, std::string_view text);
 
 struct FdPair {
   UniqueFd ours;    // non-blocking

@@ -25,19 +25,10 @@ namespace {
 constexpr int kInnerId = 65534;
 constexpr char kScratchPath[] = "/scratch";
 
-absl::Status WriteText(const char* path, const std::string& text) {
-  const UniqueFd file(open(path, O_WRONLY | O_CLOEXEC));
-  if (!file) return ErrnoStatus(absl::StrCat("open ", path), errno);
-  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    return ErrnoStatus(absl::StrCat("write ", path), errno);
-  }
-  return absl::OkStatus();
-}
-
 absl::Status MapIds(uid_t uid, gid_t gid) {
-  EVILMOE_RETURN_IF_ERROR(WriteText("/proc/self/setgroups", "deny"));
-  EVILMOE_RETURN_IF_ERROR(WriteText("/proc/self/uid_map", absl::StrCat(kInnerId, " ", uid, " 1")));
-  return WriteText("/proc/self/gid_map", absl::StrCat(kInnerId, " ", gid, " 1"));
+  EVILMOE_RETURN_IF_ERROR(WriteKernelFile("/proc/self/setgroups", "deny"));
+  EVILMOE_RETURN_IF_ERROR(WriteKernelFile("/proc/self/uid_map", absl::StrCat(kInnerId, " ", uid, " 1")));
+  return WriteKernelFile("/proc/self/gid_map", absl::StrCat(kInnerId, " ", gid, " 1"));
 }
 
 // A tmpfs of one folder over /proc, the one folder that is certain to be there; then that is all there is.
@@ -75,7 +66,7 @@ absl::Status EnterNamespaces() {
     return ErrnoStatus("unshare", errno);
   }
   EVILMOE_RETURN_IF_ERROR(MapIds(uid, gid));
-  EVILMOE_RETURN_IF_ERROR(WriteText("/proc/sys/user/max_user_namespaces", "0"));
+  EVILMOE_RETURN_IF_ERROR(WriteKernelFile("/proc/sys/user/max_user_namespaces", "0"));
   EVILMOE_RETURN_IF_ERROR(ReplaceRoot());
   if (sethostname("sandbox", 7) != 0) return ErrnoStatus("sethostname", errno);
   if (prctl(PR_SET_DUMPABLE, 0) != 0) return ErrnoStatus("prctl(dumpable)", errno);

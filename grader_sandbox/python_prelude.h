@@ -24,7 +24,7 @@ if with_ctypes:
     _OPTIONAL, _FORBIDDEN = ["ctypes"], []
 
 def _import_all():
-    # Hooks that modules hang on a fork cost every run 0.3 ms; what they repair (other threads' locks, random's seed) is
+    # Hooks that modules hang on a fork make every run dearer; what they repair (other threads' locks, random's seed) is
     # not broken here.
     import os
     os.register_at_fork = lambda **hooks: None

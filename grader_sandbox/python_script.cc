@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kMaxValueBytes = size_t{1} << 20;
 
-// True when the exception's type is derived from SystemExit; takes it either way, and its exit status.
+// Takes the pending exception; the exit status that python3 would end with.
 int TakeExitStatus() {
   if (PyErr_ExceptionMatches(PyExc_SystemExit) == 0) {
     TakeException();
@@ -159,6 +159,9 @@ class Examination {
     const absl::StatusOr<Value> positional = FromPython(PyTuple_GET_ITEM(parts, 1), kMaxValueBytes);
     const absl::StatusOr<Value> keywords = FromPython(PyTuple_GET_ITEM(parts, 2), kMaxValueBytes);
     if (!positional.ok() || !keywords.ok()) return Put(index, ExamineResult::kRefused, "an argument that is too large");
+    if (HoldsOpaque(*positional) || HoldsOpaque(*keywords)) {
+      return Put(index, ExamineResult::kRefused, "an argument that is not plain");
+    }
     Call call{.method = PyUnicode_AsUTF8(PyTuple_GET_ITEM(parts, 0))};
     if (call.method != program_.request().name) return Put(index, ExamineResult::kRefused, "a call of " + call.method);
     call.positional = positional->As<PyTuple>()->items;
@@ -166,18 +169,8 @@ class Examination {
       call.keywords.emplace_back(name.As<PyStr>()->utf8, value);
     }
     const absl::StatusOr<std::string> encoded = EncodeCall(call);
-    if (!encoded.ok() || !IsPlain(call)) return Put(index, ExamineResult::kRefused, "an argument that is not plain");
+    if (!encoded.ok()) return Put(index, ExamineResult::kRefused, "an argument that cannot be encoded");
     Put(index, ExamineResult::kCalls, *encoded);
-  }
-
-  static bool IsPlain(const Call& call) {
-    for (const Value& value : call.positional) {
-      if (HoldsOpaque(value)) return false;
-    }
-    for (const auto& [name, value] : call.keywords) {
-      if (HoldsOpaque(value)) return false;
-    }
-    return true;
   }
 
   const PythonProgram& program_;

@@ -24,7 +24,7 @@ absl::Status Initialise() {
   config.site_import = 0;
   config.write_bytecode = 0;
   config.install_signal_handlers = 0;
-  const wchar_t* const settings[] = {L"" EVILMOE_PYTHON_PROGRAM, L"utf-8", L"backslashreplace"};
+  const wchar_t* const settings[] = {(L"" EVILMOE_PYTHON_PROGRAM), L"utf-8", L"backslashreplace"};
   wchar_t** const fields[] = {&config.program_name, &config.stdio_encoding, &config.stdio_errors};
   absl::Status status;
   for (size_t i = 0; i < 3 && status.ok(); ++i) {

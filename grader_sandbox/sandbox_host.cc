@@ -40,7 +40,10 @@ absl::Status SandboxHost::ChooseTier() {
   std::vector<std::string> reasons;
   for (const Tier tier : {Tier::kA, Tier::kB, Tier::kC}) {
     if (options_.tier.has_value() && tier != *options_.tier) continue;
-    if (!AtLeast(tier, options_.minimum_tier)) break;
+    if (!AtLeast(tier, options_.minimum_tier)) {
+      reasons.push_back(absl::StrCat("tier ", TierName(tier), " is less than what is asked for"));
+      break;
+    }
     const absl::Status tried = TryTier(tier);
     if (tried.ok()) {
       notes_.insert(notes_.end(), reasons.begin(), reasons.end());

@@ -48,7 +48,7 @@ class Value {
   Value() = default;
   template <typename T>
     requires(!std::is_same_v<std::remove_cvref_t<T>, Value>)
-  Value(T&& value) : data_(std::forward<T>(value)) {}  // NOLINT(google-explicit-constructor): a value is a value
+  Value(T&& value) : data_(std::forward<T>(value)) {}  // NOLINT(google-explicit-constructor,bugprone-forwarding-reference-overload)
 
   const Variant& data() const { return data_; }
   template <typename T>

@@ -166,17 +166,60 @@ TEST(CellTest, SaysAtWhichTestARunEnded) {
   }
 }
 
-TEST(CellTest, RunOverItsCpuLimitByALittleIsRepeatedAlone) {
+// Counts how often a run begins.
+class BeginningCounter final : public Judge {
+ public:
+  explicit BeginningCounter(Judge& inner) : inner_(inner) {}
+  void Reset() override {
+    inner_.Reset();
+    begun_ = false;
+  }
+  absl::StatusOr<std::optional<Verdict>> OnFrame(const Frame& frame) override {
+    num_begun += begun_ ? 0 : 1;
+    begun_ = true;
+    return inner_.OnFrame(frame);
+  }
+  int num_begun = 0;
+
+ private:
+  Judge& inner_;
+  bool begun_ = false;
+};
+
+// Uses a little more CPU time than its limit of 200 ms, less than 1.2 times that, and then does `end`.
+Verdict RunALittleOver(Cell& cell, const std::string& end, int* num_begun) {
+  const std::vector<Value> expected = {Value(MakePyInt(2))};
+  const PythonComparer comparer;
+  GroundTruthJudge inner(expected, comparer);
+  BeginningCounter judge(inner);
+  const RunRequest request{
+      .source = "import time\n" + Method("\n        while time.process_time() < 0.215: pass\n        " + end),
+      .name = "f",
+      .encoded_calls = {*EncodeCall({.method = "f", .positional = {Value(MakePyInt(1))}})}};
+  const absl::StatusOr<RunOutcome> outcome = cell.Run(request, {.cpu = absl::Milliseconds(200)}, judge, GoOn);
+  *num_begun = judge.num_begun;
+  EXPECT_TRUE(outcome.ok()) << outcome.status();
+  return outcome.ok() ? outcome->verdict : Verdict{.kind = VerdictKind::kPass};
+}
+
+TEST(CellTest, RunALittleOverItsCpuLimitIsRepeatedAlone) {
   RunGate gate;
   Cell cell({.zygote_binary = ZygoteBinary(), .gate = &gate});
-  // Ends by itself between the limit and 1.2 times it, alone as well: the limit decides, and says so.
-  const Verdict verdict = RunAddOne(
-      cell, "import time\n" + Method("\n        while time.process_time() < 0.215: pass\n        return x + 1"),
-      absl::Milliseconds(200));
+  int num_begun = 0;
+  const Verdict verdict = RunALittleOver(cell, "return x + 1", &num_begun);
   EXPECT_EQ(verdict.kind, VerdictKind::kTimeout) << VerdictName(verdict.kind) << " " << verdict.cpu_ms;
   EXPECT_EQ(verdict.error, "cpu");
-  EXPECT_LT(verdict.cpu_ms, 240 + 50);
+  EXPECT_EQ(num_begun, 2);
   EXPECT_TRUE(gate.EnterAlone(GoOn).ok()) << "the gate was not left";
+}
+
+TEST(CellTest, ForbiddenCallStaysOneHoweverLongTheRunTook) {
+  Cell cell({.zygote_binary = ZygoteBinary()});
+  int num_begun = 0;
+  const Verdict verdict = RunALittleOver(cell, "import os; os.chroot('/')", &num_begun);
+  EXPECT_EQ(verdict.kind, VerdictKind::kSandboxViolation) << VerdictName(verdict.kind);
+  EXPECT_EQ(verdict.syscall, "chroot");
+  EXPECT_EQ(num_begun, 1);
 }
 
 TEST(CellTest, KeepsWhatWasPrinted) {

@@ -171,6 +171,15 @@ class FaultsTest : public ::testing::Test {
 const std::string kReports =
     Method("return x + 1") + "try: open('result.txt', 'w').write('PASS')\nexcept OSError: pass\n";
 
+TEST_F(FaultsTest, RunLostWhileAProblemIsPreparedIsCounted) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  Problem unknown = AddOne();
+  unknown.setup_code = "# another problem\n";
+  ASSERT_NO_FATAL_FAILURE(KillZygote());
+  const FewDescriptors none(0);
+  ExpectLost(grader_->Grade({.problem = unknown, .response = "```python\npass\n```"}, clock_.Now() + absl::Minutes(1)));
+}
+
 TEST_F(FaultsTest, NoDescriptorIsNoGrade) {
   ASSERT_NO_FATAL_FAILURE(Start());
   {

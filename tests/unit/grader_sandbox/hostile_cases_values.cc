@@ -176,8 +176,8 @@ std::vector<HostileCase> State() {
   return {
       {101, "ThenWrong", Method("return x + 1 if x == 1 else 0"), {{kWrongAnswer}, "", 1}},
       {101, "ThenRaises", Method("return x + 1 if x == 1 else x[0]"), {{kRuntimeError}, "TypeError", 1}},
-      {101, "ThenLoops", Body("while x == 41: pass\nreturn x + 1"), {{kTimeout}}},
-      {101, "ThenExits", Method("return x + 1 if x == 1 else __import__('os')._exit(0)"), {{kNoResult}, "exit 0"}},
+      {101, "ThenLoops", Body("while x == 41: pass\nreturn x + 1"), {{kTimeout}, "", 1}},
+      {101, "ThenExits", Method("return x + 1 if x == 1 else __import__('os')._exit(0)"), {{kNoResult}, "exit 0", 1}},
       {101, "ThenTooLarge", Method("return x + 1 if x == 1 else 'x' * 2_000_000"), {{kOutputLimit}, "", 1}},
       {102,
        "ChangesItsArgument",
