@@ -88,7 +88,8 @@ inline std::vector<pid_t> ProcessesBelow(pid_t ancestor) {
 // One that is below a process below `ancestor`: a run, below a zygote. 0: none.
 inline pid_t SomeRunBelow(pid_t ancestor) {
   for (const pid_t pid : ProcessesBelow(ancestor)) {
-    if (const ProcessState state = StateOf(pid); state.parent != ancestor && state.state != 'Z') return pid;
+    const ProcessState state = StateOf(pid);
+    if (state.parent != ancestor && state.state != 'Z' && state.state != 'X') return pid;
   }
   return 0;
 }
