@@ -70,7 +70,8 @@ class Examination {
     EVILMOE_ASSIGN_OR_RETURN(const RunOutcome outcome, run_.cell.Run(request, run_.limits, judge, run_.interrupt));
     const std::vector<ExamineJudge::Result>& results = judge.results();
     if (outcome.verdict.kind != VerdictKind::kPass) {
-      return Progress{{}, Stuck{results.size(), std::string(VerdictName(outcome.verdict.kind))}};
+      const size_t at = std::min(results.size(), tests_.size() - 1);  // the last one may be what took too long
+      return Progress{{}, Stuck{at, std::string(VerdictName(outcome.verdict.kind))}};
     }
     for (size_t i = 0; i < results.size(); ++i) {
       const auto& [result, text] = results[i];
