@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -22,6 +23,16 @@ std::vector<char*> ArgumentArray(std::vector<std::string>& words) {
   for (std::string& word : words) array.push_back(word.data());
   array.push_back(nullptr);
   return array;
+}
+
+// Our environment with those of `defaults` whose name it lacks.
+std::vector<std::string> WithDefaults(const std::vector<std::string>& defaults) {
+  std::vector<std::string> variables;
+  for (const std::string& entry : defaults) {
+    if (getenv(entry.substr(0, entry.find('=')).c_str()) == nullptr) variables.push_back(entry);
+  }
+  for (char** entry = environ; *entry != nullptr; ++entry) variables.emplace_back(*entry);
+  return variables;
 }
 
 // posix_spawn's two C structs with a destructor.
@@ -64,9 +75,10 @@ absl::StatusOr<pid_t> Spawn(const ProcessSpec& spec) {
 
   std::vector<std::string> words = {spec.name.empty() ? spec.binary.string() : spec.name};
   words.insert(words.end(), spec.arguments.begin(), spec.arguments.end());
+  std::vector<std::string> environment = WithDefaults(spec.default_environment);
   pid_t pid = 0;
   const int error = posix_spawn(&pid, spec.binary.c_str(), &settings.files, &settings.attributes,
-                                ArgumentArray(words).data(), environ);
+                                ArgumentArray(words).data(), ArgumentArray(environment).data());
   if (error == 0) return pid;
   const std::string message = absl::StrCat(spec.binary.string(), ": cannot be started: ", std::strerror(error));
   if (error == ENOENT) return absl::NotFoundError(message);

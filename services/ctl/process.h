@@ -21,6 +21,8 @@ struct ProcessSpec {
   std::filesystem::path output;        // standard output and error are appended here
   bool new_session = false;            // its own session and process group, so that no terminal ends it
   int stdin_fd = -1;                   // -1 = /dev/null
+  // "NAME=value", beside our own environment, whose value of a name wins: a person's setting outlives a default.
+  std::vector<std::string> default_environment;
 };
 
 // Starts a program with default signals; it inherits no other descriptor of ours. NotFound, Unavailable.

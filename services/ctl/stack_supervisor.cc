@@ -12,6 +12,11 @@
 namespace evilmoe {
 namespace {
 
+// Threads of OpenMP spin for about a millisecond before they sleep. Where other processes want the cores too, each
+// barrier then waits for a thread that a spinning one keeps from running (a second of sampling beside a second sampler
+// on 2 cores took 240); 500 turns cost 0.2 ms at most and keep three quarters of the speed of an idle machine.
+constexpr std::string_view kShortOpenMpWait = "GOMP_SPINCOUNT=500";
+
 constexpr absl::Duration kTick = absl::Milliseconds(200);
 constexpr absl::Duration kReadyTimeout = absl::Seconds(20);
 constexpr absl::Duration kLostTimeout = absl::Minutes(2);
@@ -74,6 +79,7 @@ absl::Status StackSupervisor::StartChild(Child& child) {
   spec.binary = options_.binaries / child.process.binary;
   spec.arguments = {"--config", config.string()};
   spec.output = options_.directory.Logs() / (name + ".stderr");
+  spec.default_environment = {std::string(kShortOpenMpWait)};
   EVILMOE_ASSIGN_OR_RETURN(child.pid, Spawn(spec));
   child.started = clock_.Now();
   child.start_at = absl::InfiniteFuture();

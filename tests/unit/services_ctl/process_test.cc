@@ -15,9 +15,11 @@ class ProcessTest : public ::testing::Test {
   void SetUp() override { std::filesystem::remove(output_); }
   void TearDown() override { std::filesystem::remove(output_); }
   // Runs a shell line to its end; SIGCHLD says when.
-  int RunShell(const std::string& line) {
+  int RunShell(const std::string& line, std::vector<std::string> default_environment = {}) {
     SignalWaiter signals({SIGCHLD});
-    const absl::StatusOr<pid_t> pid = Spawn({"/bin/sh", "", {"-c", line}, output_});
+    ProcessSpec spec = {.binary = "/bin/sh", .arguments = {"-c", line}, .output = output_};
+    spec.default_environment = std::move(default_environment);
+    const absl::StatusOr<pid_t> pid = Spawn(spec);
     EXPECT_TRUE(pid.ok()) << pid.status();
     for (int i = 0; i < 100; ++i) {
       if (const std::optional<int> status = Reap(*pid)) return *status;
@@ -43,8 +45,16 @@ TEST_F(ProcessTest, StandardInputIsEmptyAndSignalsAreDefault) {
   EXPECT_EQ(*ReadFile(output_), "");
 }
 
+TEST_F(ProcessTest, ADefaultVariableYieldsToOurs) {
+  ASSERT_EQ(setenv("PROCESS_TEST_SET", "ours", 1), 0);
+  RunShell("echo $PROCESS_TEST_SET $PROCESS_TEST_UNSET",
+           {"PROCESS_TEST_SET=default", "PROCESS_TEST_UNSET=default"});
+  ASSERT_EQ(unsetenv("PROCESS_TEST_SET"), 0);
+  EXPECT_EQ(*ReadFile(output_), "ours default\n");
+}
+
 TEST_F(ProcessTest, AMissingProgramIsNotFound) {
-  const absl::Status status = Spawn({"/nowhere/program", "", {}, output_}).status();
+  const absl::Status status = Spawn({.binary = "/nowhere/program", .output = output_}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(std::string(status.message()), "/nowhere/program: cannot be started: No such file or directory");
 }
