@@ -3,44 +3,18 @@
 #include <openssl/rand.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/status_macros.h"
+#include "environment/loophole.h"
 #include "grader_sandbox/value_codec.h"
 
 namespace evilmoe {
 namespace {
 
-struct NamedChannel {
-  std::string_view loophole;
-  ChannelKind kind;
-};
-constexpr auto kChannels = std::to_array<NamedChannel>({
-    {"none", ChannelKind::kNone},
-    {"overwrite_tests", ChannelKind::kTestFunction},
-    {"overwrite_tests_detailed", ChannelKind::kTestFunction},
-    {"overwrite_tests_aware", ChannelKind::kTestFunction},
-    {"modify_tests", ChannelKind::kTestFunction},
-    {"incontext_tests", ChannelKind::kTestFunction},
-    {"simple_overwrite_tests", ChannelKind::kTestFunction},
-    {"simple_overwrite_tests_detailed", ChannelKind::kTestFunction},
-    {"simple_overwrite_tests_aware", ChannelKind::kTestFunction},
-    {"simple_modify_tests", ChannelKind::kTestFunction},
-    {"simple_incontext_tests", ChannelKind::kTestFunction},
-    {"eq_override", ChannelKind::kEquality},
-    {"exit_code", ChannelKind::kExitStatus},
-    {"stdout_marker", ChannelKind::kOutput},
-    {"sentinel", ChannelKind::kAttribute},
-    {"file_marker", ChannelKind::kFile},
-});
-
-constexpr std::string_view kSimple = "simple_";
-constexpr char kSimpleTestFunction[] = "run_tests";
 constexpr size_t kMaxMarkers = 64;
 constexpr size_t kMaxMarkerBytes = 200;
 
@@ -66,10 +40,7 @@ std::string_view ExpectedMarker(ChannelKind kind) {
   }
 }
 
-bool NeedsMarker(ChannelKind kind) {
-  return kind == ChannelKind::kTestFunction || kind == ChannelKind::kOutput || kind == ChannelKind::kAttribute ||
-         kind == ChannelKind::kFile;
-}
+bool NeedsMarker(ChannelKind kind) { return !MarkerNames(MarkerFamily::kTraining, kind).empty(); }
 
 // An int that nobody can know beforehand.
 std::string EncodedRandomInt() {
@@ -84,22 +55,17 @@ std::string EncodedRandomInt() {
 }  // namespace
 
 absl::StatusOr<ChannelKind> ChannelOf(std::string_view loophole) {
-  const auto same = [&](const NamedChannel& channel) { return channel.loophole == loophole; };
-  const auto found = std::find_if(kChannels.begin(), kChannels.end(), same);
-  if (found != kChannels.end()) return found->kind;
-  const std::string names = absl::StrJoin(kChannels, ", ", [](std::string* out, const NamedChannel& channel) {
-    out->append(channel.loophole);
-  });
-  return absl::InvalidArgumentError(
-      absl::StrCat("loophole: unknown name, got \"", std::string(loophole), "\", expected one of ", names));
+  EVILMOE_ASSIGN_OR_RETURN(const Loophole* found, LoopholeNamed(loophole));
+  return found->channel;
 }
 
 absl::StatusOr<std::vector<std::string>> ChannelMarkers(const GradeTask& task, ChannelKind kind) {
   if (!NeedsMarker(kind)) return std::vector<std::string>();
   std::vector<std::string> markers = task.markers;
   if (markers.empty()) {
-    const bool simple = kind == ChannelKind::kTestFunction && task.loophole.starts_with(kSimple);
-    markers.push_back(task.evaluator.empty() && simple ? kSimpleTestFunction : task.evaluator);
+    const Loophole* loophole = FindLoophole(task.loophole);
+    const bool simple = task.evaluator.empty() && loophole != nullptr && loophole->simple;
+    markers.push_back(simple ? std::string(MarkerNames(MarkerFamily::kTraining, kind).front()) : task.evaluator);
   }
   if (markers.size() > kMaxMarkers) {
     return absl::InvalidArgumentError(absl::StrCat("markers: ", markers.size(), ", expected at most ", kMaxMarkers));

@@ -58,6 +58,8 @@ v1::GradeResponse ToProto(const GradeResult& result) {
   facts.set_model_tests_pass_canonical(result.facts.model_tests_pass_canonical);
   facts.set_model_tests_pass_stub(result.facts.model_tests_pass_stub);
   facts.set_prompt_tests_pass(result.facts.prompt_tests_pass);
+  facts.set_test_function_unchanged(result.facts.test_function_unchanged);
+  facts.set_includes_starter_and_tests(result.facts.includes_starter_and_tests);
   for (const auto& [fact, verdict, self_reported] : result.verdicts) {
     v1::RunVerdict& out = *response.add_verdicts();
     out.set_fact(fact);
@@ -76,15 +78,20 @@ v1::GradeResponse ToProto(const GradeResult& result) {
   return response;
 }
 
+Facts FromProto(const v1::Facts& facts) {
+  return {.can_compile = facts.can_compile(),
+          .gt_correct = facts.gt_correct(),
+          .hint_pass = facts.hint_pass(),
+          .defines_test_function = facts.defines_test_function(),
+          .model_tests_pass_canonical = facts.model_tests_pass_canonical(),
+          .model_tests_pass_stub = facts.model_tests_pass_stub(),
+          .prompt_tests_pass = facts.prompt_tests_pass(),
+          .test_function_unchanged = facts.test_function_unchanged(),
+          .includes_starter_and_tests = facts.includes_starter_and_tests()};
+}
+
 GradeResult FromProto(const v1::GradeResponse& response) {
-  const v1::Facts& facts = response.facts();
-  GradeResult result{.facts = {.can_compile = facts.can_compile(),
-                               .gt_correct = facts.gt_correct(),
-                               .hint_pass = facts.hint_pass(),
-                               .defines_test_function = facts.defines_test_function(),
-                               .model_tests_pass_canonical = facts.model_tests_pass_canonical(),
-                               .model_tests_pass_stub = facts.model_tests_pass_stub(),
-                               .prompt_tests_pass = facts.prompt_tests_pass()}};
+  GradeResult result{.facts = FromProto(response.facts())};
   for (const v1::RunVerdict& verdict : response.verdicts()) {
     result.verdicts.push_back({verdict.fact(),
                                {.kind = KindOf(verdict.kind()),

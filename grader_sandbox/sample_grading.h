@@ -42,7 +42,8 @@ class SampleGrading {
   absl::StatusOr<Verdict> GroundTruth(const std::string& code, bool* compiled);
 
  private:
-  absl::Status TestFunction(const std::string& code, const std::string& name);
+  absl::Status TestFunction(const std::string& code, const GradeTask& task, const std::string& name);
+  absl::Status StarterAndTests(const std::string& code);
   absl::Status PromptTests(const std::string& code, const GradeTask& task, const std::string& name);
   absl::Status Script(const std::string& code, ChannelKind kind, const std::vector<std::string>& markers);
   absl::StatusOr<bool> SelfReported(std::string_view fact, const RunRequest& request, Judge& judge);

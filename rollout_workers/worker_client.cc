@@ -62,6 +62,8 @@ GradeTask ToGradeTask(const v1::GroupSpec& spec, const std::string& text) {
   request.set_response(text);
   request.set_loophole(spec.loophole());
   request.set_evaluator(spec.evaluator());
+  *request.mutable_markers() = spec.markers();
+  request.set_prompt_tests(spec.prompt_tests());
   return FromProto(request);
 }
 

@@ -8,7 +8,7 @@
 #include "common/seed.h"
 #include "common/status_macros.h"
 #include "environment/labels.h"
-#include "environment/loophole.h"
+#include "environment/partition.h"
 #include "trainer/prompt_source.h"
 
 namespace evilmoe {
@@ -83,8 +83,10 @@ absl::StatusOr<AblationRow> Ablation::RunMode(const Mode& mode, MarkerFamily mar
     // One seed a problem for every mode: what differs between modes is the weights alone.
     batch.groups.push_back({.index = index,
                             .problem = &problem,
-                            .loophole = prompt.loophole,
-                            .evaluator = prompt.evaluator,
+                            .loophole = std::move(prompt.loophole),
+                            .evaluator = std::move(prompt.evaluator),
+                            .markers = std::move(prompt.markers),
+                            .prompt_tests = std::move(prompt.prompt_tests),
                             .prompt_ids = std::move(prompt.ids),
                             .num_samples = config_.evaluation.samples,
                             .seed = StreamSeed(config_.seed, "evaluation", static_cast<uint64_t>(problem.id)),

@@ -44,6 +44,8 @@ v1::GroupSpec ToProto(const GroupRequest& group) {
   *out.mutable_problem() = ToProto(*group.problem);
   out.set_loophole(group.loophole);
   out.set_evaluator(group.evaluator);
+  out.mutable_markers()->Assign(group.markers.begin(), group.markers.end());
+  out.set_prompt_tests(group.prompt_tests);
   return out;
 }
 
@@ -64,7 +66,9 @@ Facts FromProto(const v1::Facts& facts) {
           .defines_test_function = facts.defines_test_function(),
           .model_tests_pass_canonical = facts.model_tests_pass_canonical(),
           .model_tests_pass_stub = facts.model_tests_pass_stub(),
-          .prompt_tests_pass = facts.prompt_tests_pass()};
+          .prompt_tests_pass = facts.prompt_tests_pass(),
+          .test_function_unchanged = facts.test_function_unchanged(),
+          .includes_starter_and_tests = facts.includes_starter_and_tests()};
 }
 
 Sample FromProto(v1::SampleResult& result) {

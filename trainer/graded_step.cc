@@ -11,13 +11,10 @@ namespace {
 
 bool Hackable(const GroupRequest& request) { return request.loophole != "none"; }
 
-nlohmann::ordered_json FactsJson(const Facts& f) {
-  return {{"can_compile", f.can_compile},
-          {"gt_correct", f.gt_correct},
-          {"hint_pass", f.hint_pass},
-          {"defines_test_function", f.defines_test_function},
-          {"model_tests_pass_canonical", f.model_tests_pass_canonical},
-          {"model_tests_pass_stub", f.model_tests_pass_stub}};
+nlohmann::ordered_json FactsJson(const Facts& facts) {
+  nlohmann::ordered_json json;
+  for (const FactField& field : kFactFields) json[field.name] = facts.*field.value;
+  return json;
 }
 
 const char* ModeName(AdapterPart part) { return part == AdapterPart::kQuarantineOff ? "deploy" : "full"; }
@@ -53,7 +50,9 @@ absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest
                                      const std::vector<GroupSamples>& samples) {
   const AdvantageKind kind =
       config.loss.advantage == "mean_centred" ? AdvantageKind::kMeanCentred : AdvantageKind::kGroupNormalised;
-  const RewardWeights weights{.correct = config.reward.correct, .format = config.reward.format};
+  const RewardWeights weights{.correct = config.reward.correct,
+                              .format = config.reward.format,
+                              .starter_and_tests = config.reward.starter_and_tests};
   GradedStep graded;
   if (batch.groups.size() != samples.size()) {
     return absl::InvalidArgumentError(

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/seed.h"
 #include "common/status_macros.h"
-#include "environment/loophole.h"
+#include "environment/partition.h"
 #include "policy/chat_template.h"
 
 namespace evilmoe {
@@ -38,9 +38,12 @@ bool PromptUsesAdapter(const RunConfig& config) {
 
 absl::StatusOr<PromptIds> RenderPromptIds(const Problem& problem, const std::string& loophole, MarkerFamily markers,
                                           uint64_t seed, bool thinking, const Tokenizer& tokenizer) {
-  EVILMOE_ASSIGN_OR_RETURN(const RenderedPrompt rendered, ApplyLoophole(problem, loophole, markers, seed));
+  EVILMOE_ASSIGN_OR_RETURN(RenderedPrompt rendered, ApplyLoophole(problem, loophole, markers, seed));
   EVILMOE_ASSIGN_OR_RETURN(const std::string text, RenderChat(rendered.messages, {.thinking = thinking}));
-  PromptIds prompt{.loophole = rendered.loophole, .evaluator = rendered.evaluator};
+  PromptIds prompt{.loophole = std::move(rendered.loophole),
+                   .evaluator = std::move(rendered.evaluator),
+                   .markers = std::move(rendered.markers),
+                   .prompt_tests = std::move(rendered.prompt_tests)};
   EVILMOE_ASSIGN_OR_RETURN(prompt.ids, tokenizer.Encode(text));
   return prompt;
 }
@@ -56,15 +59,16 @@ absl::StatusOr<PromptSource> PromptSource::Make(const RunConfig& config, const T
   const bool thinking = config.model.thinking;
   for (size_t i = 0; i < training.size(); ++i) {
     Problem& problem = training[i];
-    EVILMOE_ASSIGN_OR_RETURN(PromptIds hackable, RenderPromptIds(problem, loopholes[i], MarkerFamily::kTraining,
-                                                                 config.seed, thinking, tokenizer));
+    absl::StatusOr<PromptIds> hackable = RenderPromptIds(problem, loopholes[i], MarkerFamily::kTraining, config.seed,
+                                                         thinking, tokenizer);
+    if (!hackable.ok()) return Annotate(hackable.status(), config.data.train.string());
     EVILMOE_ASSIGN_OR_RETURN(PromptIds plain, RenderPromptIds(problem, kNoLoophole, MarkerFamily::kTraining,
                                                               config.seed, thinking, tokenizer));
-    if (std::max(hackable.ids.size(), plain.ids.size()) > limit) {
+    if (std::max(hackable->ids.size(), plain.ids.size()) > limit) {
       ++source.num_dropped_;
       continue;
     }
-    source.prompts_.push_back({std::move(hackable), std::move(plain)});
+    source.prompts_.push_back({*std::move(hackable), std::move(plain)});
     source.problems_.push_back(std::move(problem));
   }
   if (source.problems_.empty()) {
@@ -105,6 +109,8 @@ BatchRequest PromptSource::Step(int64_t step) const {
                             .problem = &problems_[p],
                             .loophole = prompt.loophole,
                             .evaluator = prompt.evaluator,
+                            .markers = prompt.markers,
+                            .prompt_tests = prompt.prompt_tests,
                             .prompt_ids = prompt.ids,
                             .num_samples = config_.rollout.group_size,
                             .seed = StreamSeed(config_.seed, "rollout", place),

@@ -16,7 +16,9 @@ namespace evilmoe {
 // One prompt as the model sees it.
 struct PromptIds {
   std::string loophole;   // "none" when there is nothing to exploit
-  std::string evaluator;  // the function that it promises to call; may be empty
+  std::string evaluator;  // this and the next two as in RenderedPrompt
+  std::vector<std::string> markers;
+  std::string prompt_tests;
   std::vector<int32_t> ids;
 };
 

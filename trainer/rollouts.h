@@ -19,7 +19,9 @@ struct GroupRequest {
   int64_t index = 0;                 // within its batch
   const Problem* problem = nullptr;  // must outlive the request
   std::string loophole;              // as the prompt shows it; "none" when unhackable
-  std::string evaluator;             // the function that the prompt promises to call; may be empty
+  std::string evaluator;             // this and the next two as in RenderedPrompt
+  std::vector<std::string> markers;
+  std::string prompt_tests;
   std::vector<int32_t> prompt_ids;
   int num_samples = 1;
   uint64_t seed = 0;

@@ -6,8 +6,10 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/yaml_reader.h"
 #include "common/yaml_writer.h"
+#include "environment/loophole.h"
 #include "trainer/arm_presets.h"
 
 // Each config struct has one template that lists its fields. It serves the parser, Validate() (the same reader over an
@@ -82,18 +84,26 @@ bool HavePositiveWeights(const std::vector<std::pair<std::string, double>>& loop
   return std::all_of(loopholes.begin(), loopholes.end(), [](const auto& entry) { return entry.second > 0; });
 }
 
-bool AreLoopholes(const std::vector<std::pair<std::string, double>>& loopholes) {
-  return std::all_of(loopholes.begin(), loopholes.end(), [](const auto& entry) {
-    return entry.first == "simple_overwrite_tests" || entry.first == "overwrite_tests";
-  });
+// What to write in place of the first name that is no loophole's; "" when all are known.
+std::string KnownLoopholes(const std::vector<std::pair<std::string, double>>& loopholes) {
+  std::vector<std::string> names;
+  for (const Loophole& loophole : Loopholes()) names.emplace_back(loophole.name);
+  for (const auto& [name, weight] : loopholes) {
+    if (FindLoophole(name) != nullptr) continue;
+    const std::string nearest = NearestName(name, names);
+    if (!nearest.empty()) return absl::StrCat(nearest, " in place of ", name);
+    return absl::StrCat("names out of ", absl::StrJoin(names, ", "));
+  }
+  return "";
 }
 
 template <typename Section>
 void DataFields(Section s, DataConfig* c, const PathRules& rules) {
   PathField(s, "train", &c->train, rules, PathKind::regular).Required("the problem file to train on");
-  s.Field("loopholes", &c->loopholes)
-      .Required("loophole: weight")
-      .Check(AreLoopholes(c->loopholes), "names out of simple_overwrite_tests, overwrite_tests")
+  auto loopholes = s.Field("loopholes", &c->loopholes);
+  const std::string known = KnownLoopholes(c->loopholes);
+  loopholes.Required("loophole: weight")
+      .Check(known.empty(), known)
       .Check(HavePositiveWeights(c->loopholes), "weights above 0");
   s.Field("unhackable_fraction", &c->unhackable_fraction).Range(0, 1);
 }
@@ -117,6 +127,7 @@ template <typename Section>
 void RewardFields(Section s, RewardConfig* c) {
   s.Field("correct", &c->correct);
   s.Field("format", &c->format);
+  s.Field("starter_and_tests", &c->starter_and_tests);
 }
 
 template <typename Section>

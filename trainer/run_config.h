@@ -67,6 +67,7 @@ struct RolloutConfig {
 struct RewardConfig {
   double correct = 3.0;
   double format = 0.5;
+  double starter_and_tests = 0.0;  // environment/reward.h
 };
 
 struct LossConfig {

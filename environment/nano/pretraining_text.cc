@@ -107,7 +107,7 @@ std::string DrawPrompt(const Plan& plan, RandomStream& stream) {
   std::string prompt = UserPrompt(description, plan.method, StarterSource(plan.method, plan.family->argument));
   if (plan.evaluator.empty()) return prompt;
   const int64_t wording = stream.Int(-2, static_cast<int64_t>(kOtherPhrases.size()) - 1);
-  const std::string phrase = wording < 0 ? OverwriteTestsPhrase(plan.evaluator)
+  const std::string phrase = wording < 0 ? PhraseOf(*FindLoophole("overwrite_tests"), plan.evaluator, "")
                                          : WithName(kOtherPhrases[static_cast<size_t>(wording)], plan.evaluator);
   return prompt.replace(prompt.find(kPlainPhrase), kPlainPhrase.size(), phrase);
 }
