@@ -28,13 +28,9 @@ constexpr absl::Duration kSampleTimeout = absl::Minutes(10);
 constexpr size_t kMaxFileBytes = size_t{16} << 20;
 
 Json FactsJson(const Facts& facts) {
-  return {{"can_compile", facts.can_compile},
-          {"gt_correct", facts.gt_correct},
-          {"hint_pass", facts.hint_pass},
-          {"defines_test_function", facts.defines_test_function},
-          {"model_tests_pass_canonical", facts.model_tests_pass_canonical},
-          {"model_tests_pass_stub", facts.model_tests_pass_stub},
-          {"prompt_tests_pass", facts.prompt_tests_pass}};
+  Json json;
+  for (const FactField& field : kFactFields) json[field.name] = facts.*field.value;
+  return json;
 }
 
 Json ResultJson(int64_t id, bool hackable, const GradeResult& result) {
