@@ -90,7 +90,7 @@ TEST(Problems, ListsEveryBadLine) {
   const auto problems = ParseProblems(Good(1).dump() + "\n{oops\n" + bad.dump() + "\n[]\n" + Good(1).dump());
   ASSERT_EQ(problems.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(MessageOf(problems.status()),
-            "line 2: not JSON\n"
+            "line 2: not JSON, at byte 2\n"
             "line 3: func_name: missing\n"
             "line 4: problem: a array, expected an object\n"
             "line 5: id: 1 occurs before, expected every id once");
@@ -103,7 +103,8 @@ TEST(Problems, RefuseAnEmptyFile) {
 TEST(Problems, CutALongListOfComplaints) {
   std::string text;
   for (int i = 0; i < 80; ++i) text += "?\n";
-  EXPECT_THAT(MessageOf(ParseProblems(text).status()), ::testing::EndsWith("line 50: not JSON\n... and 30 more"));
+  EXPECT_THAT(MessageOf(ParseProblems(text).status()),
+              ::testing::EndsWith("line 50: not JSON, at byte 1\n... and 30 more"));
 }
 
 TEST(Problems, SayWhichFileIsMissing) {
