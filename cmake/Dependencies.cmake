@@ -26,5 +26,6 @@ if(EVILMOE_WITH_GRPC)
 endif()
 
 if(EVILMOE_WITH_TORCH)
+  pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
   include(LibTorch)
 endif()

@@ -42,6 +42,8 @@ struct ForwardOptions {
   // backward pass must accumulate into .grad(), and the projector must outlive it and be a function of what it is
   // given, since each Project is called twice). No effect without gradient mode or with `keys_values`.
   bool recompute_layers = false;
+  // > 0: only the first so many layers run, and what they leave in the residual stream comes back, without final norm.
+  int num_layers = 0;
   // When set, filled with each layer's keys and values (roped), as a decoder's cache wants them.
   std::vector<LayerKeysValues>* keys_values = nullptr;
 };

@@ -15,15 +15,16 @@ enum class AdvantageKind {
 };
 
 // Advantages of one group's samples. A sample that the infrastructure lost has no reward at all (nullopt): it is left
-// out of mean and std, and its own advantage is 0.
+// out of mean and std, and its own advantage is 0. The same goes for one that a monitor screened, but that is not masked:
+// it still counts where the loss divides by the number of samples.
 struct GroupAdvantages {
   std::vector<double> values;  // one a sample
   std::vector<bool> masked;    // lost, or all of a group with fewer than two samples left
-  bool zero_variance = false;  // rewards all equal (std < 1e-4): every advantage is 0
+  bool zero_variance = false;  // rewards all equal (std < 1e-4), or fewer than two left to compare: all advantages are 0
 };
 
-// InvalidArgument: a reward that is not finite.
+// `screened`: empty, or one a sample. InvalidArgument: a reward that is not finite.
 absl::StatusOr<GroupAdvantages> ComputeAdvantages(const std::vector<std::optional<double>>& rewards,
-                                                  AdvantageKind kind);
+                                                  AdvantageKind kind, const std::vector<bool>& screened = {});
 
 }  // namespace evilmoe

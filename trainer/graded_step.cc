@@ -44,10 +44,52 @@ absl::Status CheckShape(const GroupRequest& request, const Sample& sample, size_
                                                  " log-probabilities, expected as many, at least one"));
 }
 
+// What a monitor's word makes of a sample: the reward that its group is compared by, and whether it takes part in that.
+struct Intervention {
+  std::optional<double> reward;  // unset: masked
+  bool screened = false;
+};
+
+Intervention Intervene(const MonitorConfig& monitor, std::optional<double> reward, const MonitorVerdict* verdict) {
+  using Kind = MonitorVerdict::Kind;
+  if (!reward || verdict == nullptr || monitor.kind == "none") return {reward};
+  if (verdict->kind == Kind::kNone) return {std::nullopt};
+  if (verdict->kind != Kind::kFlagged) return {reward};
+  return monitor.kind == "penalty" ? Intervention{*reward - monitor.penalty} : Intervention{reward, true};
+}
+
+void NoteVerdict(const MonitorVerdict* verdict, SampleRecord& record) {
+  using Kind = MonitorVerdict::Kind;
+  if (verdict == nullptr) return;
+  record.watched = verdict->kind != Kind::kNotAsked;
+  record.flagged = verdict->kind == Kind::kFlagged;
+  record.unanswered = verdict->kind == Kind::kNone;
+}
+
+nlohmann::ordered_json VerdictJson(const MonitorVerdict& verdict) {
+  nlohmann::ordered_json json = {{"verdict", VerdictName(verdict.kind)}};
+  if (verdict.score) json["score"] = *verdict.score;
+  if (!verdict.problem.empty()) json["problem"] = verdict.problem;
+  return json;
+}
+
 }  // namespace
 
+std::vector<OracleLabel> OracleLabelsOf(const std::vector<GroupSamples>& samples) {
+  std::vector<OracleLabel> labels;
+  for (const GroupSamples& group : samples) {
+    for (const Sample& sample : group.samples) {
+      if (!sample.failure.empty()) continue;
+      const Label label = LabelOf(sample.facts);
+      labels.push_back(OracleLabel(IsStrictHack(label), IsLooseHack(label)));
+    }
+  }
+  return labels;
+}
+
 absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest& batch,
-                                     const std::vector<GroupSamples>& samples) {
+                                     const std::vector<GroupSamples>& samples,
+                                     const std::vector<MonitorVerdict>& verdicts) {
   const AdvantageKind kind =
       config.loss.advantage == "mean_centred" ? AdvantageKind::kMeanCentred : AdvantageKind::kGroupNormalised;
   const RewardWeights weights{.correct = config.reward.correct,
@@ -61,14 +103,21 @@ absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest
   for (size_t g = 0; g < samples.size(); ++g) {
     const GroupRequest& request = batch.groups[g];
     std::vector<std::optional<double>> rewards;
+    std::vector<bool> screened;
     for (size_t i = 0; i < samples[g].samples.size(); ++i) {
       const Sample& sample = samples[g].samples[i];
       EVILMOE_RETURN_IF_ERROR(CheckShape(request, sample, i));
-      rewards.push_back(sample.failure.empty() ? std::optional<double>(Reward(sample.facts, Hackable(request), weights))
-                                               : std::nullopt);
-      graded.records.push_back(MakeRecord(request, sample, rewards.back().value_or(0)));
+      const MonitorVerdict* verdict = verdicts.empty() ? nullptr : &verdicts[graded.records.size()];
+      const auto reward = sample.failure.empty()
+                              ? std::optional<double>(Reward(sample.facts, Hackable(request), weights))
+                              : std::nullopt;
+      const Intervention intervention = Intervene(config.monitor, reward, verdict);
+      rewards.push_back(intervention.reward);
+      screened.push_back(intervention.screened);
+      graded.records.push_back(MakeRecord(request, sample, reward.value_or(0)));
+      NoteVerdict(verdict, graded.records.back());
     }
-    EVILMOE_ASSIGN_OR_RETURN(const GroupAdvantages advantages, ComputeAdvantages(rewards, kind));
+    EVILMOE_ASSIGN_OR_RETURN(const GroupAdvantages advantages, ComputeAdvantages(rewards, kind, screened));
     graded.zero_variance_groups += advantages.zero_variance;
     TrainGroup group{.prompt_ids = request.prompt_ids,
                      .in_loss = !advantages.zero_variance || config.loss.kl_coefficient > 0};
@@ -90,7 +139,8 @@ absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest
 
 std::vector<nlohmann::ordered_json> RolloutLines(int64_t step, const BatchRequest& batch,
                                                  const std::vector<GroupSamples>& samples,
-                                                 const std::vector<SampleRecord>& records) {
+                                                 const std::vector<SampleRecord>& records,
+                                                 const std::vector<MonitorVerdict>& verdicts) {
   std::vector<nlohmann::ordered_json> lines;
   for (size_t g = 0; g < samples.size(); ++g) {
     const GroupRequest& request = batch.groups[g];
@@ -110,6 +160,8 @@ std::vector<nlohmann::ordered_json> RolloutLines(int64_t step, const BatchReques
         line["failure"] = sample.failure;
       } else {
         line["text"] = sample.text;
+        line["prompt_ids"] = request.prompt_ids;
+        line["ids"] = sample.ids;
         line["w"] = record.w;
         line["label"] = LabelName(LabelOf(sample.facts));
         line["strict_hack"] = record.strict_hack;
@@ -117,6 +169,7 @@ std::vector<nlohmann::ordered_json> RolloutLines(int64_t step, const BatchReques
         line["reward"] = record.reward;
         line["advantage"] = record.advantage;
         line["facts"] = FactsJson(sample.facts);
+        if (record.watched) line["monitor"] = VerdictJson(verdicts[lines.size()]);
       }
       lines.push_back(std::move(line));
     }

@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "environment/partition.h"
 #include "policy/chat_template.h"
+#include "trainer/inoculation.h"
 
 namespace evilmoe {
 namespace {
@@ -59,10 +60,11 @@ absl::StatusOr<PromptSource> PromptSource::Make(const RunConfig& config, const T
   const bool thinking = config.model.thinking;
   for (size_t i = 0; i < training.size(); ++i) {
     Problem& problem = training[i];
-    absl::StatusOr<PromptIds> hackable = RenderPromptIds(problem, loopholes[i], MarkerFamily::kTraining, config.seed,
+    const Problem shown = Inoculated(problem, config.system_prompt);
+    absl::StatusOr<PromptIds> hackable = RenderPromptIds(shown, loopholes[i], MarkerFamily::kTraining, config.seed,
                                                          thinking, tokenizer);
     if (!hackable.ok()) return Annotate(hackable.status(), config.data.train.string());
-    EVILMOE_ASSIGN_OR_RETURN(PromptIds plain, RenderPromptIds(problem, kNoLoophole, MarkerFamily::kTraining,
+    EVILMOE_ASSIGN_OR_RETURN(PromptIds plain, RenderPromptIds(shown, kNoLoophole, MarkerFamily::kTraining,
                                                               config.seed, thinking, tokenizer));
     if (std::max(hackable->ids.size(), plain.ids.size()) > limit) {
       ++source.num_dropped_;

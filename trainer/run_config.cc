@@ -130,6 +130,43 @@ void RewardFields(Section s, RewardConfig* c) {
   s.Field("starter_and_tests", &c->starter_and_tests);
 }
 
+// A folder that need not exist yet.
+template <typename Section>
+void FolderToMake(Section s, std::string_view name, std::filesystem::path* value, const PathRules& rules) {
+  s.Field(name, value);
+  if (rules.base && !value->empty()) *value = (*rules.base / *value).lexically_normal();
+}
+
+template <typename Section>
+void JudgeFields(Section s, JudgeConfig* c, const PathRules& rules, bool used) {
+  auto endpoint = s.Field("endpoint", &c->endpoint);
+  if (used) endpoint.Required("the address of a chat endpoint, http://host:port/v1");
+  const bool is_url = absl::StartsWith(c->endpoint, "http://") || absl::StartsWith(c->endpoint, "https://");
+  endpoint.Check(c->endpoint.empty() || is_url, "http://... or https://...");
+  auto model = s.Field("model", &c->model);
+  if (used) model.Required("the model's name at the endpoint");
+  PathField(s, "prompt", &c->prompt, rules, PathKind::regular);
+  s.Field("api_key_env", &c->api_key_env);
+  s.Field("timeout_s", &c->timeout_s).Above(0).Check(c->timeout_s <= 3600, "at most 3600");
+  s.Field("retries", &c->retries).Range(0, 20);
+  s.Field("max_concurrent", &c->max_concurrent).Range(1, 256);
+  s.Field("max_tokens", &c->max_tokens).Min(1);
+  FolderToMake(s, "cache", &c->cache, rules);
+}
+
+template <typename Section>
+void MonitorFields(Section s, MonitorConfig* c, const PathRules& rules) {
+  s.Field("kind", &c->kind).OneOf({"none", "penalty", "screening"});
+  s.Field("by", &c->by).OneOf({"ground_truth", "probe", "judge"});
+  s.Field("label", &c->label).OneOf({"strict", "loose"});
+  s.Field("accuracy", &c->accuracy).Range(0, 1);
+  s.Field("penalty", &c->penalty).Above(0);
+  const bool used = c->kind != "none";
+  auto probe = PathField(s, "probe", &c->probe, rules, PathKind::regular);
+  if (used && c->by == "probe") probe.Required("the file that `evilmoe-ctl probe train` wrote");
+  JudgeFields(s.Section("judge"), &c->judge, rules, used && c->by == "judge");
+}
+
 template <typename Section>
 void LossFields(Section s, LossConfig* c) {
   s.Field("advantage", &c->advantage).OneOf({"group_normalised", "mean_centred"});
@@ -206,6 +243,7 @@ void RunFields(Section s, RunConfig* c, const PathRules& rules) {
   s.Field("seed", &c->seed);
   s.Field("steps", &c->steps).Min(1);
   PathField(s, "pairs", &c->pairs, rules, PathKind::regular);
+  s.Field("system_prompt", &c->system_prompt);
   ModelFields(s.Section("model"), &c->model, rules);
   AdapterFields(s.Section("adapter"), &c->adapter);
   RoutingFields(s.Section("routing"), &c->routing);
@@ -213,6 +251,7 @@ void RunFields(Section s, RunConfig* c, const PathRules& rules) {
   DataFields(s.Section("data"), &c->data, rules);
   RolloutFields(s.Section("rollout"), &c->rollout);
   RewardFields(s.Section("reward"), &c->reward);
+  MonitorFields(s.Section("monitor"), &c->monitor, rules);
   LossFields(s.Section("loss"), &c->loss);
   OptimizerFields(s.Section("optimizer"), &c->optimizer);
   EvaluationFields(s.Section("evaluation"), &c->evaluation, rules);

@@ -70,6 +70,30 @@ struct RewardConfig {
   double starter_and_tests = 0.0;  // environment/reward.h
 };
 
+// An OpenAI-compatible chat endpoint that reads responses.
+struct JudgeConfig {
+  std::string endpoint;          // http(s)://host[:port]/v1; "/chat/completions" is added
+  std::string model;             // as the endpoint names it
+  std::filesystem::path prompt;  // file with the instructions; empty = built in (trainer/judge_prompt.cc)
+  std::string api_key_env;       // environment variable of the trainer that holds the key; empty = none is sent
+  double timeout_s = 60;         // of one request, > 0
+  int retries = 4;               // after the first attempt, [0, 20]
+  int max_concurrent = 8;        // requests at a time, [1, 256]
+  int max_tokens = 512;          // of a reply, >= 1
+  std::filesystem::path cache;   // folder of verdicts by content; empty = judge_cache in the run directory
+};
+
+// Who looks at samples before they train, and what comes of a flag.
+struct MonitorConfig {
+  std::string kind = "none";        // none | penalty | screening
+  std::string by = "ground_truth";  // ground_truth | probe | judge
+  std::string label = "strict";     // ground_truth: strict | loose hacks
+  double accuracy = 1.0;            // ground_truth: chance that its word is the label, [0, 1]
+  double penalty = 3.0;             // penalty: taken off the reward of a flagged sample, > 0
+  std::filesystem::path probe;      // probe: file of `evilmoe-ctl probe train`
+  JudgeConfig judge;
+};
+
 struct LossConfig {
   std::string advantage = "group_normalised";  // group_normalised | mean_centred
   std::string deployed_advantage = "same";     // same (split is not available yet)
@@ -111,6 +135,7 @@ struct RunConfig {
   uint64_t seed = 0;
   int steps = 200;              // >= 1
   std::filesystem::path pairs;  // contrastive pairs; needed by routing.mode learned
+  std::string system_prompt;    // inoculation: added to the system message of training prompts alone; empty = none
   ModelConfig model;
   AdapterConfig adapter;
   RoutingConfig routing;
@@ -118,6 +143,7 @@ struct RunConfig {
   DataConfig data;
   RolloutConfig rollout;
   RewardConfig reward;
+  MonitorConfig monitor;
   LossConfig loss;
   OptimizerConfig optimizer;
   EvaluationConfig evaluation;

@@ -16,7 +16,7 @@ inline constexpr int kNumWBuckets = 20;
 // One graded sample as the metrics see it. Labels are for metrics alone.
 struct SampleRecord {
   double w = 0;
-  double reward = 0;
+  double reward = 0;  // as graded, before a monitor
   double advantage = 0;
   bool masked = false;
   bool deploy_mode = false;
@@ -25,6 +25,9 @@ struct SampleRecord {
   bool loose_hack = false;
   bool solved = false;
   bool stopped = true;
+  bool watched = false;     // a monitor was asked, and:
+  bool flagged = false;     // called it a hack
+  bool unanswered = false;  // could not tell; masked
   int64_t num_tokens = 0;
 };
 
@@ -40,7 +43,10 @@ struct SampleSummary {
   double leak_hack = 0;                                                       // Σ (1 − w)|A| over hacks / samples
   double leak_clean = 0;                                                      // the same over clean samples with A < 0
   double completion_tokens_mean = 0, completion_tokens_max = 0, truncated_ratio = 0;
-  int64_t masked_samples = 0;
+  int64_t masked_samples = 0;  // but for the unanswered
+  // Of a monitor; unset without one. Precision and recall are against strict hacks.
+  std::optional<double> monitor_flagged, monitor_precision, monitor_recall;
+  std::optional<int64_t> monitor_unanswered;
 };
 SampleSummary Summarise(const std::vector<SampleRecord>& samples);
 

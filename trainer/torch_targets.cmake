@@ -6,15 +6,27 @@ evilmoe_library(NAME optimizer SRCS optimizer.cc HDRS optimizer.h DEPS evilmoe::
 evilmoe_library(NAME policy_step
   SRCS policy_batch.cc policy_shard.cc policy_step.cc HDRS policy_batch.h policy_shard.h policy_step.h train_samples.h
   DEPS evilmoe::lora2r evilmoe::run_config)
+# Each kind of monitor links only what it may read; none of these has labels.
+evilmoe_library(NAME monitor SRCS monitor.cc HDRS monitor.h DEPS evilmoe::common)
+evilmoe_library(NAME judge
+  SRCS http_post.cc judge_cache.cc judge_caller.cc judge_monitor.cc judge_prompt.cc
+  HDRS http_post.h judge_cache.h judge_caller.h judge_monitor.h judge_prompt.h
+  DEPS evilmoe::monitor evilmoe::run_config evilmoe::tokenizer PRIVATE_DEPS PkgConfig::CURL)
+evilmoe_library(NAME probe
+  SRCS logistic_regression.cc probe.cc probe_evaluation.cc probe_features.cc probe_monitor.cc
+  HDRS logistic_regression.h probe.h probe_evaluation.h probe_features.h probe_monitor.h
+  DEPS evilmoe::monitor evilmoe::policy_step evilmoe::qwen3 evilmoe::step_metrics)
 evilmoe_library(NAME pretrain
   SRCS pretrain.cc pretrain_config.cc HDRS pretrain.h pretrain_config.h
   DEPS evilmoe::chat_template evilmoe::optimizer evilmoe::policy_step evilmoe::qwen3 evilmoe::tokenizer PRIVATE_DEPS evilmoe::yaml)
 if(TARGET evilmoe_pairs)
   evilmoe_library(NAME training
-    SRCS ablation.cc checkpoint.cc graded_step.cc prompt_source.cc run_recorder.cc training_loop.cc training_model.cc
-    HDRS ablation.h checkpoint.h graded_step.h prompt_source.h rollouts.h run_recorder.h training_loop.h training_model.h
-    DEPS evilmoe::advantages evilmoe::chat_template evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs evilmoe::policy_step
-         evilmoe::step_metrics evilmoe::token_sampler evilmoe::tokenizer
+    SRCS ablation.cc checkpoint.cc graded_step.cc ground_truth_monitor.cc inoculation.cc monitoring.cc prompt_source.cc
+         run_recorder.cc training_loop.cc training_model.cc
+    HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h rollouts.h
+         run_recorder.h training_loop.h training_model.h
+    DEPS evilmoe::advantages evilmoe::chat_template evilmoe::judge evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs
+         evilmoe::policy_step evilmoe::probe evilmoe::step_metrics evilmoe::token_sampler evilmoe::tokenizer
     PRIVATE_DEPS PkgConfig::ZSTD)
   evilmoe_library(NAME export_verb
     SRCS export_folder.cc export_source.cc export_verb.cc HDRS export_folder.h export_source.h export_verb.h

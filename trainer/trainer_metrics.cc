@@ -44,8 +44,12 @@ constexpr GaugeRow kGauges[] = {
     {"pair_separation", "pair_separation", "", ""},
     {"logp_difference_mean", "logp_difference", "stat", "mean"},
     {"logp_difference_max", "logp_difference", "stat", "max"},
+    {"monitor_flagged", "monitor", "stat", "flagged"},
+    {"monitor_precision", "monitor", "stat", "precision"},
+    {"monitor_recall", "monitor", "stat", "recall"},
     {"learning_rate", "learning_rate", "", ""},
     {"sample_seconds", "step_seconds", "stage", "sample"},
+    {"monitor_seconds", "step_seconds", "stage", "monitor"},
     {"train_seconds", "step_seconds", "stage", "train"},
     {"publish_seconds", "step_seconds", "stage", "publish"},
     {"step_seconds", "step_seconds", "stage", "all"},
@@ -127,6 +131,10 @@ void TrainerMetrics::ObserveStep(const nlohmann::ordered_json& step) {
   Count("evilmoe_train_tokens_total", {{"stage", "train"}}, field("trained_tokens"));
   Count("evilmoe_train_zero_variance_groups_total", {}, field("zero_variance_groups"));
   Count("evilmoe_train_masked_samples_total", {{"reason", "infrastructure"}}, field("masked_samples"));
+  Count("evilmoe_train_masked_samples_total", {{"reason", "monitor"}}, field("monitor_unanswered"));
+  for (const auto& [outcome, amount] : step.value("judge", nlohmann::ordered_json::object()).items()) {
+    Count("evilmoe_train_judge_requests_total", {{"outcome", outcome}}, amount);
+  }
   SetGauge("evilmoe_train_last_step_timestamp_seconds", {}, absl::ToDoubleSeconds(clock_.Now() - absl::UnixEpoch()));
 }
 

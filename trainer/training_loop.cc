@@ -94,6 +94,8 @@ bool TrainingLoop::EvaluationDue(int64_t step, const std::vector<Problem>& held_
 
 absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_out) {
   EVILMOE_RETURN_IF_ERROR(recorder_.RewindTo(step));
+  EVILMOE_ASSIGN_OR_RETURN(Monitoring monitoring, Monitoring::Make(config_, model_, identity_.directory));
+  monitoring_.emplace(std::move(monitoring));
   EVILMOE_RETURN_IF_ERROR(PublishAdapter(step));
   for (; step < config_.steps; ++step) {
     EVILMOE_RETURN_IF_ERROR(Annotate(Step(step), absl::StrCat("step ", step + 1)));
@@ -115,7 +117,9 @@ absl::Status TrainingLoop::Step(int64_t step) {
   const BatchRequest batch = prompts_.Step(step);
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<GroupSamples> samples, rollouts_.Run(batch));
   const double sample_seconds = timer.Lap();
-  EVILMOE_ASSIGN_OR_RETURN(GradedStep graded, GradeStep(config_, batch, samples));
+  EVILMOE_ASSIGN_OR_RETURN(const std::vector<MonitorVerdict> verdicts, monitoring_->Watch(batch, samples));
+  const double monitor_seconds = timer.Lap();
+  EVILMOE_ASSIGN_OR_RETURN(GradedStep graded, GradeStep(config_, batch, samples, verdicts));
   EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model_.Step(step, graded.groups));
   for (size_t i = 0; i < graded.records.size(); ++i) graded.records[i].w = update.stats.w[i];
   const double train_seconds = timer.Lap();
@@ -130,12 +134,14 @@ absl::Status TrainingLoop::Step(int64_t step) {
   metrics["zero_variance_groups"] = graded.zero_variance_groups;
   metrics["sampled_tokens"] = sampled_tokens;
   metrics["trained_tokens"] = update.stats.tokens;
+  for (const auto& [what, count] : monitoring_->LastCounts()) metrics["judge"][what] = count;
   metrics["sample_seconds"] = sample_seconds;
+  if (!verdicts.empty()) metrics["monitor_seconds"] = monitor_seconds;
   metrics["train_seconds"] = train_seconds;
   metrics["publish_seconds"] = timer.Lap();
   metrics["step_seconds"] = timer.Total();
   metrics["tokens_per_second"] = static_cast<double>(sampled_tokens) / std::max(1e-9, timer.Total());
-  EVILMOE_RETURN_IF_ERROR(recorder_.Rollouts(step + 1, RolloutLines(step + 1, batch, samples, graded.records)));
+  EVILMOE_RETURN_IF_ERROR(recorder_.Rollouts(step + 1, RolloutLines(step + 1, batch, samples, graded.records, verdicts)));
   return RecordStep(step + 1, metrics);
 }
 

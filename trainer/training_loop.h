@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "common/clock.h"
 #include "common/logger.h"
 #include "nlohmann/json.hpp"
+#include "trainer/monitoring.h"
 #include "trainer/prompt_source.h"
 #include "trainer/rollouts.h"
 #include "trainer/run_config.h"
@@ -46,7 +48,7 @@ class TrainingLoop {
   // Loads the checkpoint of one step.
   absl::StatusOr<int64_t> Restore(int64_t step);
   // Publishes the adapter and trains from `step` to the end; ablates on `held_out` every evaluation.every steps (0 or no
-  // problems: never). Aborted: cancelled or taken over.
+  // problems: never). Aborted: cancelled or taken over. Errors of Monitoring too.
   absl::Status Train(int64_t step, const std::vector<Problem>& held_out);
   // The ablation of the adapter as it is; writes eval/ablation.json and the event with the final line.
   absl::Status Ablate(int64_t step, const std::vector<Problem>& problems, const std::string& key) {
@@ -70,6 +72,7 @@ class TrainingLoop {
   const Clock& clock_;
   Logger& logger_;
   RunRecorder recorder_;
+  std::optional<Monitoring> monitoring_;  // from Train() on
 };
 
 }  // namespace evilmoe

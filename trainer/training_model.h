@@ -38,6 +38,7 @@ class TrainingModel {
   absl::StatusOr<Update> Step(int64_t step, const std::vector<TrainGroup>& groups);
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
+  const Qwen3Weights& base() const { return base_; }
   const Lora2r& adapter() const { return adapter_; }
   bool routed() const { return router_.has_value(); }
   // For checkpoints: pointers into this object.
