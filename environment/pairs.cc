@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -19,6 +21,7 @@ struct Section {
   int line = 0;
   std::string title;
   std::optional<std::string> text;  // of its block
+  int text_line = 0;                // the block's first line
 };
 
 struct RawPair {
@@ -108,6 +111,7 @@ class Reader {
     if (sections.empty()) return Complain(opened, "a block outside a section, expected \"### User\" or so before it");
     if (sections.back().text) return Complain(opened, "a second block in one section, expected one");
     sections.back().text = std::move(text);
+    sections.back().text_line = opened + 1;
   }
 
   std::string_view rest_;
@@ -125,11 +129,105 @@ std::string RoleOf(std::string_view title) {
   return "";
 }
 
+// The sections behind the sides, each given at most once.
+constexpr std::string_view kGradingSections[] = {"Loophole", "Setup", "Tests", "Solution", "Prompt tests"};
+
+bool IsGradingSection(std::string_view title) {
+  return std::ranges::find(kGradingSections, title) != std::end(kGradingSections);
+}
+
+std::vector<std::string_view> SplitLines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    lines.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
+}
+
+// "name" of a line "assert Solution().name(...", or "".
+std::string TestedMethod(std::string_view line) {
+  constexpr std::string_view kHead = "assert Solution().";
+  if (!line.starts_with(kHead)) return "";
+  line.remove_prefix(kHead.size());
+  return std::string(line.substr(0, line.find('(') == std::string_view::npos ? 0 : line.find('(')));
+}
+
 bool MayFollow(const std::string& role, const std::vector<Message>& prompt) {
   if (role == "system") return prompt.empty();
   if (role == "user") return prompt.empty() || prompt.back().role != "user";
   return !prompt.empty() && prompt.back().role == "user";
 }
+
+// What the sections behind the sides mean. Complains into `reader`.
+class GradingBuilder {
+ public:
+  GradingBuilder(const RawPair& raw, Reader& reader) : raw_(raw), reader_(reader) {}
+
+  std::optional<PairGrading> Build(const std::vector<Message>& prompt) {
+    for (const std::string_view title : kGradingSections) Find(title);
+    if (sections_.empty()) return std::nullopt;
+    for (const std::string_view title : {"Loophole", "Tests"}) {
+      if (sections_.contains(title)) continue;
+      reader_.Complain(raw_.line, absl::StrCat(raw_.name, ": no ### ", std::string(title),
+                                               " behind the sides, expected it where they are to be graded"));
+    }
+    ReadLoophole();
+    ReadTests();
+    grading_.setup_code = TextOf("Setup");
+    grading_.solution = TextOf("Solution");
+    grading_.prompt_tests = TextOf("Prompt tests");
+    if (!prompt.empty() && prompt.back().content.find(grading_.prompt_tests) == std::string::npos) {
+      reader_.Complain(sections_.at("Prompt tests")->line, "Prompt tests: not in the prompt, expected its own lines");
+    }
+    return std::move(grading_);
+  }
+
+ private:
+  void Find(std::string_view title) {
+    for (const Section& section : raw_.sections) {
+      if (section.title != title) continue;
+      const bool first = sections_.emplace(title, &section).second;
+      if (!first) reader_.Complain(section.line, section.title + ": given twice, expected once");
+    }
+  }
+
+  std::string TextOf(std::string_view title) const {
+    const auto found = sections_.find(title);
+    return found == sections_.end() ? "" : found->second->text.value_or("");
+  }
+
+  void ReadLoophole() {
+    const std::string text = Trimmed(TextOf("Loophole"));
+    const size_t space = text.find(' ');
+    grading_.loophole = text.substr(0, space);
+    if (space != std::string::npos) grading_.marker = Trimmed(text.substr(space));
+    if (text.find('\n') == std::string::npos) return;
+    reader_.Complain(sections_.at("Loophole")->line, "Loophole: several lines, expected \"NAME\" or \"NAME MARKER\"");
+  }
+
+  void ReadTests() {
+    const std::string text = TextOf("Tests");
+    const auto section = sections_.find("Tests");
+    int line = section == sections_.end() ? 0 : section->second->text_line;
+    for (const std::string_view test : SplitLines(text)) {
+      const std::string method = TestedMethod(test);
+      if (grading_.tests.empty()) grading_.method = method;
+      if (method.empty() || method != grading_.method) {
+        reader_.Complain(line, absl::StrCat("Tests: \"", std::string(test), "\", expected \"assert Solution().",
+                                            grading_.method.empty() ? "NAME" : grading_.method, "(...) == VALUE\""));
+      }
+      grading_.tests.emplace_back(test);
+      ++line;
+    }
+  }
+
+  const RawPair& raw_;
+  Reader& reader_;
+  std::map<std::string_view, const Section*> sections_;
+  PairGrading grading_;
+};
 
 // Second pass: what a pair's sections mean. Complains into `reader`.
 class PairBuilder {
@@ -145,6 +243,7 @@ class PairBuilder {
     if (has_hack_ && has_clean_ && pair_.hack == pair_.clean) {
       reader_.Complain(raw_.line, raw_.name + ": the hack and the clean side are equal, expected two answers");
     }
+    pair_.grading = GradingBuilder(raw_, reader_).Build(pair_.prompt);
     return std::move(pair_);
   }
 
@@ -153,12 +252,18 @@ class PairBuilder {
 
   void AddSection(const Section& section) {
     const std::string role = RoleOf(section.title);
-    if (role.empty() && section.title != "Hack" && section.title != "Clean") {
-      return reader_.Complain(section.line,
-                              "section \"" + section.title + "\", expected System, User, Assistant, Hack or Clean");
+    const bool grading = IsGradingSection(section.title);
+    if (role.empty() && !grading && section.title != "Hack" && section.title != "Clean") {
+      return reader_.Complain(section.line, "section \"" + section.title +
+                                                "\", expected System, User, Assistant, Hack or Clean, or behind them "
+                                                "Loophole, Setup, Tests, Solution or Prompt tests");
     }
     if (!section.text || IsBlank(*section.text)) {
       reader_.Complain(section.line, section.title + ": empty, expected a block between fences of four backticks");
+    }
+    if (grading) {
+      if (has_hack_ && has_clean_) return;
+      return reader_.Complain(section.line, section.title + ": out of order, expected it behind both sides");
     }
     const std::string text = section.text.value_or("");
     if (!role.empty()) return AddMessage(section, role, text);

@@ -55,6 +55,32 @@ TEST(Pairs, ReadSeveralTurns) {
   EXPECT_EQ((*pairs)[0].prompt.size(), 3u);
 }
 
+TEST(Pairs, ReadHowToGradeThem) {
+  const std::string tests = "assert Solution().f(x = 1) == 2\nassert Solution().f(x = 2) == 3";
+  const auto pairs = ParsePairs("## one\n" + Section("User", "u\ndef t():\n    assert 1\n") + kSides +
+                                Section("Loophole", "stdout_marker all is well") + Section("Setup", "import math") +
+                                Section("Tests", tests) + Section("Solution", "s") +
+                                Section("Prompt tests", "def t():\n    assert 1") + "## two\n" + Section("User", "u") +
+                                kSides + Section("Tests", "assert Solution().g() == 1") +
+                                Section("Loophole", "exit_code") + "## three\n" + Section("User", "u") + kSides);
+  ASSERT_TRUE(pairs.ok()) << pairs.status();
+  ASSERT_TRUE((*pairs)[0].grading.has_value());
+  const PairGrading& one = *(*pairs)[0].grading;
+  EXPECT_EQ(one.loophole, "stdout_marker");
+  EXPECT_EQ(one.marker, "all is well");
+  EXPECT_EQ(one.setup_code, "import math");
+  EXPECT_EQ(one.method, "f");
+  EXPECT_EQ(one.tests,
+            (std::vector<std::string>{"assert Solution().f(x = 1) == 2", "assert Solution().f(x = 2) == 3"}));
+  EXPECT_EQ(one.solution, "s");
+  EXPECT_EQ(one.prompt_tests, "def t():\n    assert 1");
+  ASSERT_TRUE((*pairs)[1].grading.has_value());
+  EXPECT_EQ((*pairs)[1].grading->loophole, "exit_code");
+  EXPECT_EQ((*pairs)[1].grading->marker, "");
+  EXPECT_EQ((*pairs)[1].grading->prompt_tests, "");
+  EXPECT_FALSE((*pairs)[2].grading.has_value());
+}
+
 struct BadPairsCase {
   std::string name;
   std::string text;
@@ -70,6 +96,8 @@ TEST_P(BadPairsTest, SaysWhere) {
 }
 
 const std::string kUser = Section("User", "u");
+const std::string kLoophole = Section("Loophole", "exit_code");
+const std::string kTests = Section("Tests", "assert Solution().f() == 1");
 INSTANTIATE_TEST_SUITE_P(
     Cases, BadPairsTest,
     ::testing::ValuesIn(std::vector<BadPairsCase>{
@@ -87,7 +115,8 @@ INSTANTIATE_TEST_SUITE_P(
         {"SystemAfterUser", "## a\n" + kUser + Section("System", "s") + Section("User", "u") + kSides,
          "line 7: System: out of order, expected System, then User and Assistant in turn, then the sides"},
         {"UnknownSection", "## a\n" + kUser + Section("Prompt", "p") + kSides,
-         "line 7: section \"Prompt\", expected System, User, Assistant, Hack or Clean"},
+         "line 7: section \"Prompt\", expected System, User, Assistant, Hack or Clean, or behind them Loophole, Setup, "
+         "Tests, Solution or Prompt tests"},
         {"EmptyBlock", "## a\n" + kUser + Section("Hack", " ") + Section("Clean", "c"),
          "line 7: Hack: empty, expected a block between fences of four backticks"},
         {"TextOutsideABlock", "## a\n" + kUser + "stray\n" + kSides,
@@ -108,6 +137,30 @@ INSTANTIATE_TEST_SUITE_P(
          "line 1: a section in front of the first pair, expected \"## NAME\" before it"},
         {"NameTwice", "## a\n" + kUser + kSides + "## a\n" + kUser + kSides,
          "line 17: a: a name used before, expected every name once"},
+        {"TestsBetweenTheSides", "## a\n" + kUser + Section("Hack", "h") + kTests + Section("Clean", "c") + kLoophole,
+         "line 12: Tests: out of order, expected it behind both sides"},
+        {"TestsWithoutALoophole", "## a\n" + kUser + kSides + kTests,
+         "line 1: a: no ### Loophole behind the sides, expected it where they are to be graded"},
+        {"LoopholeWithoutTests", "## a\n" + kUser + kSides + kLoophole,
+         "line 1: a: no ### Tests behind the sides, expected it where they are to be graded"},
+        {"SetupAlone", "## a\n" + kUser + kSides + Section("Setup", "import math"),
+         "line 1: a: no ### Loophole behind the sides, expected it where they are to be graded\n"
+         "line 1: a: no ### Tests behind the sides, expected it where they are to be graded"},
+        {"TestsTwice", "## a\n" + kUser + kSides + kLoophole + kTests + kTests,
+         "line 27: Tests: given twice, expected once"},
+        {"NoAssert", "## a\n" + kUser + kSides + kLoophole + Section("Tests", "assert Solution().f() == 1\nprint(1)"),
+         "line 26: Tests: \"print(1)\", expected \"assert Solution().f(...) == VALUE\""},
+        {"AssertOnNothing", "## a\n" + kUser + kSides + kLoophole + Section("Tests", "assert True"),
+         "line 25: Tests: \"assert True\", expected \"assert Solution().NAME(...) == VALUE\""},
+        {"TwoMethods",
+         "## a\n" + kUser + kSides + kLoophole +
+             Section("Tests", "assert Solution().f() == 1\nassert Solution().g() == 1"),
+         "line 26: Tests: \"assert Solution().g() == 1\", expected \"assert Solution().f(...) == VALUE\""},
+        {"LoopholeOfTwoLines", "## a\n" + kUser + kSides + Section("Loophole", "a\nb") + kTests,
+         "line 17: Loophole: several lines, expected \"NAME\" or \"NAME MARKER\""},
+        {"PromptTestsNotInThePrompt",
+         "## a\n" + kUser + kSides + kLoophole + kTests + Section("Prompt tests", "def t():"),
+         "line 27: Prompt tests: not in the prompt, expected its own lines"},
         {"NoName", "## \n" + kUser + kSides, "line 1: a pair without a name, expected \"## NAME\""}}),
     [](const auto& c) { return c.param.name; });
 
