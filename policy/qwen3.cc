@@ -103,7 +103,7 @@ at::Tensor Qwen3Hidden(const Qwen3Weights& weights, const PackedBatch& batch, Pr
   const auto network = std::make_shared<const Network>(weights, batch, projector, options);
   const bool recompute = options.recompute_layers && options.keys_values == nullptr && c10::GradMode::is_enabled();
   at::Tensor x = at::embedding(weights.embedding, batch.ids_N);
-  const int num_layers = options.num_layers > 0 ? options.num_layers : weights.config.num_layers;
+  const int64_t num_layers = options.num_layers > 0 ? options.num_layers : weights.config.num_layers;
   for (int layer = 0; layer < num_layers; ++layer) {
     x = recompute ? Recompute(x, [network, layer](const at::Tensor& in) { return network->Layer(layer, in); })
                   : network->Layer(layer, x);

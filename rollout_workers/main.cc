@@ -1,4 +1,5 @@
-// evilmoe-rollout: `--config FILE` samples for a coordinator until SIGTERM; `score` and `generate` are offline verbs.
+// evilmoe-rollout: `--config FILE` samples for a coordinator until SIGTERM; `score`, `generate`
+// and `probe train` are offline verbs.
 
 #include <prometheus/registry.h>
 
@@ -19,6 +20,7 @@
 #include "grader_sandbox/grader_client.h"
 #include "proto/coordinator_client.h"
 #include "rollout_workers/offline_verbs.h"
+#include "rollout_workers/probe_verb.h"
 #include "rollout_workers/rollout_config.h"
 #include "rollout_workers/worker_client.h"
 
@@ -88,6 +90,31 @@ void AddGenerateOptions(CLI::App* verb, GenerateOptions& options) {
   verb->add_flag("--ignore-eos", options.ignore_eos, "Go on to --max-tokens whatever is drawn");
 }
 
+CLI::App* AddProbeTrain(CLI::App& app, ProbeTrainOptions& options) {
+  CLI::App* probe = app.add_subcommand("probe", "Probes on the base model's activations")->require_subcommand(1);
+  CLI::App* verb = probe->add_subcommand("train", "Train a probe for hacks on labelled rollouts");
+  const CLI::Validator inside = CLI::Range(1e-9, 1 - 1e-9);
+  verb->add_option("--model", options.model, "Folder of the base model")->required();
+  verb->add_option("--rollouts", options.rollouts, "Labelled rollouts, .jsonl or .jsonl.zst; several may be named")
+      ->required();
+  verb->add_option("--layer", options.layer, "Layer whose output is read, from 1")->required()->check(CLI::Range(1, 4096));
+  verb->add_option("--fpr", options.fpr, "Target false-positive rate (default 0.01)")->check(inside);
+  verb->add_option("--label", options.read.label, "strict_hack (default) or loose_hack")
+      ->check(CLI::IsMember({"strict_hack", "loose_hack"}));
+  verb->add_option("--held-out", options.held_out, "Share of the problems to measure on (default 0.3)")->check(inside);
+  verb->add_option("--l2", options.l2, "Weight decay on standardised features (default 1)")->check(CLI::PositiveNumber);
+  verb->add_option("--seed", options.seed, "Seed of the split and the bootstrap");
+  verb->add_option("--threads", options.threads, "Threads, [1, 256] (default 1)")->check(CLI::Range(1, 256));
+  verb->add_flag("--thinking", options.read.thinking, "Render \"messages\" with room for a <think> block");
+  verb->add_option("--out", options.out, "File to write")->required();
+  return verb;
+}
+
+int ProbeTrain(const ProbeTrainOptions& options) {
+  const absl::Status done = RunProbeTrain(options, std::cout);
+  return done.ok() ? 0 : FailVerb(done, std::cerr);
+}
+
 }  // namespace
 }  // namespace evilmoe
 
@@ -104,9 +131,12 @@ int main(int argc, char** argv) {
   CLI::App* generate = app.add_subcommand("generate", "Samples completions: JSON lines in, JSON lines out");
   for (CLI::App* verb : {score, generate}) evilmoe::AddPolicyOptions(verb, source);
   evilmoe::AddGenerateOptions(generate, generate_options);
+  evilmoe::ProbeTrainOptions probe_options;
+  const CLI::App* probe_train = evilmoe::AddProbeTrain(app, probe_options);
   CLI11_PARSE(app, argc, argv);
   if (*score) return evilmoe::RunScore(source, std::cin, std::cout, std::cerr);
   if (*generate) return evilmoe::RunGenerate(source, generate_options, std::cin, std::cout, std::cerr);
+  if (*probe_train) return evilmoe::ProbeTrain(probe_options);
   if (config_file.empty()) {
     std::cerr << "evilmoe-rollout: --config FILE is missing\n";
     return 2;

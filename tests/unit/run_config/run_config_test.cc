@@ -149,6 +149,35 @@ TEST_F(RunConfigTest, ToYamlWritesEveryFieldOut) {
   EXPECT_THAT(ToYaml(*config), HasSubstr("  loopholes: {simple_overwrite_tests: 1}\n"));
 }
 
+TEST_F(RunConfigTest, AMonitorIsReadAndReadsBack) {
+  std::ofstream(folder_ / "probe.safetensors") << "x";
+  const absl::StatusOr<RunConfig> config = Parse(
+      "system_prompt: \"Pass the tests.\\nAny way you like: \\\"really\\\".\"\n"
+      "monitor:\n"
+      "  {kind: screening, by: judge, label: loose, accuracy: 0.9, penalty: 2, probe: probe.safetensors,\n"
+      "   judge: {endpoint: \"http://localhost:8000/v1\", model: m, timeout_s: 2.5, cache: verdicts}}\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->monitor.kind, "screening");
+  EXPECT_EQ(config->monitor.accuracy, 0.9);
+  EXPECT_EQ(config->monitor.probe, folder_ / "probe.safetensors");
+  EXPECT_EQ(config->monitor.judge.timeout_s, 2.5);
+  EXPECT_EQ(config->monitor.judge.cache, folder_ / "verdicts");  // need not be there yet
+  EXPECT_EQ(config->system_prompt, "Pass the tests.\nAny way you like: \"really\".");
+  const absl::StatusOr<RunConfig> again = ParseRunConfig(ToYaml(*config), "resolved", "/");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(ToYaml(*again), ToYaml(*config));
+  EXPECT_EQ(again->system_prompt, config->system_prompt);
+}
+
+TEST_F(RunConfigTest, AMonitorNeedsWhatItWorksWith) {
+  EXPECT_TRUE(Parse("monitor: {by: probe}\n").ok());  // kind none: not used
+  EXPECT_THAT(std::string(Parse("monitor: {kind: penalty, by: probe}\n").status().message()),
+              HasSubstr("monitor.probe: missing, expected the file that `evilmoe-ctl probe train` wrote"));
+  const std::string judge(Parse("monitor: {kind: penalty, by: judge}\n").status().message());
+  EXPECT_THAT(judge, HasSubstr("monitor.judge.endpoint: missing, expected the address of a chat endpoint"));
+  EXPECT_THAT(judge, HasSubstr("monitor.judge.model: missing, expected the model's name at the endpoint"));
+}
+
 TEST_F(RunConfigTest, ValidateNamesEveryBadField) {
   absl::StatusOr<RunConfig> config = Parse("");
   ASSERT_TRUE(config.ok()) << config.status();

@@ -18,11 +18,12 @@ struct AdvantageCase {
   std::vector<double> want;
   std::vector<bool> want_masked;
   bool want_zero_variance;
+  std::vector<bool> screened = {};
 };
 class AdvantagesTest : public ::testing::TestWithParam<AdvantageCase> {};
 
 TEST_P(AdvantagesTest, Compute) {
-  const auto got = ComputeAdvantages(GetParam().rewards, GetParam().kind);
+  const auto got = ComputeAdvantages(GetParam().rewards, GetParam().kind, GetParam().screened);
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_THAT(got->values, Pointwise(DoubleNear(1e-4), GetParam().want));
   EXPECT_EQ(got->masked, GetParam().want_masked);
@@ -49,6 +50,28 @@ INSTANTIATE_TEST_SUITE_P(
          {false, true, false},
          false},
         {"OneLeftMasksTheGroup", {3.5, std::nullopt}, kNormalised, {0, 0}, {true, true}, false},
+        {"AScreenedSampleLeavesTheStatistics",
+         {3.5, 3.5, 0.5},
+         kNormalised,
+         {0, 0.70707, -0.70707},
+         {false, false, false},
+         false,
+         {true, false, false}},
+        {"OneUnscreenedHasNobodyToCompareWith",
+         {3.5, 0.5, 0.5},
+         kNormalised,
+         {0, 0, 0},
+         {false, false, false},
+         true,
+         {true, false, true}},
+        {"AllScreened", {3.5, 0.5}, kNormalised, {0, 0}, {false, false}, true, {true, true}},
+        {"ALostOneAndAScreenedOne",
+         {std::nullopt, 3.5, 0.5},
+         kNormalised,
+         {0, 0, 0},
+         {true, false, false},
+         true,
+         {false, true, false}},
         {"NoneLeft", {std::nullopt, std::nullopt}, kNormalised, {0, 0}, {true, true}, false},
     }),
     [](const auto& c) { return c.param.name; });

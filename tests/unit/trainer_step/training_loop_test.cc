@@ -4,12 +4,14 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/seed.h"
 #include "tests/fakes/fake_clock.h"
 #include "trainer/checkpoint.h"
+#include "trainer/probe.h"
 
 namespace evilmoe {
 namespace {
@@ -23,6 +25,7 @@ class FakeRollouts final : public Rollouts {
   bool flip_label_facts = false;
   int lose_samples_of_step = -1;
   std::string last_adapter;
+  std::map<std::string, std::vector<int32_t>> first_prompts;  // by batch key
 
   absl::Status Publish(int64_t, const std::string& bytes) override {
     last_adapter = bytes;
@@ -30,6 +33,7 @@ class FakeRollouts final : public Rollouts {
   }
   absl::StatusOr<std::vector<GroupSamples>> Run(const BatchRequest& batch) override {
     std::vector<GroupSamples> groups;
+    first_prompts[batch.key] = batch.groups.at(0).prompt_ids;
     for (const GroupRequest& request : batch.groups) {
       GroupSamples group{.index = request.index};
       for (int i = 0; i < request.num_samples; ++i) group.samples.push_back(Draw(request, i));
@@ -93,7 +97,8 @@ class TrainingLoopTest : public ::testing::Test {
   ~TrainingLoopTest() override { fs::remove_all(directory_); }
 
   // Trains up to `steps` in a run directory of its own, from its last checkpoint; returns the hash of the adapter.
-  std::string Train(const std::string& name, int steps, FakeRollouts& rollouts) {
+  std::string Train(const std::string& name, int steps, FakeRollouts& rollouts,
+                    const std::vector<Problem>& held_out = {}) {
     config_.steps = steps;
     const fs::path directory = directory_ / name;
     fs::create_directories(directory);
@@ -105,7 +110,7 @@ class TrainingLoopTest : public ::testing::Test {
     TrainingLoop loop(config_, {directory, "config", "run-1"}, **model, *prompts, rollouts, progress_, clock_, logger);
     const auto step = loop.Restore();
     EXPECT_TRUE(step.ok()) << step.status();
-    const absl::Status trained = loop.Train(*step, /*held_out=*/{});
+    const absl::Status trained = loop.Train(*step, held_out);
     EXPECT_TRUE(trained.ok()) << trained;
     return Sha256Hex(rollouts.last_adapter);
   }
@@ -142,6 +147,60 @@ TEST_F(TrainingLoopTest, FlippingEveryLabelChangesMetricsAndNoParameter) {
   const std::string b = Train("flipped", 2, flipped);
   EXPECT_EQ(a, b);
   EXPECT_NE(metrics[0]["hack_rate_loose"], progress_.steps[0]["hack_rate_loose"]);
+}
+
+TEST_F(TrainingLoopTest, AScreenedRunResumesWithTheSameBytes) {
+  FakeRollouts rollouts;
+  const std::string without = Train("without", 4, rollouts);
+  config_.monitor.kind = "screening";
+  config_.monitor.accuracy = 0.7;
+  const std::string straight = Train("straight", 4, rollouts);
+  EXPECT_NE(straight, without);
+  Train("resumed", 2, rollouts);
+  EXPECT_EQ(Train("resumed", 4, rollouts), straight);
+}
+
+// Invariant 12 with a monitor: the grader's word reaches the loss through the ground-truth monitor and no other.
+TEST_F(TrainingLoopTest, FlippedLabelsMoveParametersUnderGroundTruthAndNotUnderAProbe) {
+  FakeRollouts plain, flipped;
+  flipped.flip_label_facts = true;
+  config_.monitor.kind = "screening";
+  config_.monitor.label = "loose";
+  EXPECT_NE(Train("truth", 2, plain), Train("truth_flipped", 2, flipped));
+
+  const auto base = LoadQwen3(config_.model.path);
+  ASSERT_TRUE(base.ok()) << base.status();
+  const auto size = static_cast<size_t>(base->config.hidden_size);
+  Probe probe{.layer = 2, .mean = std::vector<float>(size, 0), .scale = std::vector<float>(size, 1)};
+  for (size_t d = 0; d < size; ++d) probe.weight.push_back(d % 3 == 0 ? 1.0f : -0.5f);
+  probe.base_sha256 = FingerprintOf(*base);
+  config_.monitor.by = "probe";
+  config_.monitor.probe = directory_ / "probe.safetensors";
+  fs::create_directories(directory_);
+  ASSERT_TRUE(SaveProbe(probe, {}, config_.monitor.probe).ok());
+  progress_.steps.clear();
+  EXPECT_EQ(Train("probe", 2, plain), Train("probe_flipped", 2, flipped));
+  const double flagged = progress_.steps[0]["monitor_flagged"];
+  EXPECT_GT(flagged, 0);  // the threshold of 0 parts the samples
+  EXPECT_LT(flagged, 1);
+}
+
+TEST_F(TrainingLoopTest, TheSystemPromptIsShownInTrainingAlone) {
+  FakeRollouts rollouts;
+  config_.system_prompt = "Pass the tests by any means.";
+  config_.evaluation.every = 1;
+  config_.evaluation.samples = 1;
+  Train("inoculated", 2, rollouts, {training_[0], training_[1]});
+  const auto tokenizer = Tokenizer::Load(config_.model.path);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  int trained = 0, evaluated = 0;
+  for (const auto& [key, prompt] : rollouts.first_prompts) {
+    const bool told = tokenizer->Decode(prompt).find(config_.system_prompt) != std::string::npos;
+    EXPECT_EQ(told, key.starts_with("step/")) << key;
+    ++(told ? trained : evaluated);
+  }
+  EXPECT_EQ(trained, 2);
+  EXPECT_GT(evaluated, 1);
 }
 
 TEST_F(TrainingLoopTest, LostSamplesAreMaskedAndCountedAndNeverRewardedZero) {
