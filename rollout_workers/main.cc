@@ -1,5 +1,5 @@
-// evilmoe-rollout: `--config FILE` samples for a coordinator until SIGTERM; `score`, `generate`
-// and `probe train` are offline verbs.
+// evilmoe-rollout: `--config FILE` samples for a coordinator until SIGTERM; `score`, `generate`,
+// `pairs check` and `probe train` are offline verbs.
 
 #include <prometheus/registry.h>
 
@@ -17,9 +17,11 @@
 #include "common/metrics_server.h"
 #include "common/process.h"
 #include "common/status_macros.h"
+#include "grader_sandbox/grader.h"
 #include "grader_sandbox/grader_client.h"
 #include "proto/coordinator_client.h"
 #include "rollout_workers/offline_verbs.h"
+#include "rollout_workers/pairs_verb.h"
 #include "rollout_workers/probe_verb.h"
 #include "rollout_workers/rollout_config.h"
 #include "rollout_workers/worker_client.h"
@@ -115,6 +117,39 @@ int ProbeTrain(const ProbeTrainOptions& options) {
   return done.ok() ? 0 : FailVerb(done, std::cerr);
 }
 
+CLI::App* AddPairsCheck(CLI::App& app, PairsCheckOptions& options) {
+  CLI::App* pairs = app.add_subcommand("pairs", "Contrastive pairs for the router")->require_subcommand(1);
+  CLI::App* verb = pairs->add_subcommand("check", "Whether a pairs file is what it should be; both sides are graded");
+  verb->add_option("FILE", options.file, "Pairs file (Markdown)")->required();
+  verb->add_option("--model", options.model, "Folder of the base model: token counts, and how well the pairs separate");
+  verb->add_option("--tokenizer", options.tokenizer, "Folder with tokenizer.json (default: the model's)");
+  verb->add_option("--problems", options.problems, "Problem file that the pairs must share no problem with");
+  verb->add_option("--rank", options.rank, "adapter.rank of the run (default 32)")->check(CLI::Range(1, 1024));
+  verb->add_option("--separation", options.separation, "router.separation of the run (default 4)")
+      ->check(CLI::Range(1e-9, 1e6));
+  verb->add_option("--seed", options.seed, "Seed of the adapter's init (default 0)");
+  verb->add_option("--seeds", options.num_seeds, "So many inits, from --seed on (default 1)")->check(CLI::Range(1, 100));
+  verb->add_option("--threads", options.threads, "Threads, [1, 256] (default 1)")->check(CLI::Range(1, 256));
+  verb->add_flag("--thinking", options.thinking, "model.thinking of the run");
+  verb->add_option("--output", "table (default) or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->each([&options](const std::string& output) { options.json = output == "json"; });
+  return verb;
+}
+
+// With the sandbox that this machine offers.
+int PairsCheck(const PairsCheckOptions& options) {
+  std::error_code ignored;
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+  const absl::StatusOr<std::unique_ptr<SandboxHost>> host =
+      SandboxHost::Probe({.zygote_binary = folder / "evilmoe-zygote"});
+  if (!host.ok()) return FailVerb(host.status(), std::cerr);
+  const RealClock clock;
+  const PythonComparer comparer;
+  LocalGrader grader({}, **host, comparer, clock, nullptr);
+  return RunPairsCheck(options, grader, clock, std::cout, std::cerr);
+}
+
 }  // namespace
 }  // namespace evilmoe
 
@@ -133,9 +168,12 @@ int main(int argc, char** argv) {
   evilmoe::AddGenerateOptions(generate, generate_options);
   evilmoe::ProbeTrainOptions probe_options;
   const CLI::App* probe_train = evilmoe::AddProbeTrain(app, probe_options);
+  evilmoe::PairsCheckOptions pairs_options;
+  const CLI::App* pairs_check = evilmoe::AddPairsCheck(app, pairs_options);
   CLI11_PARSE(app, argc, argv);
   if (*score) return evilmoe::RunScore(source, std::cin, std::cout, std::cerr);
   if (*generate) return evilmoe::RunGenerate(source, generate_options, std::cin, std::cout, std::cerr);
+  if (*pairs_check) return evilmoe::PairsCheck(pairs_options);
   if (*probe_train) return evilmoe::ProbeTrain(probe_options);
   if (config_file.empty()) {
     std::cerr << "evilmoe-rollout: --config FILE is missing\n";
