@@ -11,9 +11,22 @@
 namespace evilmoe {
 namespace {
 
-constexpr const char* kOfflineVerbs[][2] = {{"score", "evilmoe-rollout"},  {"generate", "evilmoe-rollout"},
-                                            {"grade", "evilmoe-grader"},   {"sandbox", "evilmoe-grader"},
-                                            {"dataset", "evilmoe-grader"}, {"pretrain", "evilmoe-trainer"}};
+// What a sibling binary does by itself: the binary, what it is for, and the verbs below it.
+struct OfflineVerb {
+  const char* name;
+  const char* binary;
+  const char* what;
+  const char* verbs = "";
+};
+constexpr OfflineVerb kOfflineVerbs[] = {
+    {"score", "evilmoe-rollout", "Log-probabilities of token ids"},
+    {"generate", "evilmoe-rollout", "Sample answers to prompts"},
+    {"grade", "evilmoe-grader", "Grade answers to problems"},
+    {"sandbox", "evilmoe-grader", "Run one call of a Python file in the sandbox", "run"},
+    {"dataset", "evilmoe-dataset", "Build, split and look into problem files", "build split inspect nano"},
+    {"pretrain", "evilmoe-trainer", "Pretrain a small model from scratch"},
+    {"pairs", "evilmoe-rollout", "Check contrastive pairs", "check"},
+    {"probe", "evilmoe-rollout", "Train a probe on labelled rollouts", "train"}};
 
 // What the parser fills besides the struct.
 struct RawOptions {
@@ -97,8 +110,8 @@ void AddLocalVerbs(CLI::App& app, CommandLine& c) {
   tokenize->add_option("--tokenizer", c.tokenizer, "Folder with tokenizer.json")->required();
   tokenize->add_flag("--decode", c.decode, "Ids to text");
   tokenize->add_flag("--thinking", c.thinking, "Leave the thinking block to the model");
-  for (const auto& [verb, binary] : kOfflineVerbs) {
-    app.add_subcommand(verb, absl::StrCat("Offline verb, runs ", binary))->prefix_command();
+  for (const OfflineVerb& verb : kOfflineVerbs) {
+    app.add_subcommand(verb.name, absl::StrCat(verb.what, " (runs ", verb.binary, ")"))->prefix_command();
   }
   app.add_subcommand("version", "Print the version");
   CLI::App* completion = app.add_subcommand("completion", "Print a completion script");
@@ -165,8 +178,8 @@ std::optional<CommandLine> FindOfflineVerb(const std::vector<std::string>& argum
 }  // namespace
 
 std::string SiblingOfVerb(const std::string& verb) {
-  for (const auto& [name, binary] : kOfflineVerbs) {
-    if (verb == name) return binary;
+  for (const OfflineVerb& known : kOfflineVerbs) {
+    if (verb == known.name) return known.binary;
   }
   return "";
 }
@@ -210,6 +223,9 @@ std::string CompletionScript(const std::string& shell) {
   }
   const auto options_of = [&](const std::string& verb) {
     std::string names;
+    for (const OfflineVerb& known : kOfflineVerbs) {
+      if (verb == known.name) names = known.verbs;
+    }
     for (const CLI::Option* option : app.get_subcommand(verb)->get_options()) {
       for (const std::string& name : option->get_lnames()) absl::StrAppend(&names, names.empty() ? "--" : " --", name);
     }

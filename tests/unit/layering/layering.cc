@@ -21,6 +21,7 @@ const std::map<std::string, Names, std::less<>>& Layers() {
       {"policy", {"common"}},
       {"environment", {"common"}},
       {"grader_sandbox", {"common", "proto", "environment"}},
+      {"dataset", {"common", "policy", "environment", "grader_sandbox"}},
       {"trainer", {"common", "proto", "policy", "environment"}},
       {"rollout_workers", {"common", "proto", "policy", "environment", "grader_sandbox", "trainer"}},
       {"services", {"common", "proto", "policy", "environment", "grader_sandbox", "trainer", "rollout_workers"}}};

@@ -81,7 +81,7 @@ TEST(ParseCommandLine, HandsOfflineVerbsOnUntouched) {
   EXPECT_EQ(result.command->words,
             (std::vector<std::string>{"generate", "--model", "m", "--n", "3", "--help", "--unknown", "-x"}));
   EXPECT_EQ(SiblingOfVerb("generate"), "evilmoe-rollout");
-  EXPECT_EQ(SiblingOfVerb("dataset"), "evilmoe-grader");
+  EXPECT_EQ(SiblingOfVerb("dataset"), "evilmoe-dataset");
   EXPECT_EQ(SiblingOfVerb("pretrain"), "evilmoe-trainer");
   EXPECT_EQ(SiblingOfVerb("submit"), "");
 }
@@ -132,6 +132,7 @@ TEST(CompletionScript, KnowsVerbsAndOptionsInEveryShell) {
     const std::string script = CompletionScript(shell);
     EXPECT_THAT(script, HasSubstr("submit ablate list")) << shell;
     EXPECT_THAT(script, HasSubstr("--dry-run")) << shell;
+    EXPECT_THAT(script, HasSubstr("build split inspect nano")) << shell;
     EXPECT_THAT(script, testing::Not(HasSubstr("stack-guard"))) << shell;
   }
 }

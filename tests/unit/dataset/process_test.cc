@@ -1,0 +1,123 @@
+// evilmoe-dataset as a process: killed in the middle of a build, and what it says of bad words.
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "environment/problem.h"
+#include "tests/unit/dataset/leetcode_rows.h"
+#include "tests/unit/grader_sandbox/process_census.h"
+
+namespace evilmoe {
+namespace {
+
+using ::testing::HasSubstr;
+
+class DatasetProcessTest : public FolderTest {
+ protected:
+  void TearDown() override {
+    if (pid_ > 0) kill(pid_, SIGKILL);
+    if (pid_ > 0) waitpid(pid_, nullptr, 0);
+    FolderTest::TearDown();
+  }
+
+  // Its standard error goes to errors(), standard output nowhere.
+  void Start(std::vector<std::string> words) {
+    words.insert(words.begin(), EVILMOE_BIN_DIR "/evilmoe-dataset");
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    ASSERT_EQ(posix_spawn(&pid_, words[0].c_str(), &actions, nullptr, arguments.data(), environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+  }
+  int Wait() {
+    int status = -1;
+    EXPECT_GT(waitpid(std::exchange(pid_, -1), &status, 0), 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  int Run(const std::vector<std::string>& words) {
+    Start(words);
+    return Wait();
+  }
+  std::string Errors() const { return *ReadFile(errors_); }
+
+  static size_t NumLines(const std::filesystem::path& path) {
+    const absl::StatusOr<std::string> text = ReadFile(path);
+    return text.ok() ? static_cast<size_t>(std::ranges::count(*text, '\n')) : 0;
+  }
+
+  const std::filesystem::path errors_ = folder_ / "errors.txt";
+  pid_t pid_ = -1;
+};
+
+TEST_F(DatasetProcessTest, EndsWithTheSameFileAfterAKill) {
+  constexpr size_t kNumRows = 12;
+  std::vector<nlohmann::json> rows;
+  for (size_t id = 0; id < kNumRows; ++id) {
+    rows.push_back(NewRow(static_cast<int64_t>(id)));
+    // Long enough that a kill comes in the middle.
+    rows.back()["completion"] = absl::StrCat("class Solution:\n    def f(self, x):\n        for i in range(3000000 + ",
+                                             id, "): pass\n        return x + 1\n");
+  }
+  const std::filesystem::path from = Write("rows.jsonl", Lines(rows));
+  const auto words = [&](const std::string& out) {
+    return std::vector<std::string>{"dataset", "build", "--from", from, "--out", folder_ / out, "--jobs", "1"};
+  };
+  ASSERT_EQ(Run(words("whole.jsonl")), 0) << Errors();
+  const std::filesystem::path verdicts = folder_ / "cut.jsonl.verdicts.jsonl";
+  Start(words("cut.jsonl"));
+  ASSERT_TRUE(AwaitHolds([&] { return NumLines(verdicts) >= 2 || IsGone(pid_); }, std::chrono::seconds(60)));
+  kill(pid_, SIGKILL);
+  ASSERT_EQ(Wait(), -SIGKILL);
+  const size_t known = NumLines(verdicts);
+  EXPECT_LT(known, kNumRows);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "cut.jsonl"));
+  ASSERT_EQ(Run(words("cut.jsonl")), 0) << Errors();
+  EXPECT_EQ(*ReadFile(folder_ / "cut.jsonl"), *ReadFile(folder_ / "whole.jsonl"));
+  EXPECT_EQ(NumLines(verdicts), kNumRows);  // none was asked for twice
+  EXPECT_EQ(LoadProblems(folder_ / "cut.jsonl")->size(), kNumRows);
+}
+
+struct WordsCase {
+  std::string name;
+  std::vector<std::string> words;
+  std::string want;
+};
+
+class DatasetWordsTest : public DatasetProcessTest, public ::testing::WithParamInterface<WordsCase> {};
+
+TEST_P(DatasetWordsTest, AreRefusedInALine) {
+  EXPECT_EQ(Run(GetParam().words), 2);
+  EXPECT_THAT(Errors(), HasSubstr(GetParam().want));
+  EXPECT_EQ(NumLines(errors_), 1u) << Errors();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, DatasetWordsTest,
+    ::testing::ValuesIn(std::vector<WordsCase>{
+        {"NoVerb", {"dataset"}, "A subcommand is required"},
+        {"UnknownVerb", {"dataset", "bild"}, "bild: unknown verb, expected build, split, inspect or nano"},
+        {"NoOut", {"dataset", "build", "--from", "x"}, "--out is required"},
+        {"NoFile", {"dataset", "build", "--from", "/nowhere/x", "--out", "y"}, "/nowhere/x: open: No such file"},
+        {"LimitWithoutTokenizer",
+         {"dataset", "build", "--from", "x", "--out", "y", "--max-prompt-tokens", "9"},
+         "--max-prompt-tokens requires --tokenizer"},
+        {"Difficulty",
+         {"dataset", "build", "--from", "x", "--out", "y", "--difficulty", "easy,odd"},
+         "--difficulty: odd not in"},
+        {"InspectNothing", {"inspect", "/nowhere/x"}, "/nowhere/x: open: No such file"},
+        {"Shares", {"split", "--from", "x", "--out", "y", "--splits", "a=2"}, "the fractions sum to 2, expected 1"}}),
+    [](const auto& c) { return c.param.name; });
+
+}  // namespace
+}  // namespace evilmoe
