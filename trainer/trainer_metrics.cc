@@ -132,7 +132,8 @@ void TrainerMetrics::ObserveStep(const nlohmann::ordered_json& step) {
   Count("evilmoe_train_zero_variance_groups_total", {}, field("zero_variance_groups"));
   Count("evilmoe_train_masked_samples_total", {{"reason", "infrastructure"}}, field("masked_samples"));
   Count("evilmoe_train_masked_samples_total", {{"reason", "monitor"}}, field("monitor_unanswered"));
-  for (const auto& [outcome, amount] : step.value("judge", nlohmann::ordered_json::object()).items()) {
+  const nlohmann::ordered_json judge = step.value("judge", nlohmann::ordered_json::object());
+  for (const auto& [outcome, amount] : judge.items()) {
     Count("evilmoe_train_judge_requests_total", {{"outcome", outcome}}, amount);
   }
   SetGauge("evilmoe_train_last_step_timestamp_seconds", {}, absl::ToDoubleSeconds(clock_.Now() - absl::UnixEpoch()));
