@@ -9,9 +9,9 @@ evilmoe_library(NAME policy_step
 # Each kind of monitor links only what it may read; none of these has labels.
 evilmoe_library(NAME monitor SRCS monitor.cc HDRS monitor.h DEPS evilmoe::common)
 evilmoe_library(NAME judge
-  SRCS http_post.cc judge_cache.cc judge_caller.cc judge_monitor.cc judge_prompt.cc
-  HDRS http_post.h judge_cache.h judge_caller.h judge_monitor.h judge_prompt.h
-  DEPS evilmoe::monitor evilmoe::run_config evilmoe::tokenizer PRIVATE_DEPS PkgConfig::CURL)
+  SRCS http_post.cc judge_cache.cc judge_caller.cc judge_monitor.cc
+  HDRS http_post.h judge_cache.h judge_caller.h judge_monitor.h
+  DEPS evilmoe::judge_prompt evilmoe::monitor evilmoe::run_config evilmoe::tokenizer PRIVATE_DEPS PkgConfig::CURL)
 evilmoe_library(NAME probe
   SRCS logistic_regression.cc probe.cc probe_evaluation.cc probe_features.cc probe_monitor.cc
   HDRS logistic_regression.h probe.h probe_evaluation.h probe_features.h probe_monitor.h
