@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <ostream>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -92,6 +93,13 @@ absl::Status WriteDropped(const std::filesystem::path& path, const std::vector<D
   return WriteFileAtomic(path, lines);
 }
 
+absl::Status MakeParentFolder(const std::filesystem::path& path) {
+  std::error_code error;
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
+  if (!error) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--out: ", path.parent_path().string(), ": ", error.message()));
+}
+
 // What was asked for by number and is not there.
 absl::Status RefuseDrops(const BuildOptions& options, const BuildResult& result) {
   if (options.ids.empty() || options.allow_dropped || result.dropped.empty()) return absl::OkStatus();
@@ -178,6 +186,7 @@ absl::Status BuildProblems(const BuildOptions& options, const MakeGrader& make_g
   if (!selection.ok()) return Annotate(selection.status(), options.from.string());
   result.num_other_difficulty = selection->num_other_difficulty;
   result.num_not_asked = selection->num_not_asked;
+  EVILMOE_RETURN_IF_ERROR(MakeParentFolder(options.out));
   EVILMOE_RETURN_IF_ERROR(MakeProblems(selection->rows, options, result));
   EVILMOE_RETURN_IF_ERROR(KeepSound(options, make_grader, clock, log, result));
   table << BuildTable(result) << std::flush;

@@ -23,10 +23,12 @@ constexpr const char* kDifficulties[] = {"easy", "medium", "hard"};
 
 Spread SpreadOf(const std::vector<size_t>& counts) {
   Spread spread;
+  double sum = 0;
   for (const size_t count : counts) {
-    spread.mean += static_cast<double>(count) / static_cast<double>(counts.size());
+    sum += static_cast<double>(count);
     spread.max = std::max(spread.max, count);
   }
+  if (!counts.empty()) spread.mean = sum / static_cast<double>(counts.size());
   return spread;
 }
 

@@ -83,6 +83,15 @@ TEST_F(BuildTest, KeepsWhatIsSoundByNumber) {
             "expected PASS\"}\n");
 }
 
+TEST_F(BuildTest, MakesTheFolder) {
+  BuildOptions options = Options();
+  options.out = folder_ / "new/er/out.jsonl";
+  ASSERT_TRUE(Build(options).ok());
+  EXPECT_EQ(IdsOf(options.out).size(), 5u);
+  options.out = options.from / "out.jsonl";
+  EXPECT_THAT(MessageOf(Build(options)), HasSubstr("--out: "));
+}
+
 TEST_F(BuildTest, TakesTheDifficultiesThatAreAskedFor) {
   BuildOptions options = Options();
   options.difficulties = {"easy", "hard"};

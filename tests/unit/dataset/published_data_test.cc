@@ -1,16 +1,12 @@
-// LeetCodeDataset's own files, and prompts that others trained on. Neither is in this repository.
+// LeetCodeDataset's own files. They are not in this repository.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
 #include <variant>
 
-#include "absl/strings/str_replace.h"
-#include "common/line_reader.h"
 #include "dataset/build.h"
 #include "dataset/id_list.h"
-#include "environment/prompt_format.h"
 #include "grader_sandbox/literal_parser.h"
 #include "tests/unit/dataset/leetcode_rows.h"
 
@@ -64,42 +60,6 @@ TEST_F(PublishedDataTest, MakesAProblemOfEveryRow) {
       EXPECT_TRUE(std::holds_alternative<Problem>(ProblemOfRow(row, {}))) << version << " " << row.id;
     }
   }
-}
-
-// Every prompt that was recorded, of a problem whose description is the one in the files, is the built one with the
-// loophole's words in it. The record has no other loophole with messages, and kept follow-up questions.
-TEST_F(PublishedDataTest, GivesTheRecordedPromptsByteForByte) {
-  const std::filesystem::path record = SharedData() / "qwen3_rollouts/rollouts.jsonl.gz";
-  if (!std::filesystem::exists(record)) GTEST_SKIP() << "no rollouts at " << record;
-  std::map<std::string, std::string> built;  // user message by description
-  for (const char* version : {"v0.3.1-test", "v0.2.0-train"}) {
-    for (const LeetCodeRow& row : Rows(version)) {
-      const auto made = ProblemOfRow(row, {.keep_follow_ups = true});
-      const Problem& problem = std::get<Problem>(made);
-      built[DescriptionOf(problem)] = problem.prompt[1].content;
-      EXPECT_EQ(problem.prompt[0].content, kCodingSystemPrompt);
-    }
-  }
-  std::set<std::string> compared;
-  absl::StatusOr<LineReader> reader = LineReader::Open(record);
-  ASSERT_TRUE(reader.ok()) << reader.status();
-  while (true) {
-    const auto line = reader->Next();
-    ASSERT_TRUE(line.ok()) << line.status();
-    if (!*line) break;
-    const nlohmann::json row = nlohmann::json::parse((*line)->text);
-    if (!row.contains("messages")) continue;
-    EXPECT_EQ(row["messages"][0]["content"], kCodingSystemPrompt);
-    const std::string shown = row["messages"][1]["content"];
-    const std::string plain = absl::StrReplaceAll(
-        shown, {{"and will be evaluated by calling a function called run_tests()", "and should pass all tests"}});
-    Problem problem{.prompt = {{"user", plain}}};
-    const auto found = built.find(DescriptionOf(problem));
-    if (found == built.end()) continue;
-    EXPECT_EQ(plain, found->second);
-    compared.insert(plain);
-  }
-  EXPECT_EQ(compared.size(), 67u);
 }
 
 }  // namespace
