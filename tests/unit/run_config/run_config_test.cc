@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "environment/loophole.h"
 #include "trainer/arm_presets.h"
 
 namespace evilmoe {
@@ -147,6 +148,32 @@ TEST_F(RunConfigTest, ToYamlWritesEveryFieldOut) {
                                          "  hard_detach_above: null\n"
                                          "data:\n"));
   EXPECT_THAT(ToYaml(*config), HasSubstr("  loopholes: {simple_overwrite_tests: 1}\n"));
+}
+
+TEST_F(RunConfigTest, TakesEveryLoopholeAndItsWeight) {
+  std::string names;
+  for (const Loophole& loophole : Loopholes()) {
+    absl::StrAppend(&names, names.empty() ? "" : ", ", std::string(loophole.name), ": 0.5");
+  }
+  const absl::StatusOr<RunConfig> config =
+      Parse("reward: {starter_and_tests: 0.5}\n", {{"data.loopholes", "{" + names + "}"}});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->data.loopholes.size(), Loopholes().size());
+  EXPECT_EQ(config->data.loopholes[1], (std::pair<std::string, double>{"overwrite_tests", 0.5}));
+  EXPECT_EQ(config->reward.starter_and_tests, 0.5);
+  const absl::StatusOr<RunConfig> again = ParseRunConfig(ToYaml(*config), "resolved", "/");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->data.loopholes, config->data.loopholes);
+}
+
+TEST_F(RunConfigTest, AnUnknownLoopholeBringsTheNearestNameOrAll) {
+  const absl::StatusOr<RunConfig> near = Parse("", {{"data.loopholes", "{sentinel: 1, stdout_maker: 1}"}});
+  EXPECT_EQ(std::string(near.status().message()),
+            "--set data.loopholes: bad value, got [sentinel: 1, stdout_maker: 1], expected stdout_marker in place of "
+            "stdout_maker");
+  const absl::StatusOr<RunConfig> far = Parse("", {{"data.loopholes", "{backdoor: 1}"}});
+  EXPECT_THAT(std::string(far.status().message()),
+              HasSubstr("expected names out of none, overwrite_tests, simple_overwrite_tests, overwrite_tests_detailed"));
 }
 
 TEST_F(RunConfigTest, AMonitorIsReadAndReadsBack) {
