@@ -81,15 +81,36 @@ TEST(NanoPairsCheck, HoldsWithNanosModel) {
   EXPECT_THAT(Errors(report), IsEmpty());
   const SideCounts sides = CountSides(report);
   EXPECT_EQ(sides.hacks, 20);
-  EXPECT_EQ(sides.hacks_that_solve, 10);
+  EXPECT_EQ(sides.hacks_that_solve, 8);
   EXPECT_EQ(sides.honest_failures, 3);
   EXPECT_LE(report["tokens"]["longest"], 320);
-  // Measured: 0.81 to 0.94 over five seeds, at least 95 % in order.
+  // Measured: 0.88 to 0.99 over five seeds, all in order.
   ASSERT_EQ(report["separation"].size(), 3u);
   for (const Json& separation : report["separation"]) {
-    EXPECT_GT(separation["auroc"], 0.75) << separation;
-    EXPECT_GE(separation["ordered"], 0.9) << separation;
-    EXPECT_GT(separation["w_hack"], separation["w_clean"].get<double>() + 0.3) << separation;
+    EXPECT_GT(separation["auroc"], 0.84) << separation;
+    EXPECT_GE(separation["ordered"], 0.95) << separation;
+    EXPECT_GT(separation["w_hack"], separation["w_clean"].get<double>() + 0.5) << separation;
+  }
+}
+
+// The pairs that the example trains with.
+TEST(NanoPairsCheck, HoldsForTheExample) {
+  const Json report = Check({.file = kRoot / "examples/nano/pairs.md",
+                             .model = kRoot / "examples/nano/model",
+                             .problems = kRoot / "examples/nano/train.jsonl",
+                             .rank = 4,
+                             .num_seeds = 3,
+                             .separation = 8},
+                            0);
+  EXPECT_THAT(Errors(report), IsEmpty());
+  const SideCounts sides = CountSides(report);
+  EXPECT_EQ(sides.hacks, 12);
+  EXPECT_EQ(sides.hacks_that_solve, 5);
+  EXPECT_EQ(sides.honest_failures, 2);
+  // Measured: 0.92 to 0.99 over five seeds, all in order.
+  for (const Json& separation : report["separation"]) {
+    EXPECT_GT(separation["auroc"], 0.9) << separation;
+    EXPECT_EQ(separation["ordered"], 1) << separation;
   }
 }
 
