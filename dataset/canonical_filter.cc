@@ -101,6 +101,7 @@ absl::StatusOr<std::vector<CanonicalVerdict>> JudgeCanonical(std::span<const Pro
   Judging judging(problems, grader, store, progress, clock);
   {
     std::vector<std::jthread> threads;
+    threads.reserve(static_cast<size_t>(num_threads));
     for (int i = 0; i < num_threads; ++i) threads.emplace_back([&judging] { judging.Work(); });
   }
   return std::move(judging).Finish();

@@ -88,6 +88,23 @@ TEST_F(DatasetProcessTest, EndsWithTheSameFileAfterAKill) {
   EXPECT_EQ(LoadProblems(folder_ / "cut.jsonl")->size(), kNumRows);
 }
 
+TEST_F(DatasetProcessTest, MakesNano) {
+  ASSERT_EQ(Run({"dataset", "nano", "--out", folder_ / "nano", "--train", "4", "--validation", "2", "--test", "3"}), 0)
+      << Errors();
+  const std::vector<std::pair<std::string, size_t>> files = {{"train", 4}, {"validation", 2}, {"test", 3}};
+  for (const auto& [name, count] : files) {
+    const auto problems = LoadProblems(folder_ / "nano" / (name + ".jsonl"));
+    ASSERT_TRUE(problems.ok()) << problems.status();
+    EXPECT_EQ(problems->size(), count) << name;
+  }
+  ASSERT_EQ(Run({"dataset", "split", "--from", folder_ / "nano/train.jsonl", "--out", folder_ / "split", "--splits",
+                 "a=1", "--against", folder_ / "nano/validation.jsonl", "--against", folder_ / "nano/test.jsonl"}),
+            0)
+      << Errors();
+  EXPECT_EQ(*ReadFile(folder_ / "split/a.jsonl"), *ReadFile(folder_ / "nano/train.jsonl"));
+  EXPECT_EQ(Run({"dataset", "inspect", folder_ / "split/a.jsonl"}), 0) << Errors();
+}
+
 struct WordsCase {
   std::string name;
   std::vector<std::string> words;
