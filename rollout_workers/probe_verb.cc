@@ -65,6 +65,7 @@ Split SplitByProblem(const std::vector<LabelledResponse>& responses, double held
 
 std::vector<bool> LabelsOf(const std::vector<LabelledResponse>& responses, const std::vector<int64_t>& rows) {
   std::vector<bool> labels;
+  labels.reserve(rows.size());
   for (const int64_t row : rows) labels.push_back(responses[static_cast<size_t>(row)].is_hack);
   return labels;
 }

@@ -27,7 +27,7 @@ absl::StatusOr<HttpPoster::Target> TargetOf(const JudgeConfig& config) {
                             .headers = {"Content-Type: application/json"},
                             .timeout = absl::Seconds(config.timeout_s)};
   if (config.api_key_env.empty()) return target;
-  const char* key = std::getenv(config.api_key_env.c_str());
+  const char* key = std::getenv(config.api_key_env.c_str());  // NOLINT(concurrency-mt-unsafe): nobody sets any
   if (key == nullptr || *key == '\0' || std::string_view(key).find_first_of("\r\n") != std::string_view::npos) {
     return absl::InvalidArgumentError(absl::StrCat("monitor.judge.api_key_env: the trainer's environment has no ",
                                                    config.api_key_env, ", expected the endpoint's key in it"));
@@ -118,6 +118,7 @@ absl::StatusOr<std::vector<MonitorVerdict>> JudgeMonitor::Watch(const std::vecto
     EVILMOE_RETURN_IF_ERROR(stopped_);
   }
   std::vector<MonitorVerdict> verdicts;
+  verdicts.reserve(samples.size());
   for (const size_t question : question_of_sample) verdicts.push_back(questions[question].verdict);
   return verdicts;
 }

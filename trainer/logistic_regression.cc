@@ -54,7 +54,7 @@ at::Tensor NewtonStep(const Objective& objective, const at::Tensor& theta_D1, co
   const double before = objective.Value(theta_D1);
   double length = 1;
   for (int i = 0; i < kMaxHalvings; ++i, length /= 2) {
-    const at::Tensor next_D1 = theta_D1 - length * step_D1;
+    at::Tensor next_D1 = theta_D1 - length * step_D1;
     if (objective.Value(next_D1) < before) return next_D1;
   }
   return theta_D1;

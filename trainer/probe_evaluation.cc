@@ -18,6 +18,7 @@ std::vector<std::vector<size_t>> SamplesByProblem(const HeldOutScores& held_out)
   std::map<int64_t, std::vector<size_t>> by_problem;
   for (size_t i = 0; i < held_out.problem.size(); ++i) by_problem[held_out.problem[i]].push_back(i);
   std::vector<std::vector<size_t>> out;
+  out.reserve(by_problem.size());
   for (auto& [problem, samples] : by_problem) out.push_back(std::move(samples));
   return out;
 }
