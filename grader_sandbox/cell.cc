@@ -110,7 +110,8 @@ absl::Status Cell::Warm(Nursery& nursery, int64_t rss_bytes) {
   EVILMOE_ASSIGN_OR_RETURN(nursery.zygote, Zygote::Start({.binary = options_.zygote_binary,
                                                           .imports = nursery.imports,
                                                           .isolation = options_.isolation,
-                                                          .cgroup = cgroup_.get()}));
+                                                          .cgroup = cgroup_.get(),
+                                                          .setups = options_.setups}));
   // What the zygotes use now, and a run on top.
   return cgroup_ == nullptr ? absl::OkStatus() : cgroup_->Limit(rss_bytes, kTasksPerSlot);
 }

@@ -62,6 +62,7 @@ class Cell {
     Isolation isolation;
     std::string name = "0";               // of its cgroup; one cell of a process has it
     const CgroupTree* cgroups = nullptr;  // may be null; else must outlive it, as must `gate`
+    std::vector<std::string> setups;      // that its zygotes hold (held_setups.h)
     RunGate* gate = nullptr;              // shared with the cells beside it; null = none are
     bool with_ctypes = false;             // for tests of the layers around the interpreter
   };

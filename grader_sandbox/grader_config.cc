@@ -30,6 +30,7 @@ absl::StatusOr<GraderConfig> ParseGraderConfig(std::string_view yaml, const std:
   sandbox.Field("tier", &config.tier).OneOf({"auto", "A", "B", "C"});
   sandbox.Field("minimum_tier", &config.minimum_tier).OneOf({"A", "B", "C"});
   sandbox.Field("cgroups", &config.use_cgroups);
+  root.Field("problems", &config.problems);
   root.Field("zygote", &config.zygote);
   root.Field("log", &config.log);
   root.Field("metrics_listen", &config.metrics_listen);

@@ -18,6 +18,7 @@ struct GraderConfig {
   std::string minimum_tier = "C";    // sandbox.minimum_tier: do not start with less
   bool use_cgroups = true;           // sandbox.cgroups: where there are any, in tier A
   double drain_s = 10;               // what is in flight at SIGTERM may take, [0, 600]
+  std::filesystem::path problems;    // a problem file like those to come: its setup code is run beforehand; may be empty
   std::filesystem::path zygote;      // the evilmoe-zygote program; empty: beside this one
   std::filesystem::path log;         // empty: standard error
   std::string metrics_listen;        // "127.0.0.1:0"; empty: no metrics

@@ -8,6 +8,7 @@
 #include <functional>
 #include <iostream>
 #include <optional>
+#include <span>
 #include <thread>
 
 #include "common/clock.h"
@@ -19,6 +20,7 @@
 #include "grader_sandbox/grader_config.h"
 #include "grader_sandbox/grader_metrics.h"
 #include "grader_sandbox/grader_service.h"
+#include "grader_sandbox/held_setups.h"
 #include "grader_sandbox/nano_dataset.h"
 #include "grader_sandbox/offline_verbs.h"
 #include "grader_sandbox/self_check.h"
@@ -35,12 +37,13 @@ std::filesystem::path ZygoteBeside() {
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "evilmoe-zygote";
 }
 
-SandboxHost::Options HostOptionsOf(const GraderConfig& config) {
+SandboxHost::Options HostOptionsOf(const GraderConfig& config, std::span<const Problem> problems) {
   const absl::StatusOr<Tier> tier = ParseTier(config.tier);  // "auto" is none
   return {.zygote_binary = config.zygote.empty() ? ZygoteBeside() : config.zygote,
           .tier = tier.ok() ? std::optional(*tier) : std::nullopt,
           .minimum_tier = ParseTier(config.minimum_tier).value(),
-          .use_cgroups = config.use_cgroups};
+          .use_cgroups = config.use_cgroups,
+          .setups = SetupsToHold(problems)};
 }
 
 LocalGraderOptions OptionsOf(const GraderConfig& config) {
@@ -69,7 +72,11 @@ absl::Status Serve(const GraderConfig& config) {
   const auto registry = std::make_shared<prometheus::Registry>();
   GraderMetrics metrics(*registry);
   const PythonComparer comparer;
-  const absl::StatusOr<std::unique_ptr<SandboxHost>> host = SandboxHost::Probe(HostOptionsOf(config));
+  std::vector<Problem> problems;
+  if (!config.problems.empty()) {
+    EVILMOE_ASSIGN_OR_RETURN(problems, LoadProblems(config.problems));
+  }
+  const absl::StatusOr<std::unique_ptr<SandboxHost>> host = SandboxHost::Probe(HostOptionsOf(config, problems));
   if (!host.ok()) logger.Error("sandbox_refused", {{"error", std::string(host.status().message())}});
   EVILMOE_RETURN_IF_ERROR(host.status());
   LogHost(logger, **host);
@@ -130,11 +137,12 @@ int Exit(const absl::Status& status) {
 }
 
 // A verb that needs no service, with the sandbox that this machine offers.
-int RunOffline(const std::string& tier, const std::function<int(LocalGrader&, const Clock&)>& verb) {
+int RunOffline(const std::string& tier, std::span<const Problem> problems,
+               const std::function<int(LocalGrader&, const Clock&)>& verb) {
   const RealClock clock;
   const PythonComparer comparer;
   const GraderConfig config{.tier = tier.empty() ? "auto" : tier};
-  const absl::StatusOr<std::unique_ptr<SandboxHost>> host = SandboxHost::Probe(HostOptionsOf(config));
+  const absl::StatusOr<std::unique_ptr<SandboxHost>> host = SandboxHost::Probe(HostOptionsOf(config, problems));
   if (!host.ok()) return Exit(host.status());
   LocalGraderOptions options = OptionsOf(config);
   LocalGrader grader(options, **host, comparer, clock, nullptr);
@@ -147,12 +155,12 @@ int RunOffline(const std::string& tier, const std::function<int(LocalGrader&, co
 int main(int argc, char** argv) {
   using namespace evilmoe;
   CLI::App app{"Runs untrusted solutions and says what is true of them."};
-  std::string config_file, problems;
+  std::string config_file, problem_file;
   bool check = false;
   app.add_option("--config", config_file, "Serve grades as this file says");
   app.add_flag("--check", check, "Only check the config file");
   CLI::App* grade = app.add_subcommand("grade", "Grade responses: JSON lines in, JSON lines out");
-  grade->add_option("--problems", problems, "Problem file (JSONL)")->required();
+  grade->add_option("--problems", problem_file, "Problem file (JSONL)")->required();
   SandboxRunOptions run;
   std::string tier;
   AddSandboxRun(app, run, tier);
@@ -164,12 +172,16 @@ int main(int argc, char** argv) {
     BlockStopSignals();
     return Exit(ServeFile(config_file, check));
   }
+  std::vector<Problem> problems;
+  if (grade->parsed()) {
+    absl::StatusOr<std::vector<Problem>> loaded = LoadProblems(problem_file);
+    if (!loaded.ok()) return Exit(loaded.status());
+    problems = *std::move(loaded);
+  }
   const auto run_verb = [&](LocalGrader& grader, const Clock& clock) -> int {
     if (app.got_subcommand("sandbox")) return Exit(RunSandboxVerb(run, grader, clock, std::cout));
     if (app.got_subcommand("dataset")) return Exit(WriteNanoDataset(nano, grader, clock, std::cerr));
-    const absl::StatusOr<bool> answered = RunGradeVerb(problems, grader, std::cin, std::cout);
-    if (!answered.ok()) return Exit(answered.status());
-    return *answered ? 0 : 1;
+    return RunGradeVerb(problems, grader, std::cin, std::cout) ? 0 : 1;
   };
-  return RunOffline(tier, run_verb);
+  return RunOffline(tier, problems, run_verb);
 }

@@ -17,6 +17,7 @@
 #include "environment/reward.h"
 #include "grader_sandbox/awaited.h"
 #include "grader_sandbox/json_value.h"
+#include "grader_sandbox/problem_key.h"
 #include "grader_sandbox/run_request.h"
 
 namespace evilmoe {
@@ -76,7 +77,13 @@ absl::StatusOr<std::vector<std::string>> MarkersField(const nlohmann::json& line
   return markers;
 }
 
-absl::StatusOr<GradeTask> ParseTask(const std::string& text, const std::map<int64_t, const Problem*>& problems) {
+// Its key is the same for all lines.
+struct KeyedProblem {
+  const Problem* problem;
+  std::string key;
+};
+
+absl::StatusOr<GradeTask> ParseTask(const std::string& text, const std::map<int64_t, KeyedProblem>& problems) {
   const nlohmann::json line = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!line.is_object()) return absl::InvalidArgumentError("not a JSON object");
   for (const auto& [name, value] : line.items()) {
@@ -90,7 +97,8 @@ absl::StatusOr<GradeTask> ParseTask(const std::string& text, const std::map<int6
   if (problem == problems.end()) {
     return absl::InvalidArgumentError(absl::StrCat("id: no problem ", line["id"].dump(), " in the problem file"));
   }
-  GradeTask task{.problem = *problem->second};
+  GradeTask task{.problem = *problem->second.problem};
+  task.problem_key = problem->second.key;
   EVILMOE_ASSIGN_OR_RETURN(task.response, TextField(line, "response", "", /*required=*/true));
   EVILMOE_ASSIGN_OR_RETURN(task.loophole, TextField(line, "loophole", "none", /*required=*/false));
   EVILMOE_ASSIGN_OR_RETURN(task.evaluator, TextField(line, "evaluator", "", /*required=*/false));
@@ -213,11 +221,9 @@ absl::StatusOr<PreparedProblem> OneCallProblem(const SandboxRunOptions& options)
 
 }  // namespace
 
-absl::StatusOr<bool> RunGradeVerb(const std::filesystem::path& problems, LocalGrader& grader, std::istream& in,
-                                  std::ostream& out) {
-  EVILMOE_ASSIGN_OR_RETURN(const std::vector<Problem> list, LoadProblems(problems));
-  std::map<int64_t, const Problem*> by_id;
-  for (const Problem& problem : list) by_id.emplace(problem.id, &problem);
+bool RunGradeVerb(std::span<const Problem> problems, LocalGrader& grader, std::istream& in, std::ostream& out) {
+  std::map<int64_t, KeyedProblem> by_id;
+  for (const Problem& problem : problems) by_id.emplace(problem.id, KeyedProblem{&problem, ProblemKey(problem)});
   GradeLines lines(grader, out);
   int number = 0;
   for (std::string text; std::getline(in, text);) {

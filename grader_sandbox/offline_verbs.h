@@ -2,20 +2,21 @@
 
 #include <filesystem>
 #include <iosfwd>
+#include <span>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/clock.h"
+#include "environment/problem.h"
 #include "grader_sandbox/grader.h"
 
 namespace evilmoe {
 
 // `grade --problems FILE`: one JSON line in, one out, in the same order; a bad line gives {"line", "error"} in place.
-// True when every line was answered. The Status is for the problem file.
-// Lines are graded beside each other, as many as there are slots; the answers keep their order.
-absl::StatusOr<bool> RunGradeVerb(const std::filesystem::path& problems, LocalGrader& grader, std::istream& in,
-                                  std::ostream& out);
+// True when every line was answered. Lines are graded beside each other, as many as there are slots; the answers keep
+// their order. `problems` must outlive the call.
+bool RunGradeVerb(std::span<const Problem> problems, LocalGrader& grader, std::istream& in, std::ostream& out);
 
 // `sandbox run FILE ...`: one call of one file.
 struct SandboxRunOptions {

@@ -3,8 +3,7 @@
 namespace evilmoe {
 
 // Python that the zygote runs once, before any untrusted code exists. Imports what a solution may import (nothing can
-// be imported later: the runs open no files) and leaves find_test_function, examine and
-// run_exit_functions in its namespace. Reads the flags with_numpy and with_ctypes.
+// be imported later: the runs open no files) and leaves the functions of PythonRunner::Helpers in its namespace. Reads the flags with_numpy and with_ctypes.
 inline constexpr char kPythonPrelude[] = R"py(
 import importlib, sys, builtins
 
@@ -101,12 +100,77 @@ def examine(code, names, values):
         return type(error).__name__
     return None
 
+def _is_harmless(node):
+    """Whether a statement at the top of a module does nothing but bind names: it runs no code but that of modules which
+    are loaded already, and may so be run before any run begins."""
+    if isinstance(node, _ast.Import):
+        return all(sys.modules.get(alias.name) is not None for alias in node.names)
+    if isinstance(node, _ast.ImportFrom):
+        module = sys.modules.get(node.module) if node.level == 0 and node.module != "__future__" else None
+        return module is not None and all(alias.name == "*" or hasattr(module, alias.name) for alias in node.names)
+    if isinstance(node, _ast.Assign):
+        return all(isinstance(target, _ast.Name) for target in node.targets) and _is_plain(node.value)
+    if isinstance(node, _ast.ClassDef):
+        return not (node.bases or node.keywords or node.decorator_list) and all(map(_is_harmless_member, node.body))
+    return isinstance(node, _ast.FunctionDef) and _is_harmless_member(node)
+
+def _is_harmless_member(node):
+    if isinstance(node, _ast.Pass) or isinstance(node, _ast.Expr) and _is_plain(node.value):
+        return True
+    if not isinstance(node, _ast.FunctionDef) or node.decorator_list or node.returns is not None:
+        return False
+    signature = node.args
+    every = signature.posonlyargs + signature.args + signature.kwonlyargs + [signature.vararg, signature.kwarg]
+    return (all(argument is None or argument.annotation is None for argument in every)
+            and all(value is None or _is_plain(value) for value in signature.defaults + signature.kw_defaults))
+
+def _is_plain(value):
+    if isinstance(value, _ast.Call):  # float("inf")
+        return (isinstance(value.func, _ast.Name) and value.func.id == "float" and not value.keywords
+                and len(value.args) == 1 and isinstance(value.args[0], _ast.Constant))
+    return isinstance(value, _ast.Constant)
+
+def hold_setup(source):
+    """(a __main__ in which the harmless statements that `source` begins with have been run, the code of the rest or
+    None), or None: nothing can be run beforehand."""
+    try:
+        body = _ast.parse(source, "<setup>").body
+        held = 0
+        while held < len(body) and _is_harmless(body[held]):
+            held += 1
+        module = _main_type("__main__")
+        module.__dict__.update(_main_names, __builtins__=vars(builtins))
+        exec(compile(_ast.Module(body[:held], []), "<setup>", "exec"), module.__dict__)
+        rest = compile(_ast.Module(body[held:], []), "<setup>", "exec") if held < len(body) else None
+        return (module, rest) if held else None
+    except Exception:
+        return None
+
+import __main__ as _main
+_main_type, _main_names = type(_main), dict(vars(_main))
+
 import random
 random.seed(0)  # every run starts from here
 
 import gc
-gc.collect()
-gc.freeze()
+
+_filling = []
+
+def _fill_pools():
+    """Fills the gaps in CPython's pools of small objects, so that what a run makes stands together in new ones instead of
+    in a gap here and there, each in a page to be copied."""
+    for size in range(16, 513, 16):
+        make = object if size == 16 else (lambda: 1.0 + len(_filling)) if size == 32 else (lambda: bytes(size - 33))
+        while (id(made := make()) - 48) % 16384 != 0:  # the first of a new pool
+            _filling.append(made)
+
+def settle():
+    """What there is now is not looked at by the collector of a run, which would copy its pages."""
+    gc.collect()
+    _fill_pools()
+    gc.freeze()
+
+settle()
 )py";
 
 }  // namespace evilmoe

@@ -21,8 +21,18 @@ std::string TakeException() {
   return name.substr(0, 200);
 }
 
-PythonProgram::PythonProgram(const RunRequest& request, int results_fd)
-    : request_(request), results_fd_(results_fd), globals_(PyModule_GetDict(PyImport_AddModule("__main__"))) {}
+namespace {
+
+// The dictionary of __main__, which is `held`'s from now on.
+PyObject* GlobalsOf(const HeldSetup* held) {
+  if (held != nullptr) PyDict_SetItemString(PyImport_GetModuleDict(), "__main__", held->module);
+  return PyModule_GetDict(PyImport_AddModule("__main__"));
+}
+
+}  // namespace
+
+PythonProgram::PythonProgram(const RunRequest& request, int results_fd, const HeldSetup* held)
+    : request_(request), results_fd_(results_fd), held_(held), globals_(GlobalsOf(held)) {}
 
 void PythonProgram::Put(FrameType type, std::string_view payload) const {
   const std::string frame = EncodeFrame(type, payload);
@@ -61,7 +71,8 @@ bool PythonProgram::Execute(PyObject* code) const {
 
 bool PythonProgram::Setup() const {
   PyDict_SetItemString(globals_, "__builtins__", PyEval_GetBuiltins());
-  const PyRef code = Compile(request_.setup_code, "<setup>");
+  if (held_ != nullptr && held_->rest == nullptr) return true;
+  const PyRef code = held_ == nullptr ? Compile(request_.setup_code, "<setup>") : PyRef(Py_NewRef(held_->rest));
   if (code != nullptr && Execute(code.get())) return true;
   Put(FrameType::kSetupFailed, TakeException());
   return false;

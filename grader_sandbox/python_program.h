@@ -6,6 +6,7 @@
 
 #include "grader_sandbox/literal_parser.h"
 #include "grader_sandbox/python_ref.h"
+#include "grader_sandbox/python_runner.h"
 #include "grader_sandbox/run_request.h"
 
 namespace evilmoe {
@@ -14,8 +15,8 @@ namespace evilmoe {
 // python_*.cc files. A pending exception is the interpreter's, as in its C API.
 class PythonProgram {
  public:
-  // `request` must outlive it.
-  PythonProgram(const RunRequest& request, int results_fd);
+  // `request` must outlive it. `held`: of its setup code; null: Setup() runs all of that.
+  PythonProgram(const RunRequest& request, int results_fd, const HeldSetup* held);
 
   // Writes a frame. Ends the process when that is not possible: the solution closed the descriptor.
   void Put(FrameType type, std::string_view payload) const;
@@ -42,6 +43,7 @@ class PythonProgram {
  private:
   const RunRequest& request_;
   const int results_fd_;
+  const HeldSetup* const held_;
   PyObject* const globals_;  // of __main__
 };
 

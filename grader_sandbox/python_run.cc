@@ -114,7 +114,8 @@ class Run {
 }  // namespace
 
 void PythonRunner::Run(const RunRequest& request, int results_fd) const {
-  const PythonProgram program(request, results_fd);
+  const auto held = held_.find(request.setup_code);
+  const PythonProgram program(request, results_fd, held == held_.end() ? nullptr : &held->second);
   const evilmoe::Run run(program);
   switch (request.kind) {
     case RunKind::kGroundTruth: return run.GroundTruth();

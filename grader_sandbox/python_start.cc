@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "grader_sandbox/python_prelude.h"
+#include "grader_sandbox/python_ref.h"
 #include "grader_sandbox/python_runner.h"
 
 namespace evilmoe {
@@ -56,12 +57,28 @@ absl::StatusOr<PythonRunner> PythonRunner::Start(bool with_numpy, bool with_ctyp
   if (PyRun_String(kPythonPrelude, Py_file_input, names, names) == nullptr) return PythonFailed("the prelude");
   Helpers helpers{.find_test_function = PyDict_GetItemString(names, "find_test_function"),
                   .examine = PyDict_GetItemString(names, "examine"),
-                  .run_exit_functions = PyDict_GetItemString(names, "run_exit_functions")};
-  for (PyObject* helper : {helpers.find_test_function, helpers.examine, helpers.run_exit_functions}) {
+                  .run_exit_functions = PyDict_GetItemString(names, "run_exit_functions"),
+                  .hold_setup = PyDict_GetItemString(names, "hold_setup"),
+                  .settle = PyDict_GetItemString(names, "settle")};
+  for (PyObject* helper : {helpers.find_test_function, helpers.examine, helpers.run_exit_functions, helpers.hold_setup,
+                           helpers.settle}) {
     if (helper == nullptr) return PythonFailed("finding the helpers");
     Py_INCREF(helper);
   }
   return PythonRunner(helpers);
+}
+
+bool PythonRunner::Hold(const std::string& setup_code) {
+  if (held_.contains(setup_code)) return true;
+  const PyRef held(PyObject_CallFunction(helpers_.hold_setup, "s#", setup_code.data(),
+                                         static_cast<Py_ssize_t>(setup_code.size())));
+  PyErr_Clear();  // no UTF-8, or no memory
+  if (held == nullptr || held.get() == Py_None) return false;
+  PyObject* rest = PyTuple_GET_ITEM(held.get(), 1);
+  held_.emplace(setup_code, HeldSetup{.module = Py_NewRef(PyTuple_GET_ITEM(held.get(), 0)),
+                                      .rest = rest == Py_None ? nullptr : Py_NewRef(rest)});
+  const PyRef settled(PyObject_CallNoArgs(helpers_.settle));
+  return settled != nullptr;
 }
 
 }  // namespace evilmoe

@@ -79,6 +79,7 @@ Cell::Options SandboxHost::CellOptions(int slot) {
           .isolation = isolation,
           .name = absl::StrCat(slot),
           .cgroups = cgroups_.get(),
+          .setups = options_.setups,
           .gate = &gate_};
 }
 

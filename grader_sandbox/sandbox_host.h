@@ -23,6 +23,7 @@ class SandboxHost {
     Tier minimum_tier = Tier::kC;    // refuse to be less
     bool use_cgroups = true;         // where there are any, in tier A
     int runs_per_zygote = 1000;      // >= 1
+    std::vector<std::string> setups; // of the problems to come: held_setups.h
   };
   // FailedPrecondition: no tier that is good enough can be had; says why not. Others: the zygote does not start at all.
   static absl::StatusOr<std::unique_ptr<SandboxHost>> Probe(const Options& options);

@@ -40,6 +40,9 @@ absl::StatusOr<std::unique_ptr<Zygote>> Zygote::Start(const Options& options) {
         absl::StrCat("tier ", arguments[1], ": not offered here: ", ready->bytes.substr(sizeof "refused " - 1)));
   }
   if (ready->bytes != kZygoteReady) return Confused(ready->bytes);
+  for (const std::string& setup : options.setups) {
+    EVILMOE_RETURN_IF_ERROR(SendFdMessage(zygote->socket_.get(), kZygoteHold + setup));
+  }
   return zygote;
 }
 

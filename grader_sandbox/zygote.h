@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "grader_sandbox/isolation.h"
@@ -24,6 +25,7 @@ class Zygote {
     std::string imports;  // zygote_protocol.h
     Isolation isolation;
     const SlotCgroup* cgroup = nullptr;  // may be null; else must outlive it
+    std::vector<std::string> setups;     // to be held (held_setups.h)
   };
   // Starts the process and waits until its interpreter is warm (about 0.2 s). FailedPrecondition: this machine does not
   // offer the tier. Unavailable: it ended or took over 30 s.

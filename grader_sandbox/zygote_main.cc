@@ -112,9 +112,8 @@ absl::Status AwaitChild(pid_t pid, int pidfd, const ViolationNote& violation) {
                                              exit.peak_rss_bytes, " ", violation.syscall()));
 }
 
-absl::StatusOr<Hatch> ReceiveFork(const Isolation& isolation) {
-  Hatch hatch;
-  EVILMOE_ASSIGN_OR_RETURN(hatch.message, ReceiveFdMessage(kSocket));
+absl::StatusOr<Hatch> AcceptFork(FdMessage message, const Isolation& isolation) {
+  Hatch hatch{.message = std::move(message), .scratch = UniqueFd()};
   const bool scratch = hatch.message.bytes == kZygoteForkScratch;
   const bool own_folder = scratch && isolation.has_namespaces();
   if ((!scratch && hatch.message.bytes != kZygoteFork) || hatch.message.fds.size() != (scratch && !own_folder ? 4 : 3)) {
@@ -134,8 +133,8 @@ absl::Status AnnounceChild(const Isolation& isolation, pid_t pid, const UniqueFd
   return SendFdMessage(kSocket, absl::StrCat("child ", pid), fds);
 }
 
-absl::Status ServeOne(const Nest& nest) {
-  EVILMOE_ASSIGN_OR_RETURN(Hatch hatch, ReceiveFork(nest.isolation));
+absl::Status ServeFork(const Nest& nest, FdMessage message) {
+  EVILMOE_ASSIGN_OR_RETURN(Hatch hatch, AcceptFork(std::move(message), nest.isolation));
   const pid_t parent = getpid();
   nest.violation.Clear();
   const absl::StatusOr<pid_t> pid = nest.isolation.has_namespaces() ? ForkInPidNamespace() : ForkProcess();
@@ -151,6 +150,14 @@ absl::Status ServeOne(const Nest& nest) {
   const absl::Status ended = AwaitChild(*pid, pidfd->get(), nest.violation);
   if (hatch.scratch && nest.isolation.has_namespaces()) UnmountScratchFolder();
   return ended;
+}
+
+absl::Status ServeOne(Nest& nest) {
+  EVILMOE_ASSIGN_OR_RETURN(FdMessage message, ReceiveFdMessage(kSocket));
+  const std::string_view hold = kZygoteHold;
+  if (!message.bytes.starts_with(hold)) return ServeFork(nest, std::move(message));
+  nest.runner.Hold(message.bytes.substr(hold.size()));
+  return absl::OkStatus();
 }
 
 absl::Status Isolate(const Isolation& isolation) {

@@ -196,10 +196,8 @@ TEST_F(GraderTest, NanoDatasetIsSoundAndGradesByTheVerb) {
   }
   std::istringstream in(lines + "{\"id\": -1, \"response\": \"\"}\n");
   std::ostringstream answers;
-  const absl::StatusOr<bool> all = RunGradeVerb(out / "train.jsonl", grader_, in, answers);
+  EXPECT_FALSE(RunGradeVerb(*problems, grader_, in, answers));
   std::filesystem::remove_all(out);
-  ASSERT_TRUE(all.ok()) << all.status();
-  EXPECT_FALSE(*all);
   std::istringstream read(answers.str());
   std::string line;
   for (const Problem& problem : *problems) {
@@ -220,9 +218,11 @@ TEST(GraderConfigTest, TellsEveryProblem) {
   for (const char* part : {"g.yaml:1:", "listen", "slots", "foo"}) {
     EXPECT_THAT(std::string(bad.status().message()), HasSubstr(part));
   }
-  const absl::StatusOr<GraderConfig> good = ParseGraderConfig("listen: unix:/tmp/g.sock\nslots: 2\n", "g.yaml");
+  const absl::StatusOr<GraderConfig> good =
+      ParseGraderConfig("listen: unix:/tmp/g.sock\nslots: 2\nproblems: p.jsonl\n", "g.yaml");
   ASSERT_TRUE(good.ok()) << good.status();
   EXPECT_EQ(good->slots, 2);
+  EXPECT_EQ(good->problems, "p.jsonl");
 }
 
 }  // namespace
