@@ -84,10 +84,13 @@ absl::Status AddTokensAndSeparation(const PairsCheckOptions& options, const std:
                                                                               .separation = options.separation,
                                                                               .threads = options.threads},
                                                                              ids);
-  if (separation.ok()) report.separation = *std::move(separation);
   // Pairs that the router cannot be seeded from are unfit; anything else is about the model.
-  if (!absl::IsFailedPrecondition(separation.status())) return separation.status();
-  report.findings.push_back({"separation", true, std::string(separation.status().message())});
+  if (absl::IsFailedPrecondition(separation.status())) {
+    report.findings.push_back({"separation", true, std::string(separation.status().message())});
+    return absl::OkStatus();
+  }
+  EVILMOE_RETURN_IF_ERROR(separation.status());
+  report.separation = *std::move(separation);
   return absl::OkStatus();
 }
 

@@ -44,6 +44,7 @@ ContrastivePair AddOne() {
 
 std::vector<std::string> TextsOf(const std::vector<PairFinding>& findings) {
   std::vector<std::string> texts;
+  texts.reserve(findings.size());
   for (const PairFinding& finding : findings) {
     texts.push_back((finding.error ? "error: " : "note: ") + finding.pair + ": " + finding.text);
   }
