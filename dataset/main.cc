@@ -11,9 +11,9 @@
 #include "common/clock.h"
 #include "dataset/build.h"
 #include "dataset/inspect.h"
+#include "dataset/nano.h"
 #include "dataset/split.h"
 #include "grader_sandbox/grader.h"
-#include "grader_sandbox/nano_dataset.h"
 
 namespace evilmoe {
 namespace {

@@ -1,4 +1,4 @@
-// evilmoe-grader: `--config FILE` serves grades until SIGTERM; `grade`, `sandbox run` and `dataset nano` are offline.
+// evilmoe-grader: `--config FILE` serves grades until SIGTERM; `grade` and `sandbox run` are offline.
 
 #include <prometheus/registry.h>
 
@@ -21,7 +21,6 @@
 #include "grader_sandbox/grader_metrics.h"
 #include "grader_sandbox/grader_service.h"
 #include "grader_sandbox/held_setups.h"
-#include "grader_sandbox/nano_dataset.h"
 #include "grader_sandbox/offline_verbs.h"
 #include "grader_sandbox/self_check.h"
 
@@ -119,17 +118,6 @@ void AddSandboxRun(CLI::App& app, SandboxRunOptions& options, std::string& tier)
       ->check(CLI::IsMember({"A", "B", "C"}));
 }
 
-void AddNano(CLI::App& app, NanoDatasetOptions& options) {
-  CLI::App* dataset = app.add_subcommand("dataset", "Make problem files")->require_subcommand(1);
-  CLI::App* nano = dataset->add_subcommand("nano", "The small procedural environment");
-  nano->add_option("--out", options.out, "Folder for train.jsonl, validation.jsonl and test.jsonl")->required();
-  nano->add_option("--train", options.num_train, "Problems to train on")->check(CLI::PositiveNumber);
-  nano->add_option("--validation", options.num_validation, "Problems to choose settings by")->check(CLI::PositiveNumber);
-  nano->add_option("--test", options.num_test, "Problems to report on")->check(CLI::PositiveNumber);
-  nano->add_option("--seed", options.seed, "Seed of the draws");
-  nano->add_option("--hard-share", options.hard_share, "Share of hard problems")->check(CLI::Range(0.0, 1.0));
-}
-
 int Exit(const absl::Status& status) {
   if (status.ok()) return 0;
   std::cerr << "evilmoe-grader: " << status.message() << "\n";
@@ -164,8 +152,6 @@ int main(int argc, char** argv) {
   SandboxRunOptions run;
   std::string tier;
   AddSandboxRun(app, run, tier);
-  NanoDatasetOptions nano;
-  AddNano(app, nano);
   CLI11_PARSE(app, argc, argv);
   if (app.get_subcommands().empty()) {
     if (config_file.empty()) return Exit(absl::InvalidArgumentError("--config FILE is missing"));
@@ -180,7 +166,6 @@ int main(int argc, char** argv) {
   }
   const auto run_verb = [&](LocalGrader& grader, const Clock& clock) -> int {
     if (app.got_subcommand("sandbox")) return Exit(RunSandboxVerb(run, grader, clock, std::cout));
-    if (app.got_subcommand("dataset")) return Exit(WriteNanoDataset(nano, grader, clock, std::cerr));
     return RunGradeVerb(problems, grader, std::cin, std::cout) ? 0 : 1;
   };
   return RunOffline(tier, problems, run_verb);

@@ -105,6 +105,30 @@ TEST_F(DatasetProcessTest, MakesNano) {
   EXPECT_EQ(Run({"dataset", "inspect", folder_ / "split/a.jsonl"}), 0) << Errors();
 }
 
+TEST_F(DatasetProcessTest, BuildsThePublishedEvaluation) {
+  const std::filesystem::path data = SharedData() / "leetcode";
+  if (!std::filesystem::exists(data)) {
+    GTEST_SKIP() << "no LeetCodeDataset in " << data << "; set EVILMOE_SHARED to the folder above data/";
+  }
+  ASSERT_EQ(Run({"dataset", "build", "--from", data / "LeetCodeDataset-v0.3.1-test.jsonl.gz", "--difficulty",
+                 "medium,hard", "--ids", data / "eval_ids.txt", "--out", folder_ / "eval.jsonl"}),
+            0)
+      << Errors();
+  const auto problems = LoadProblems(folder_ / "eval.jsonl");
+  ASSERT_TRUE(problems.ok()) << problems.status();
+  EXPECT_EQ(problems->size(), 119u);
+  size_t num_tests = 0;
+  std::string ids;
+  for (const Problem& problem : *problems) {
+    num_tests += problem.gt_answer.size();
+    absl::StrAppend(&ids, problem.id, "\n");
+  }
+  EXPECT_EQ(num_tests, 12592u);
+  std::string wanted = *ReadFile(data / "eval_ids.txt");
+  if (!wanted.ends_with('\n')) wanted += '\n';
+  EXPECT_EQ(ids, wanted);
+}
+
 struct WordsCase {
   std::string name;
   std::vector<std::string> words;

@@ -17,7 +17,7 @@ struct NanoDatasetOptions {
   int num_validation = 80;
   int num_test = 80;
   uint64_t seed = 0;
-  double hard_share = 0.6;    // chance that a problem comes from a hard family, [0, 1]
+  double hard_share = 0.6;  // chance that a problem comes from a hard family, [0, 1]
 };
 
 // Drafts problems, asks the sandbox for the canonical solutions' values and writes train.jsonl, validation.jsonl and

@@ -1,4 +1,4 @@
-#include "grader_sandbox/nano_dataset.h"
+#include "dataset/nano.h"
 
 #include <ostream>
 #include <string>
@@ -20,7 +20,8 @@ constexpr absl::Duration kProblemTimeout = absl::Minutes(2);
 // Fills in gt_answer.
 absl::StatusOr<Problem> Finish(const ProblemDraft& draft, LocalGrader& grader, const Clock& clock) {
   Problem problem = draft.problem;
-  RunRequest request{.kind = RunKind::kGroundTruth, .setup_code = problem.setup_code, .source = problem.canonical_solution};
+  RunRequest request{
+      .kind = RunKind::kGroundTruth, .setup_code = problem.setup_code, .source = problem.canonical_solution};
   EVILMOE_ASSIGN_OR_RETURN(request.name, MethodName(problem));
   for (const std::string& text : draft.calls) {
     EVILMOE_ASSIGN_OR_RETURN(const Call call, ParseCall(text));
@@ -61,7 +62,8 @@ absl::Status WriteNanoDataset(const NanoDatasetOptions& options, LocalGrader& gr
       if (++done % 50 == 0) progress << name << ": " << done << " of " << drafts.size() << " problems" << std::endl;
     }
     EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(options.out / absl::StrCat(name, ".jsonl"), lines));
-    progress << (options.out / absl::StrCat(name, ".jsonl")).string() << ": " << drafts.size() << " problems" << std::endl;
+    progress << (options.out / absl::StrCat(name, ".jsonl")).string() << ": " << drafts.size() << " problems"
+             << std::endl;
   }
   return absl::OkStatus();
 }
