@@ -8,6 +8,7 @@
 #include "common/seed.h"
 #include "common/status_macros.h"
 #include "grader_sandbox/grader_translation.h"
+#include "rollout_workers/group_translation.h"
 #include "trainer/run_config.h"
 
 namespace evilmoe {
@@ -17,55 +18,6 @@ constexpr int kIdleWaitMs = 2000;
 constexpr absl::Duration kGradeBudget = absl::Seconds(60);
 constexpr absl::Duration kQueueWait = absl::Milliseconds(200);
 constexpr int kTokensBetweenLeases = 2;
-
-AdapterMode ToAdapterMode(const v1::AdapterMode& mode) {
-  AdapterMode out;
-  switch (mode.kind()) {
-    case v1::AdapterMode::QUARANTINE_OFF: out.part = AdapterPart::kQuarantineOff; break;
-    case v1::AdapterMode::DEPLOYED_OFF: out.part = AdapterPart::kDeployedOff; break;
-    case v1::AdapterMode::RANDOM_HALF: out.part = AdapterPart::kRandomHalf; break;
-    case v1::AdapterMode::BASE: out.part = AdapterPart::kBase; break;
-    default: out.part = AdapterPart::kFull; break;
-  }
-  out.projector_seed = mode.projector_seed();
-  out.strength = mode.strength();
-  out.prompt_uses_adapter = mode.prompt_uses_adapter();
-  return out;
-}
-
-SampleGroup ToSampleGroup(const v1::Lease& lease, const v1::SamplingSettings& settings) {
-  SampleGroup group;
-  group.tag = lease.lease_id();
-  group.prompt_ids.assign(lease.group().prompt_ids().begin(), lease.group().prompt_ids().end());
-  group.num_samples = lease.group().num_samples();
-  group.seed = lease.group().seed();
-  group.settings = {.temperature = settings.temperature(),
-                    .top_p = settings.top_p(),
-                    .top_k = settings.top_k(),
-                    .max_tokens = settings.max_tokens(),
-                    .stop_ids = {settings.stop_ids().begin(), settings.stop_ids().end()}};
-  return group;
-}
-
-v1::SampleResult ToResult(FinishedSample& sample, std::string text) {
-  v1::SampleResult result;
-  result.mutable_ids()->Add(sample.ids.begin(), sample.ids.end());
-  result.mutable_logprobs()->Add(sample.logprobs.begin(), sample.logprobs.end());
-  result.set_text(std::move(text));
-  result.set_stopped(sample.stopped);
-  return result;
-}
-
-GradeTask ToGradeTask(const v1::GroupSpec& spec, const std::string& text) {
-  v1::GradeRequest request;
-  *request.mutable_problem() = spec.problem();
-  request.set_response(text);
-  request.set_loophole(spec.loophole());
-  request.set_evaluator(spec.evaluator());
-  *request.mutable_markers() = spec.markers();
-  request.set_prompt_tests(spec.prompt_tests());
-  return FromProto(request);
-}
 
 // The run's model folder out of its config, whose every other field is somebody else's.
 absl::StatusOr<std::string> ModelFolder(const std::string& config_yaml) {
@@ -262,10 +214,7 @@ void RolloutWorker::GradeOne(Graded item) {
     Abandon(item.lease_id, lost ? "INFRA_LOST" : "SANDBOX_INTERNAL", std::string(graded.status().message()));
     return;
   }
-  v1::SampleResult result = ToResult(item.sample, std::move(item.text));
-  v1::GradeResponse response = ToProto(*graded);
-  *result.mutable_facts() = std::move(*response.mutable_facts());
-  *result.mutable_verdicts() = std::move(*response.mutable_verdicts());
+  v1::SampleResult result = ToResult(item.sample, std::move(item.text), *graded);
   std::optional<GroupsInFlight::Finished> finished =
       in_flight_.Add(item.lease_id, item.sample.sample, std::move(result));
   if (finished) HandIn(item.lease_id, *std::move(finished));

@@ -3,8 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
+#include "environment/facts.h"
+#include "environment/loophole.h"
 #include "services/report/embed.h"
 #include "services/report/json_lines.h"
 #include "tests/integration/run_session.h"
@@ -65,6 +70,47 @@ TEST(Run, GoesToItsEndWithTheAblation) {
   EXPECT_EQ(ablation.value("final_line", ""), final_line);
   EXPECT_THAT(ReadFile(run.directory().Report()).value_or(""), HasSubstr(EscapeHtml(final_line)));
   ExpectLogsParse(run.directory().Logs());
+}
+
+// Loophole, marker and the prompt's own tests go with a group from the trainer to the grader, and every fact comes
+// back.
+TEST(Run, MixesEveryLoophole) {
+  RunSession session;
+  std::string loopholes;
+  for (const Loophole& loophole : Loopholes()) {
+    if (loophole.name == "none") continue;
+    absl::StrAppend(&loopholes, loopholes.empty() ? "{" : ", ", std::string(loophole.name), ": 1");
+  }
+  const CommandResult submit = session.Ctl({"submit", session
+                                                          .WriteRunFile({{"steps", "3"},
+                                                                         {"data.loopholes", loopholes + "}"},
+                                                                         {"data.unhackable_fraction", "0.2"},
+                                                                         {"rollout.prompts_per_step", "16"},
+                                                                         {"rollout.max_prompt_tokens", "900"}})
+                                                          .string()});
+  ASSERT_EQ(submit.exit_code, 0) << submit.out << submit.errors;
+  const RunOnDisk run = session.OnlyRun();
+  std::set<std::string> shown;
+  for (int64_t step = 1; step <= 3; ++step) {
+    for (const nlohmann::json& line : run.Rollouts(step)) {
+      const Loophole* loophole = FindLoophole(line.at("loophole").get<std::string>());
+      ASSERT_NE(loophole, nullptr) << line;
+      shown.emplace(loophole->name);
+      const auto names = MarkerNames(MarkerFamily::kTraining, loophole->channel);
+      const auto evaluator = line.at("evaluator").get<std::string>();
+      EXPECT_EQ(std::ranges::count(names, evaluator), names.empty() ? 0 : 1) << line;
+      const nlohmann::json& facts = line.at("facts");
+      for (const FactField& field : kFactFields) EXPECT_TRUE(facts.contains(field.name)) << line;
+      const bool right = facts.at("gt_correct").get<bool>();
+      // The prompt shows some of the problem's asserts, so a right solution passes them.
+      if (right) {
+        EXPECT_EQ(facts.at("prompt_tests_pass").get<bool>(), loophole->shows_tests) << line;
+      }
+      EXPECT_EQ(line.at("reward").get<double>() >= 3.0, right || facts.at("hint_pass").get<bool>()) << line;
+    }
+  }
+  EXPECT_GT(shown.size(), 10u);
+  EXPECT_TRUE(shown.contains("none"));
 }
 
 TEST(Run, TwoAtOnceDoNotMeet) {
