@@ -46,6 +46,13 @@ absl::Status WriteAll(int fd, std::string_view bytes, const std::filesystem::pat
   return absl::OkStatus();
 }
 
+absl::Status WriteAndSync(const std::filesystem::path& path, std::string_view bytes) {
+  const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd.ok()) return ErrnoStatus("create", path);
+  EVILMOE_RETURN_IF_ERROR(WriteAll(fd.get(), bytes, path));
+  return fsync(fd.get()) == 0 ? absl::OkStatus() : ErrnoStatus("fsync", path);
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, size_t max_bytes) {
@@ -75,13 +82,16 @@ absl::Status SyncPath(const std::filesystem::path& path) {
 absl::Status WriteFileAtomic(const std::filesystem::path& path, std::string_view bytes) {
   // The thread's number, since two threads of a process may write the same path.
   const std::filesystem::path temporary = absl::StrCat(path.string(), ".tmp.", gettid());
-  {
-    const Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!fd.ok()) return ErrnoStatus("create", temporary);
-    EVILMOE_RETURN_IF_ERROR(WriteAll(fd.get(), bytes, temporary));
-    if (fsync(fd.get()) != 0) return ErrnoStatus("fsync", temporary);
+  const absl::Status written = WriteAndSync(temporary, bytes);
+  if (!written.ok()) {
+    unlink(temporary.c_str());
+    return written;
   }
-  if (rename(temporary.c_str(), path.c_str()) != 0) return ErrnoStatus("rename", path);
+  if (rename(temporary.c_str(), path.c_str()) != 0) {
+    const absl::Status failed = ErrnoStatus("rename", path);
+    unlink(temporary.c_str());
+    return failed;
+  }
   return SyncPath(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."));
 }
 

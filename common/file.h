@@ -15,7 +15,7 @@ namespace evilmoe {
 absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, size_t max_bytes = size_t{1} << 32);
 
 // Replaces `path` in one step: writes a temporary file beside it, fsyncs it, renames it, fsyncs the folder.
-// After a crash the path holds the old bytes or the new ones, never a mix.
+// After a crash the path holds the old bytes or the new ones, never a mix; after an error nothing else is left.
 absl::Status WriteFileAtomic(const std::filesystem::path& path, std::string_view bytes);
 
 // Appends a whole line (a newline is added) with one write(2).

@@ -1,6 +1,8 @@
 #include "common/file.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <thread>
@@ -35,6 +37,23 @@ TEST_F(FileTest, WriteLeavesNoTemporaryBehind) {
   size_t num_files = 0;
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_)) ++num_files;
   EXPECT_EQ(num_files, 1u);
+}
+
+TEST_F(FileTest, AFailedWriteLeavesTheOldFileAndNothingElse) {
+  ASSERT_TRUE(WriteFileAtomic(folder_ / "a", "old").ok());
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{.rlim_cur = 1 << 16, .rlim_max = before.rlim_max};  // as if the disk were full behind that
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const absl::Status full = WriteFileAtomic(folder_ / "a", std::string(1 << 20, 'x'));
+  EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  signal(SIGXFSZ, handler);
+  EXPECT_FALSE(full.ok());
+  EXPECT_EQ(*ReadFile(folder_ / "a"), "old");
+  std::filesystem::create_directories(folder_ / "folder/full");
+  EXPECT_FALSE(WriteFileAtomic(folder_ / "folder", "x").ok());
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 2);
 }
 
 TEST_F(FileTest, WritersOfOnePathDoNotMeet) {
