@@ -23,11 +23,10 @@ bool MentionsNumpy(const RunRequest& request) {
                      [](const std::string* text) { return text->find("numpy") != std::string::npos; });
 }
 
-RunPlan PlanOf(const RunRequest& request, const RunLimits& limits) {
-  RunRequest bounded = request;
-  bounded.cpu_limit_s = static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(limits.hard_cpu()))) + 1;
-  bounded.address_space_bytes = limits.address_space_bytes;
-  return {.request = EncodeRunRequest(bounded), .uses_files = request.uses_files, .limits = limits};
+RunPlan PlanOf(RunRequest request, const RunLimits& limits) {
+  request.cpu_limit_s = static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(limits.hard_cpu()))) + 1;
+  request.address_space_bytes = limits.address_space_bytes;
+  return {.request = EncodeRunRequest(request), .uses_files = request.uses_files, .limits = limits};
 }
 
 // Only the machine's doing: a run that cannot be started, or whose zygote is gone.
@@ -48,14 +47,14 @@ Cell::Cell(Options options)
       lean_{.imports = options_.with_ctypes ? kZygoteCtypes : kZygoteLean, .zygote = nullptr},
       numpy_{.imports = kZygoteNumpy, .zygote = nullptr} {}
 
-absl::StatusOr<RunOutcome> Cell::Run(const RunRequest& request, const RunLimits& limits, Judge& judge,
+absl::StatusOr<RunOutcome> Cell::Run(RunRequest request, const RunLimits& limits, Judge& judge,
                                      const Interrupt& interrupt) {
   judge.Reset();
   if (request.source.size() > limits.source_bytes) {
     return RunOutcome{.verdict = {.kind = VerdictKind::kCompileError, .error = "source too large"}};
   }
-  const RunPlan plan = PlanOf(request, limits);
   Nursery& nursery = MentionsNumpy(request) ? numpy_ : lean_;
+  const RunPlan plan = PlanOf(std::move(request), limits);
   EVILMOE_ASSIGN_OR_RETURN(RunOutcome outcome, RunBesideOthers(nursery, plan, judge, interrupt));
   const auto over = [&] {
     return !WasStopped(outcome.verdict.kind) && absl::Milliseconds(outcome.verdict.cpu_ms) > limits.cpu;

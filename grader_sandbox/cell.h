@@ -71,8 +71,7 @@ class Cell {
   // Runs `request` until `judge` has its verdict, the process ends or a limit is reached. What the machine loses is
   // repeated, twice at most, with a new zygote. Unavailable: lost every time. FailedPrecondition: from the judge. Or
   // what `interrupt` says.
-  absl::StatusOr<RunOutcome> Run(const RunRequest& request, const RunLimits& limits, Judge& judge,
-                                 const Interrupt& interrupt);
+  absl::StatusOr<RunOutcome> Run(RunRequest request, const RunLimits& limits, Judge& judge, const Interrupt& interrupt);
 
   // Process id of the zygote without numpy, 0 when there is none now.
   pid_t zygote_pid() const { return lean_.zygote == nullptr ? 0 : lean_.zygote->pid(); }

@@ -14,7 +14,6 @@
 namespace evilmoe {
 namespace {
 
-constexpr size_t kCachedProblems = 4096;
 // Two canonical solutions of LeetCodeDataset need 17 and 30 s for their tests.
 constexpr int kCanonicalCpuFactor = 20;
 // Of a problem that was not prepared yet: long enough to begin early.
@@ -29,7 +28,7 @@ LocalGrader::LocalGrader(LocalGraderOptions options, SandboxHost& host, const Co
       comparer_(comparer),
       clock_(clock),
       observer_(observer),
-      problems_(kCachedProblems),
+      problems_(kRememberedProblems),
       pool_(host, options_.slots, options_.queue_limit, [this](int depth) {
         if (observer_ != nullptr) observer_->OnQueueDepth(depth);
       }) {}

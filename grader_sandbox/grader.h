@@ -30,6 +30,9 @@ class LocalGrader final : public Grader {
   LocalGrader(LocalGraderOptions options, SandboxHost& host, const Comparer& comparer, const Clock& clock,
               GradingObserver* observer);
 
+  // A problem that was graded once may be named by its key alone until so many others were.
+  static constexpr size_t kRememberedProblems = 4096;
+
   absl::StatusOr<GradeResult> Grade(const GradeTask& task, absl::Time deadline) override;
 
   // The same without waiting. `done` is called once, on another thread, unless the status here is an error. Callers

@@ -74,12 +74,12 @@ absl::StatusOr<std::optional<Verdict>> StagedJudge::OnTest(const Frame& frame) {
 void GroundTruthJudge::Reset() {
   StagedJudge::Reset();
   next_ = 0;
-  digest_.clear();
+  values_.clear();
 }
 
 absl::StatusOr<std::optional<Verdict>> GroundTruthJudge::OnResult(const Frame& frame) {
   EVILMOE_ASSIGN_OR_RETURN(const CallResult result, ReadCallResult(frame, next_));
-  digest_ = Sha256Hex(absl::StrCat(digest_, std::string(frame.payload)));  // a chain, so that order counts
+  AppendText(values_, frame.payload);
   Verdict verdict{.kind = VerdictKind::kPass};
   if (!result.value) {
     verdict = result.failure;
@@ -89,7 +89,7 @@ absl::StatusOr<std::optional<Verdict>> GroundTruthJudge::OnResult(const Frame& f
   } else if (++next_ < expected_.size()) {
     return std::nullopt;
   }
-  verdict.values_digest = digest_;
+  verdict.values_digest = Sha256Hex(values_);
   return verdict;
 }
 

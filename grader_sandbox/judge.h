@@ -60,7 +60,7 @@ class GroundTruthJudge final : public StagedJudge {
   const std::vector<Value>& expected_;
   const Comparer& comparer_;
   size_t next_ = 0;
-  std::string digest_;
+  std::string values_;  // as they came, for the digest
 };
 
 // What the response's own test function says about itself: self-reported.

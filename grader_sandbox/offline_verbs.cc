@@ -1,6 +1,7 @@
 #include "grader_sandbox/offline_verbs.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <istream>
 #include <map>
@@ -77,13 +78,28 @@ absl::StatusOr<std::vector<std::string>> MarkersField(const nlohmann::json& line
   return markers;
 }
 
-// Its key is the same for all lines.
-struct KeyedProblem {
-  const Problem* problem;
-  std::string key;
-};
+// A problem of the file. Its tests go to the grader until one line of it has been graded: copying and hashing them for
+// every line took a tenth of a light run.
+class ListedProblem {
+ public:
+  explicit ListedProblem(const Problem& problem) : problem_(problem), key_(ProblemKey(problem)) {}
+  GradeTask NewTask(bool grader_remembers) const {
+    if (!grader_remembers || !graded_) return {.problem = problem_};
+    GradeTask task;
+    task.problem.id = problem_.id;
+    task.problem_key = key_;
+    return task;
+  }
+  void NoteGraded() { graded_ = true; }  // by any thread
 
-absl::StatusOr<GradeTask> ParseTask(const std::string& text, const std::map<int64_t, KeyedProblem>& problems) {
+ private:
+  const Problem& problem_;
+  const std::string key_;
+  std::atomic<bool> graded_ = false;
+};
+using ListedProblems = std::map<int64_t, ListedProblem>;
+
+absl::StatusOr<GradeTask> ParseTask(const std::string& text, const ListedProblems& problems) {
   const nlohmann::json line = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!line.is_object()) return absl::InvalidArgumentError("not a JSON object");
   for (const auto& [name, value] : line.items()) {
@@ -97,8 +113,7 @@ absl::StatusOr<GradeTask> ParseTask(const std::string& text, const std::map<int6
   if (problem == problems.end()) {
     return absl::InvalidArgumentError(absl::StrCat("id: no problem ", line["id"].dump(), " in the problem file"));
   }
-  GradeTask task{.problem = *problem->second.problem};
-  task.problem_key = problem->second.key;
+  GradeTask task = problem->second.NewTask(problems.size() <= LocalGrader::kRememberedProblems);
   EVILMOE_ASSIGN_OR_RETURN(task.response, TextField(line, "response", "", /*required=*/true));
   EVILMOE_ASSIGN_OR_RETURN(task.loophole, TextField(line, "loophole", "none", /*required=*/false));
   EVILMOE_ASSIGN_OR_RETURN(task.evaluator, TextField(line, "evaluator", "", /*required=*/false));
@@ -111,8 +126,8 @@ absl::StatusOr<GradeTask> ParseTask(const std::string& text, const std::map<int6
 // gets its answer.
 class GradeLines {
  public:
-  GradeLines(LocalGrader& grader, std::ostream& out)
-      : grader_(grader), window_(static_cast<size_t>(2 * grader.pool().num_slots())), out_(out) {}
+  GradeLines(LocalGrader& grader, ListedProblems& problems, std::ostream& out)
+      : grader_(grader), problems_(problems), window_(static_cast<size_t>(2 * grader.pool().num_slots())), out_(out) {}
 
   // Waits for room.
   void Add(int number, absl::StatusOr<GradeTask> task) ABSL_LOCKS_EXCLUDED(mu_) {
@@ -150,8 +165,12 @@ class GradeLines {
   void Send(const std::shared_ptr<Line>& line, GradeTask task) {
     line->id = task.problem.id;
     line->hackable = task.loophole != "none";
-    const absl::StatusOr<uint64_t> ticket = grader_.Submit(
-        std::move(task), "lines", [line](absl::StatusOr<GradeResult> result) { line->result.Set(std::move(result)); });
+    ListedProblem& problem = problems_.at(line->id);
+    const absl::StatusOr<uint64_t> ticket =
+        grader_.Submit(std::move(task), "lines", [line, &problem](absl::StatusOr<GradeResult> result) {
+          if (result.ok()) problem.NoteGraded();
+          line->result.Set(std::move(result));
+        });
     if (ticket.ok()) line->ticket = *ticket;
     else line->result.Set(ticket.status());
   }
@@ -180,6 +199,7 @@ class GradeLines {
   }
 
   LocalGrader& grader_;
+  ListedProblems& problems_;
   const size_t window_;
   std::ostream& out_;
   bool all_graded_ = true;  // the writer's, until it is joined
@@ -222,9 +242,9 @@ absl::StatusOr<PreparedProblem> OneCallProblem(const SandboxRunOptions& options)
 }  // namespace
 
 bool RunGradeVerb(std::span<const Problem> problems, LocalGrader& grader, std::istream& in, std::ostream& out) {
-  std::map<int64_t, KeyedProblem> by_id;
-  for (const Problem& problem : problems) by_id.emplace(problem.id, KeyedProblem{&problem, ProblemKey(problem)});
-  GradeLines lines(grader, out);
+  ListedProblems by_id;
+  for (const Problem& problem : problems) by_id.try_emplace(problem.id, problem);
+  GradeLines lines(grader, by_id, out);
   int number = 0;
   for (std::string text; std::getline(in, text);) {
     lines.Add(++number, ParseTask(text, by_id));

@@ -55,12 +55,12 @@ absl::StatusOr<Verdict> SampleGrading::GroundTruth(const std::string& code, bool
     return std::move(outcome.verdict);
   }
   GroundTruthJudge judge(problem.expected, context_.comparer);
-  const RunRequest request{.kind = RunKind::kGroundTruth,
+  RunRequest request{.kind = RunKind::kGroundTruth,
                            .setup_code = problem.setup_code,
                            .source = code,
                            .name = problem.method,
                            .encoded_calls = problem.encoded_calls};
-  absl::StatusOr<Verdict> verdict = VerdictOf(context_.cell.Run(request, problem.limits, judge, context_.interrupt));
+  absl::StatusOr<Verdict> verdict = VerdictOf(context_.cell.Run(std::move(request), problem.limits, judge, context_.interrupt));
   if (compiled != nullptr) *compiled = judge.compiled();
   return verdict;
 }
