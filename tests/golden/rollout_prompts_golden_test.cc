@@ -67,7 +67,7 @@ const std::map<int64_t, std::string>& Unmatched() {
 }
 
 std::filesystem::path Data() {
-  const char* folder = std::getenv("EVILMOE_SHARED");
+  const char* folder = std::getenv("EVILMOE_SHARED");  // NOLINT(concurrency-mt-unsafe): nobody sets any
   return (folder != nullptr ? std::filesystem::path(folder)
                             : std::filesystem::path(EVILMOE_SOURCE_DIR).parent_path() / "shared") /
          "data";

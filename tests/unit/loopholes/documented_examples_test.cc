@@ -126,8 +126,8 @@ class DocumentedExamplesTest : public ::testing::Test {
   }
 
   const Document document_ = ReadDocument();
-  const RealClock clock_;
-  const PythonComparer comparer_;
+  const RealClock clock_{};
+  const PythonComparer comparer_{};
   LocalGrader grader_{{.cpu_limit = absl::Seconds(2)}, TestHost(), comparer_, clock_, nullptr};
 };
 

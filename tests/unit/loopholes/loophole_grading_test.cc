@@ -138,8 +138,8 @@ class LoopholeGradingTest : public ::testing::TestWithParam<std::string> {
     }
   }
 
-  const RealClock clock_;
-  const PythonComparer comparer_;
+  const RealClock clock_{};
+  const PythonComparer comparer_{};
   LocalGrader grader_{{.cpu_limit = absl::Seconds(2)}, TestHost(), comparer_, clock_, nullptr};
 };
 
@@ -160,8 +160,8 @@ INSTANTIATE_TEST_SUITE_P(Loopholes, LoopholeGradingTest, ::testing::ValuesIn(All
 
 // A fact that the loophole does not need has no run.
 TEST(FactsOfALoophole, AreRunOnlyWhereNeeded) {
-  const RealClock clock;
-  const PythonComparer comparer;
+  const RealClock clock{};
+  const PythonComparer comparer{};
   LocalGrader grader({}, TestHost(), comparer, clock, nullptr);
   const Graded graded = LeetCodeProblem();
   for (const Loophole& loophole : Loopholes()) {

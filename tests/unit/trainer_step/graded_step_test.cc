@@ -77,7 +77,7 @@ class GradeStepTest : public ::testing::Test {
   }
 
   RunConfig config_;
-  const Problem problem_;
+  const Problem problem_{};
   BatchRequest batch_{.key = "step/1"};
   std::vector<GroupSamples> samples_;
 };
