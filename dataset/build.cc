@@ -110,7 +110,7 @@ absl::Status RefuseDrops(const BuildOptions& options, const BuildResult& result)
   }
   if (texts.size() < result.dropped.size()) texts.emplace_back("...");
   return absl::InvalidArgumentError(absl::StrCat(
-      options.ids.string(), ": ", result.dropped.size(), " of its problems are dropped: ", absl::StrJoin(texts, ", "),
+      options.ids.string(), ": ", result.dropped.size(), " of its problems cannot be had: ", absl::StrJoin(texts, ", "),
       "; ", options.out.string(), " is not written; leave them out, or give --allow-dropped to go on without them"));
 }
 

@@ -134,7 +134,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"Dropped",
          "2\n5\n7\n",
          {"easy", "medium", "hard"},
-         "2 of its problems are dropped: 5 (no starter code), 7 (canonical solution does not pass its tests)"},
+         "2 of its problems cannot be had: 5 (no starter code), 7 (canonical solution does not pass its tests)"},
         {"Bad", "2\nx\n", {"easy", "medium", "hard"}, "ids.txt: line 2: \"x\", expected one integer"}}),
     [](const auto& c) { return c.param.name; });
 
