@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "environment/labels.h"
 #include "environment/partition.h"
+#include "environment/problem_place.h"
 #include "trainer/prompt_source.h"
 
 namespace evilmoe {
@@ -76,8 +77,10 @@ absl::StatusOr<AblationRow> Ablation::RunMode(const Mode& mode, MarkerFamily mar
                            PartitionLoopholes(problems_, config_.data.loopholes, config_.seed));
   for (size_t i = 0; i < problems_.size(); ++i) {
     const Problem& problem = problems_[i];
-    EVILMOE_ASSIGN_OR_RETURN(PromptIds prompt, RenderPromptIds(problem, loopholes[i], markers, config_.seed,
-                                                               config_.model.thinking, tokenizer_));
+    absl::StatusOr<PromptIds> rendered =
+        RenderPromptIds(problem, loopholes[i], markers, config_.seed, config_.model.thinking, tokenizer_);
+    if (!rendered.ok()) return Annotate(rendered.status(), PlaceOfProblem(config_.evaluation.problems, problem.id));
+    PromptIds& prompt = *rendered;
     if (prompt.ids.size() > static_cast<size_t>(config_.rollout.max_prompt_tokens)) continue;
     const auto index = static_cast<int64_t>(batch.groups.size());
     // One seed a problem for every mode: what differs between modes is the weights alone.

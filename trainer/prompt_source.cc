@@ -8,6 +8,7 @@
 #include "common/seed.h"
 #include "common/status_macros.h"
 #include "environment/partition.h"
+#include "environment/problem_place.h"
 #include "policy/chat_template.h"
 #include "trainer/inoculation.h"
 
@@ -61,11 +62,11 @@ absl::StatusOr<PromptSource> PromptSource::Make(const RunConfig& config, const T
   for (size_t i = 0; i < training.size(); ++i) {
     Problem& problem = training[i];
     const Problem shown = Inoculated(problem, config.system_prompt);
-    absl::StatusOr<PromptIds> hackable = RenderPromptIds(shown, loopholes[i], MarkerFamily::kTraining, config.seed,
-                                                         thinking, tokenizer);
-    if (!hackable.ok()) return Annotate(hackable.status(), config.data.train.string());
-    EVILMOE_ASSIGN_OR_RETURN(PromptIds plain, RenderPromptIds(shown, kNoLoophole, MarkerFamily::kTraining,
-                                                              config.seed, thinking, tokenizer));
+    absl::StatusOr<PromptIds> hackable =
+        RenderPromptIds(shown, loopholes[i], MarkerFamily::kTraining, config.seed, thinking, tokenizer);
+    if (!hackable.ok()) return Annotate(hackable.status(), PlaceOfProblem(config.data.train, problem.id));
+    EVILMOE_ASSIGN_OR_RETURN(PromptIds plain, RenderPromptIds(shown, kNoLoophole, MarkerFamily::kTraining, config.seed,
+                                                              thinking, tokenizer));
     if (std::max(hackable->ids.size(), plain.ids.size()) > limit) {
       ++source.num_dropped_;
       continue;

@@ -22,7 +22,7 @@ class PromptSourceTest : public ::testing::Test {
   PromptSourceTest() {
     const fs::path nano = fs::path(EVILMOE_SOURCE_DIR) / "examples/nano";
     config_.model.path = nano / "model";
-    config_.data.train = "train.jsonl";
+    config_.data.train = nano / "train.jsonl";
     config_.data.loopholes.clear();
     for (const Loophole& loophole : Loopholes()) {
       if (loophole.name != "none") config_.data.loopholes.emplace_back(loophole.name, 1.0);
@@ -74,8 +74,9 @@ TEST_F(PromptSourceTest, SaysWhichProblemCannotBeRewritten) {
   const auto source = PromptSource::Make(config_, *tokenizer, problems_);
   ASSERT_EQ(source.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(source.status().message()),
-              ::testing::ContainsRegex("^train.jsonl: problem [0-9]+: prompt: \"and should pass all tests\" occurs 2 "
-                                       "times \\(user message line 4, user message line 12\\), expected once"));
+              ::testing::ContainsRegex(
+                  "examples/nano/train.jsonl: line 2: problem [0-9]+: prompt: \"and should pass all tests\" occurs 2 "
+                  "times \\(user message line 4, user message line 12\\), expected once"));
 }
 
 }  // namespace
