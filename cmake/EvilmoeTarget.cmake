@@ -5,7 +5,8 @@
 #   evilmoe_binary(NAME evilmoe-grader SRCS main.cc DEPS evilmoe::grader_service)
 #     -> build/<preset>/bin/evilmoe-grader
 #   evilmoe_test(NAME coordinator_test SRCS a_test.cc b_test.cc DEPS evilmoe::lease_table LABEL unit)
-#     -> one gtest binary for a folder, each test case registered with ctest under its one label
+#     -> one gtest binary for a folder, each test case registered with ctest under its one label; with SHARDS n, n
+#        processes that share its cases
 
 # Parsing ATen/ATen.h is half of the compile time of a file that sees LibTorch, so targets that see it, themselves or
 # through what they link, share it precompiled (docs/adr/0010-precompiled-torch-headers.md).
@@ -54,7 +55,7 @@ endfunction()
 
 # LABEL: unit | rpc (starts gRPC; TSan leaves it out) | integration | golden | gpu.
 function(evilmoe_test)
-  cmake_parse_arguments(ARG "" "NAME;LABEL;TIMEOUT" "SRCS;DEPS;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME;LABEL;TIMEOUT;SHARDS" "SRCS;DEPS;ENVIRONMENT" ${ARGN})
   if(NOT ARG_SRCS)
     set(ARG_SRCS ${ARG_NAME}.cc)
   endif()
@@ -78,6 +79,17 @@ function(evilmoe_test)
   # Threads of OpenMP wait for one another by spinning, for a millisecond where nobody says otherwise: two tests at
   # once on two cores then take each other's cores at every barrier, and two seconds have become four minutes.
   list(APPEND ARG_ENVIRONMENT "GOMP_SPINCOUNT=500")
+  # A table of a thousand rows that share what is dear to start: a few processes instead of one a row. GTEST_FILTER in the
+  # environment chooses among them.
+  if(ARG_SHARDS)
+    math(EXPR last "${ARG_SHARDS} - 1")
+    foreach(shard RANGE ${last})
+      add_test(NAME ${ARG_NAME}.shard_${shard} COMMAND ${ARG_NAME} --gtest_brief=1 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+      set_tests_properties(${ARG_NAME}.shard_${shard} PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT}
+        ENVIRONMENT "${ARG_ENVIRONMENT};GTEST_TOTAL_SHARDS=${ARG_SHARDS};GTEST_SHARD_INDEX=${shard}")
+    endforeach()
+    return()
+  endif()
   # Without the values in the names: they hold addresses, which differ from run to run.
   gtest_discover_tests(${ARG_NAME} NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60 WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL ${serial} ENVIRONMENT "${ARG_ENVIRONMENT}")
