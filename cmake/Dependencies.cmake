@@ -23,6 +23,8 @@ if(EVILMOE_WITH_GRPC)
   find_package(civetweb CONFIG REQUIRED)
   find_package(CLI11 CONFIG REQUIRED)
   pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+else()
+  find_package(CLI11 CONFIG)  # for a benchmark
 endif()
 
 if(EVILMOE_WITH_TORCH)
