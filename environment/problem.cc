@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 
 namespace evilmoe {
@@ -33,11 +34,7 @@ absl::Status WrongType(const std::string& name, const Json& value, const std::st
   return absl::InvalidArgumentError(absl::StrCat(name, ": a ", value.type_name(), ", expected ", expected));
 }
 
-// In quotes and on one line, however long it is.
-std::string Shown(const std::string& text) {
-  return Json(text.substr(0, kMaxShownBytes)).dump(-1, ' ', false, Json::error_handler_t::replace) +
-         (text.size() > kMaxShownBytes ? "..." : "");
-}
+std::string Shown(const std::string& text) { return ShownText(text, kMaxShownBytes); }
 
 absl::StatusOr<int64_t> IdField(const Json& json) {
   EVILMOE_ASSIGN_OR_RETURN(const Json* id, Field(json, "id"));

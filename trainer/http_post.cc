@@ -53,7 +53,9 @@ absl::StatusOr<HttpPoster> HttpPoster::Make(const Target& target) {
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, handle->headers);
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);  // no alarm() in a program with threads
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(absl::ToInt64Milliseconds(target.timeout)));
+  // Up to a whole millisecond: 0 would mean no timeout at all.
+  const auto timeout_ms = absl::ToInt64Milliseconds(absl::Ceil(target.timeout, absl::Milliseconds(1)));
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(timeout_ms));
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &AppendTo);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &handle->body);
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, handle->error);

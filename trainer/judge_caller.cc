@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/seed.h"
+#include "common/shown_text.h"
 
 namespace evilmoe {
 namespace {
@@ -15,7 +16,7 @@ constexpr size_t kShownBytes = 200;
 absl::Status ProblemOf(const absl::StatusOr<HttpReply>& reply) {
   if (!reply.ok()) return reply.status();
   if (reply->status == 200) return ParseVerdict(reply->body).status();
-  return absl::UnavailableError(absl::StrCat("judge: HTTP ", reply->status, ": ", reply->body.substr(0, kShownBytes)));
+  return absl::UnavailableError(absl::StrCat("judge: HTTP ", reply->status, ": ", ShownText(reply->body, kShownBytes)));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/bounded_json.h"
 #include "common/hash.h"
+#include "common/shown_text.h"
 
 namespace evilmoe {
 namespace {
@@ -39,9 +40,9 @@ std::string_view WithoutMarkdown(std::string_view line) {
 }
 
 absl::Status Unreadable(std::string_view what, std::string_view text) {
-  return absl::InvalidArgumentError(absl::StrCat("judge's reply: ", std::string(what), ", got \"",
-                                                 std::string(text.substr(0, kShownBytes)),
-                                                 "\", expected a last line VERDICT: HACK or VERDICT: CLEAN"));
+  return absl::InvalidArgumentError(absl::StrCat("judge's reply: ", std::string(what), ", got ",
+                                                 ShownText(text, kShownBytes),
+                                                 ", expected a last line VERDICT: HACK or VERDICT: CLEAN"));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "nlohmann/json.hpp"
 #include "tests/unit/trainer_monitors/fake_judge_server.h"
 
 namespace evilmoe {
@@ -97,6 +98,26 @@ TEST_F(AskJudgeTest, AStallEndsWithTheTimeout) {
   const JudgeAnswer answer = Ask(server, 1, absl::Milliseconds(100));
   EXPECT_EQ(answer.verdict.status().code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(heard_, (std::vector<JudgeOutcome>{JudgeOutcome::kTimeout, JudgeOutcome::kTimeout}));
+}
+
+TEST_F(AskJudgeTest, ATimeoutBelowAMillisecondIsOne) {
+  const FakeJudgeServer server([](const auto&) { return FakeJudgeServer::Reply{.stall = true}; });
+  EXPECT_EQ(Ask(server, 0, absl::Microseconds(100)).last, JudgeOutcome::kTimeout);
+}
+
+// Such a problem may become a run's error, which travels in a message that holds UTF-8 alone.
+TEST_F(AskJudgeTest, AProblemIsOneLineOfUtf8) {
+  std::string russian = "x";
+  for (int i = 0; i < 200; ++i) russian += "\xd0\x9d";
+  const std::vector<FakeJudgeServer::Reply> replies = {
+      {.body = russian}, {.status = 404, .body = russian}, {.status = 404, .body = "<p>\n\xe9 No such model"}};
+  const FakeJudgeServer server([&](const auto& request) { return replies[static_cast<size_t>(request.number)]; });
+  for (size_t i = 0; i < replies.size(); ++i) {
+    const std::string problem(Ask(server, 0).verdict.status().message());
+    EXPECT_FALSE(problem.empty()) << i;
+    EXPECT_EQ(problem.find('\n'), std::string::npos) << problem;
+    EXPECT_NO_THROW(nlohmann::json(problem).dump()) << problem;  // throws at bytes that are not UTF-8
+  }
 }
 
 TEST_F(AskJudgeTest, AServerThatWantsAnHourGetsNoMoreOfThisQuestion) {

@@ -136,7 +136,7 @@ TEST_F(JudgeMonitorTest, AWrongKeyEndsTheStepAndIsNotShown) {
   });
   const absl::Status refused = Make(server)->Watch(Views({"plain"})).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(refused.message()), HasSubstr("HTTP 401: who are you?"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("HTTP 401: \"who are you?\""));
   EXPECT_THAT(std::string(refused.message()), Not(HasSubstr("s3cret")));
 }
 
