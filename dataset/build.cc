@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <map>
 #include <ostream>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/file.h"
+#include "common/output_file.h"
 #include "common/status_macros.h"
 #include "dataset/canonical_filter.h"
 #include "dataset/id_list.h"
@@ -93,11 +93,10 @@ absl::Status WriteDropped(const std::filesystem::path& path, const std::vector<D
   return WriteFileAtomic(path, lines);
 }
 
-absl::Status MakeParentFolder(const std::filesystem::path& path) {
-  std::error_code error;
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
-  if (!error) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("--out: ", path.parent_path().string(), ": ", error.message()));
+absl::Status PrepareOutputs(const BuildOptions& options) {
+  const std::filesystem::path taken[] = {options.from, options.ids.empty() ? options.from : options.ids, options.out};
+  EVILMOE_RETURN_IF_ERROR(PrepareOutputFile("--out", options.out, std::span(taken).first(2)));
+  return options.dropped.empty() ? absl::OkStatus() : PrepareOutputFile("--dropped", options.dropped, taken);
 }
 
 // What was asked for by number and is not there.
@@ -186,7 +185,7 @@ absl::Status BuildProblems(const BuildOptions& options, const MakeGrader& make_g
   if (!selection.ok()) return Annotate(selection.status(), options.from.string());
   result.num_other_difficulty = selection->num_other_difficulty;
   result.num_not_asked = selection->num_not_asked;
-  EVILMOE_RETURN_IF_ERROR(MakeParentFolder(options.out));
+  EVILMOE_RETURN_IF_ERROR(PrepareOutputs(options));
   EVILMOE_RETURN_IF_ERROR(MakeProblems(selection->rows, options, result));
   EVILMOE_RETURN_IF_ERROR(KeepSound(options, make_grader, clock, log, result));
   table << BuildTable(result) << std::flush;

@@ -5,7 +5,6 @@
 #include <map>
 #include <ostream>
 #include <set>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -14,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "common/hash.h"
+#include "common/output_file.h"
 #include "common/seed.h"
 #include "common/status_macros.h"
 #include "dataset/id_list.h"
@@ -31,6 +31,10 @@ bool IsName(const std::string& name) {
 
 absl::Status BadShares(std::string_view text, std::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat("--splits: \"", std::string(text), "\": ", std::string(why)));
+}
+
+std::filesystem::path FileOf(const SplitOptions& options, const SplitShare& share) {
+  return options.out / (share.name + ".jsonl");
 }
 
 void Show(const SplitShare& share, const std::vector<Problem>& problems, std::ostream& table) {
@@ -121,11 +125,13 @@ absl::Status SplitProblems(const SplitOptions& options, std::ostream& table) {
     return absl::InvalidArgumentError(absl::StrCat("--splits: ", shares[i].name, ": none of the ", problems.size(),
                                                    " problems falls in it; take a larger fraction or another --seed"));
   }
-  std::error_code error;
-  std::filesystem::create_directories(options.out, error);
-  if (error) return absl::InvalidArgumentError(absl::StrCat("--out: ", options.out.string(), ": ", error.message()));
+  std::vector<std::filesystem::path> inputs = options.against;
+  inputs.push_back(options.from);
+  for (const SplitShare& share : shares) {
+    EVILMOE_RETURN_IF_ERROR(PrepareOutputFile("--out", FileOf(options, share), inputs));
+  }
   for (size_t i = 0; i < shares.size(); ++i) {
-    EVILMOE_RETURN_IF_ERROR(WriteProblems(options.out / (shares[i].name + ".jsonl"), parts[i]));
+    EVILMOE_RETURN_IF_ERROR(WriteProblems(FileOf(options, shares[i]), parts[i]));
     Show(shares[i], parts[i], table);
   }
   return absl::OkStatus();

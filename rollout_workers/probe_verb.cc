@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/output_file.h"
 #include "common/seed.h"
 #include "common/status_macros.h"
 #include "policy/torch_guard.h"
@@ -121,6 +122,7 @@ std::string Describe(const std::vector<bool>& labels) {
 }  // namespace
 
 absl::Status RunProbeTrain(const ProbeTrainOptions& options, std::ostream& out) {
+  EVILMOE_RETURN_IF_ERROR(PrepareOutputFile("--out", options.out, options.rollouts));
   EVILMOE_ASSIGN_OR_RETURN(const Tokenizer tokenizer, Tokenizer::Load(options.model));
   EVILMOE_ASSIGN_OR_RETURN(const LoadedPolicy policy, LoadPolicy({.model = options.model, .threads = options.threads}));
   const Qwen3Weights& base = policy.weights;

@@ -92,6 +92,30 @@ TEST_F(BuildTest, MakesTheFolder) {
   EXPECT_THAT(MessageOf(Build(options)), HasSubstr("--out: "));
 }
 
+TEST_F(BuildTest, KnowsBeforeTheSandboxRunsThatAFileCannotBeWritten) {
+  const BuildOptions good = Options();
+  const std::string rows = *ReadFile(good.from);
+  const std::filesystem::path ids = Write("ids.txt", "9\n2\n");
+  const struct {
+    std::filesystem::path out, dropped;
+    const char* why;
+  } cases[] = {{folder_, {}, "a folder"},
+               {good.from, {}, "is also read"},
+               {ids, {}, "is also read"},
+               {good.out, good.out, "--dropped: "},
+               {good.out, good.from / "dropped.jsonl", "--dropped: "}};
+  for (const auto& [out, dropped, why] : cases) {
+    BuildOptions options = good;
+    options.ids = ids;
+    options.out = out;
+    options.dropped = dropped;
+    EXPECT_THAT(MessageOf(Build(options)), HasSubstr(why));
+    EXPECT_EQ(num_calls_, 0) << why;
+    EXPECT_FALSE(std::filesystem::exists(good.out)) << why;
+  }
+  EXPECT_EQ(*ReadFile(good.from), rows);
+}
+
 TEST_F(BuildTest, TakesTheDifficultiesThatAreAskedFor) {
   BuildOptions options = Options();
   options.difficulties = {"easy", "hard"};

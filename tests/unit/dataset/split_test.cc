@@ -142,6 +142,15 @@ TEST_F(SplitTest, WritesNothingWhenSomethingOverlaps) {
   EXPECT_FALSE(std::filesystem::exists(options.out));
 }
 
+TEST_F(SplitTest, NeverWritesOverWhatItReads) {
+  std::filesystem::create_directories(folder_ / "out");
+  const SplitOptions options{.from = File("out/train.jsonl", Many(300)), .out = folder_ / "out/../out"};
+  const std::string bytes = *ReadFile(options.from);
+  EXPECT_THAT(MessageOf(SplitProblems(options, table_)), HasSubstr("train.jsonl: is also read"));
+  EXPECT_EQ(*ReadFile(options.from), bytes);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out/validation.jsonl"));
+}
+
 TEST_F(SplitTest, RefusesAnEmptyShare) {
   const SplitOptions options{.from = File("all.jsonl", Many(3)), .out = folder_ / "out", .shares = "a=0.999,b=0.001"};
   EXPECT_THAT(MessageOf(SplitProblems(options, table_)), HasSubstr("--splits: b: none of the 3 problems falls in it"));

@@ -87,6 +87,10 @@ TEST_F(ProbeVerbTest, WritesNothingWhenTheDataDoNotDo) {
   options_.layer = 3;
   EXPECT_THAT(std::string(RunProbeTrain(options_, out).message()), HasSubstr("layer: 3, expected 1 to 2"));
   options_.layer = 1;
+  const std::filesystem::path fine = options_.out;
+  options_.out = options_.rollouts[0];
+  EXPECT_THAT(std::string(RunProbeTrain(options_, out).message()), HasSubstr("--out: "));
+  options_.out = fine;
   std::ofstream(options_.rollouts[0]) << R"({"prompt": "a", "text": "b", "strict_hack": true})"
                                       << "\n";
   EXPECT_THAT(std::string(RunProbeTrain(options_, out).message()), HasSubstr("expected both classes"));
