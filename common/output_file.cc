@@ -19,7 +19,7 @@ fs::path Resolved(const fs::path& path) {
 
 }  // namespace
 
-absl::Status PrepareOutputFile(std::string_view option, const fs::path& path, std::span<const fs::path> inputs) {
+absl::Status PrepareOutputFile(std::string_view option, const fs::path& path, std::span<const fs::path> others) {
   const auto bad = [option](const fs::path& at, std::string_view why) {
     return absl::InvalidArgumentError(absl::StrCat(std::string(option), ": ", at.string(), ": ", std::string(why)));
   };
@@ -28,8 +28,9 @@ absl::Status PrepareOutputFile(std::string_view option, const fs::path& path, st
   if (fs::exists(path, error) && !fs::is_regular_file(path, error)) {
     return bad(path, "a device or a pipe, expected the name of a file: it would be replaced by one");
   }
-  for (const fs::path& input : inputs) {
-    if (Resolved(path) == Resolved(input)) return bad(path, "is also read, expected another name: it would be lost");
+  for (const fs::path& other : others) {
+    if (Resolved(path) == Resolved(other))
+      return bad(path, "is another file of this command, expected a name of its own: one would be lost");
   }
   error.clear();
   if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);

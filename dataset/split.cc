@@ -5,6 +5,7 @@
 #include <map>
 #include <ostream>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -35,6 +36,13 @@ absl::Status BadShares(std::string_view text, std::string_view why) {
 
 std::filesystem::path FileOf(const SplitOptions& options, const SplitShare& share) {
   return options.out / (share.name + ".jsonl");
+}
+
+absl::Status Remove(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::remove(path, error);
+  if (!error) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(path.string(), ": remove: ", error.message()));
 }
 
 void Show(const SplitShare& share, const std::vector<Problem>& problems, std::ostream& table) {
@@ -130,6 +138,8 @@ absl::Status SplitProblems(const SplitOptions& options, std::ostream& table) {
   for (const SplitShare& share : shares) {
     EVILMOE_RETURN_IF_ERROR(PrepareOutputFile("--out", FileOf(options, share), inputs));
   }
+  // First, so that a split that ends in between leaves no share of it beside one of an earlier draw, which may overlap.
+  for (const SplitShare& share : shares) EVILMOE_RETURN_IF_ERROR(Remove(FileOf(options, share)));
   for (size_t i = 0; i < shares.size(); ++i) {
     EVILMOE_RETURN_IF_ERROR(WriteProblems(FileOf(options, shares[i]), parts[i]));
     Show(shares[i], parts[i], table);

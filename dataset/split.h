@@ -42,7 +42,8 @@ struct SplitOptions {
   std::vector<std::filesystem::path> against;  // problem files that must have nothing in common with `from`
   uint64_t seed = 0;
 };
-// Writes nothing unless all of it can be written: every file is read and compared, and every share has a problem.
+// Touches nothing unless all of it can be written: every file is read and compared, and every share has a problem. Then
+// removes what it replaces before it writes: shares that stand side by side are always of one draw.
 absl::Status SplitProblems(const SplitOptions& options, std::ostream& table);
 
 }  // namespace evilmoe

@@ -31,7 +31,7 @@ class VerdictStore {
   static absl::StatusOr<std::unique_ptr<VerdictStore>> Open(std::filesystem::path path);
 
   std::optional<CanonicalVerdict> Find(const std::string& key) const ABSL_LOCKS_EXCLUDED(mu_);
-  // Is on the disk when this returns.
+  // In the file when this returns: a kill loses nothing that was added.
   absl::Status Add(const std::string& key, const CanonicalVerdict& verdict) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

@@ -42,10 +42,10 @@ TEST_F(OutputFileTest, RefusesWhatWouldBeDestroyed) {
     std::vector<fs::path> inputs;
     const char* why;
   } cases[] = {
-      {in, {"other.jsonl", in}, "is also read"},
-      {folder_ / "sub/../in.jsonl", {in}, "is also read"},
-      {folder_ / "sub/link.jsonl", {in}, "is also read"},
-      {folder_ / "new.jsonl", {folder_ / "sub/../new.jsonl"}, "is also read"},
+      {in, {"other.jsonl", in}, "is another file of this command"},
+      {folder_ / "sub/../in.jsonl", {in}, "is another file of this command"},
+      {folder_ / "sub/link.jsonl", {in}, "is another file of this command"},
+      {folder_ / "new.jsonl", {folder_ / "sub/../new.jsonl"}, "is another file of this command"},
       {folder_ / "sub", {in}, "a folder"},
       {"/dev/null", {in}, "a device or a pipe"},
       {in / "out.jsonl", {}, "Not a directory"},

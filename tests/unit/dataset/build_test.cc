@@ -100,8 +100,8 @@ TEST_F(BuildTest, KnowsBeforeTheSandboxRunsThatAFileCannotBeWritten) {
     std::filesystem::path out, dropped;
     const char* why;
   } cases[] = {{folder_, {}, "a folder"},
-               {good.from, {}, "is also read"},
-               {ids, {}, "is also read"},
+               {good.from, {}, "is another file of this command"},
+               {ids, {}, "is another file of this command"},
                {good.out, good.out, "--dropped: "},
                {good.out, good.from / "dropped.jsonl", "--dropped: "}};
   for (const auto& [out, dropped, why] : cases) {

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <map>
@@ -146,9 +148,27 @@ TEST_F(SplitTest, NeverWritesOverWhatItReads) {
   std::filesystem::create_directories(folder_ / "out");
   const SplitOptions options{.from = File("out/train.jsonl", Many(300)), .out = folder_ / "out/../out"};
   const std::string bytes = *ReadFile(options.from);
-  EXPECT_THAT(MessageOf(SplitProblems(options, table_)), HasSubstr("train.jsonl: is also read"));
+  EXPECT_THAT(MessageOf(SplitProblems(options, table_)), HasSubstr("train.jsonl: is another file of this command"));
   EXPECT_EQ(*ReadFile(options.from), bytes);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out/validation.jsonl"));
+}
+
+TEST_F(SplitTest, LeavesNoSharesOfTwoDraws) {
+  SplitOptions options{.from = File("all.jsonl", Many(300)), .out = folder_ / "out", .shares = "a=0.1,b=0.9"};
+  ASSERT_TRUE(SplitProblems(options, table_).ok());
+  options.seed = 1;
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = signal(SIGXFSZ, SIG_IGN);
+  // As if the disk were full behind the first share.
+  const rlimit small{.rlim_cur = std::filesystem::file_size(folder_ / "out/b.jsonl") / 2, .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const absl::Status full = SplitProblems(options, table_);
+  EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  signal(SIGXFSZ, handler);
+  EXPECT_FALSE(full.ok());
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "out/a.jsonl"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out/b.jsonl"));
 }
 
 TEST_F(SplitTest, RefusesAnEmptyShare) {
