@@ -20,6 +20,7 @@ namespace {
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
+constexpr int kMaxNanoProblems = 999'999;  // of a split
 
 int NumCores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
@@ -70,7 +71,7 @@ void AddBuild(CLI::App& app, Options& options) {
   verb->add_flag("--allow-dropped", build.allow_dropped, "With --ids: write the rest when one of them is dropped");
   CLI::Option* tokenizer = verb->add_option("--tokenizer", build.tokenizer, "Folder with the run's tokenizer.json");
   verb->add_option("--max-prompt-tokens", build.max_prompt_tokens, "Drop longer prompts (default 1536)")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1 << 20))
       ->needs(tokenizer);
   verb->add_flag("--follow-ups", build.format.keep_follow_ups, "Leave follow-up questions in the prompts");
   verb->add_option("--dropped", build.dropped, "File for a JSON line on every problem that is dropped");
@@ -99,9 +100,10 @@ void AddInspect(CLI::App& app, Options& options) {
 void AddNano(CLI::App& app, NanoDatasetOptions& nano) {
   CLI::App* verb = app.add_subcommand("nano", "The small procedural environment");
   verb->add_option("--out", nano.out, "Folder for train.jsonl, validation.jsonl and test.jsonl")->required();
-  verb->add_option("--train", nano.num_train, "Problems to train on")->check(CLI::PositiveNumber);
-  verb->add_option("--validation", nano.num_validation, "Problems to choose settings by")->check(CLI::PositiveNumber);
-  verb->add_option("--test", nano.num_test, "Problems to report on")->check(CLI::PositiveNumber);
+  verb->add_option("--train", nano.num_train, "Problems to train on")->check(CLI::Range(1, kMaxNanoProblems));
+  verb->add_option("--validation", nano.num_validation, "Problems to choose settings by")
+      ->check(CLI::Range(1, kMaxNanoProblems));
+  verb->add_option("--test", nano.num_test, "Problems to report on")->check(CLI::Range(1, kMaxNanoProblems));
   verb->add_option("--seed", nano.seed, "Seed of the draws");
   verb->add_option("--hard-share", nano.hard_share, "Share of hard problems")->check(CLI::Range(0.0, 1.0));
 }

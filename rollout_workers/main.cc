@@ -11,6 +11,8 @@
 #include <thread>
 
 #include "CLI/CLI.hpp"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/logger.h"
@@ -62,7 +64,8 @@ void AddPolicyOptions(CLI::App* verb, PolicySource& source) {
   verb->add_option("--w", source.w, "How much of the quarantine acts: 0 off, 1 on")->check(CLI::Range(0.0, 1.0));
   verb->add_option("--threads", source.threads, "Threads, [1, 256] (default 1)")->check(CLI::Range(1, 256));
   verb->add_option("--dtype", source.format, "Of the weights: float32 (default) or bfloat16")
-      ->transform(CLI::CheckedTransformer(kFormats))->default_str("float32");
+      ->transform(CLI::CheckedTransformer(kFormats))
+      ->default_str("float32");
   verb->add_option("--scope", "completion: w acts from the last prompt token on; all: everywhere")
       ->check(CLI::IsMember({"completion", "all"}))
       ->each([&source](const std::string& scope) { source.scope_all = scope == "all"; });
@@ -80,10 +83,12 @@ void AddGenerateOptions(CLI::App* verb, GenerateOptions& options) {
       ->check(CLI::Range(0.0, 1.0));
   verb->add_option("--n", options.num_samples, "Samples a line")->check(CLI::Range(1, 1 << 20));
   verb->add_option("--batch", options.batch, "Samples at a time")->check(CLI::Range(1, 4096));
-  verb->add_option("--kv-cache-mib", options.kv_cache_mib, "Memory for keys and values, at most; samples beyond it wait")
+  verb->add_option("--kv-cache-mib", options.kv_cache_mib,
+                   "Memory for keys and values, at most; samples beyond it wait")
       ->check(CLI::Range(1, 1 << 20));
   verb->add_option("--kv-dtype", options.kv_format, "Of the keys and values: float32 (default) or bfloat16")
-      ->transform(CLI::CheckedTransformer(kFormats))->default_str("float32");
+      ->transform(CLI::CheckedTransformer(kFormats))
+      ->default_str("float32");
   verb->add_flag("--unmerged", options.unmerged, "Keep the adapter beside the weights");
   verb->add_flag("--reference", options.reference, "Sample by the slow reference path");
   verb->add_flag("--all-logprobs", options.all_logprobs,
@@ -92,19 +97,31 @@ void AddGenerateOptions(CLI::App* verb, GenerateOptions& options) {
   verb->add_flag("--ignore-eos", options.ignore_eos, "Go on to --max-tokens whatever is drawn");
 }
 
+// Unlike CLI::Range without the ends, and NaN is refused.
+CLI::Validator Between(double low, double high) {
+  const auto check = [low, high](const std::string& text) {
+    double value = 0;
+    if (absl::SimpleAtod(text, &value) && value > low && value < high) return std::string();
+    return absl::StrCat("got ", text, ", expected a number above ", low, " and below ", high);
+  };
+  return {check, absl::StrCat("(", low, ", ", high, ")")};
+}
+
 CLI::App* AddProbeTrain(CLI::App& app, ProbeTrainOptions& options) {
   CLI::App* probe = app.add_subcommand("probe", "Probes on the base model's activations")->require_subcommand(1);
   CLI::App* verb = probe->add_subcommand("train", "Train a probe for hacks on labelled rollouts");
-  const CLI::Validator inside = CLI::Range(1e-9, 1 - 1e-9);
+  const CLI::Validator inside = Between(0, 1), positive = Between(0, 1e9);
   verb->add_option("--model", options.model, "Folder of the base model")->required();
   verb->add_option("--rollouts", options.rollouts, "Labelled rollouts, .jsonl or .jsonl.zst; several may be named")
       ->required();
-  verb->add_option("--layer", options.layer, "Layer whose output is read, from 1")->required()->check(CLI::Range(1, 4096));
+  verb->add_option("--layer", options.layer, "Layer whose output is read, from 1")
+      ->required()
+      ->check(CLI::Range(1, 4096));
   verb->add_option("--fpr", options.fpr, "Target false-positive rate (default 0.01)")->check(inside);
   verb->add_option("--label", options.read.label, "strict_hack (default) or loose_hack")
       ->check(CLI::IsMember({"strict_hack", "loose_hack"}));
   verb->add_option("--held-out", options.held_out, "Share of the problems to measure on (default 0.3)")->check(inside);
-  verb->add_option("--l2", options.l2, "Weight decay on standardised features (default 1)")->check(CLI::PositiveNumber);
+  verb->add_option("--l2", options.l2, "Weight decay on standardised features (default 1)")->check(positive);
   verb->add_option("--seed", options.seed, "Seed of the split and the bootstrap");
   verb->add_option("--threads", options.threads, "Threads, [1, 256] (default 1)")->check(CLI::Range(1, 256));
   verb->add_flag("--thinking", options.read.thinking, "Render \"messages\" with room for a <think> block");
@@ -128,7 +145,8 @@ CLI::App* AddPairsCheck(CLI::App& app, PairsCheckOptions& options) {
   verb->add_option("--separation", options.separation, "router.separation of the run (default 4)")
       ->check(CLI::Range(1e-9, 1e6));
   verb->add_option("--seed", options.seed, "Seed of the adapter's init (default 0)");
-  verb->add_option("--seeds", options.num_seeds, "So many inits, from --seed on (default 1)")->check(CLI::Range(1, 100));
+  verb->add_option("--seeds", options.num_seeds, "So many inits, from --seed on (default 1)")
+      ->check(CLI::Range(1, 100));
   verb->add_option("--threads", options.threads, "Threads, [1, 256] (default 1)")->check(CLI::Range(1, 256));
   verb->add_flag("--thinking", options.thinking, "model.thinking of the run");
   verb->add_option("--output", "table (default) or json")

@@ -88,6 +88,19 @@ TEST_F(DatasetProcessTest, EndsWithTheSameFileAfterAKill) {
   EXPECT_EQ(LoadProblems(folder_ / "cut.jsonl")->size(), kNumRows);
 }
 
+TEST_F(DatasetProcessTest, SaysOnOneLineWhatAnOptionTakes) {
+  const std::vector<std::vector<std::string>> cases = {
+      {"nano", "--out", folder_ / "nano", "--train", "0"},
+      {"nano", "--out", folder_ / "nano", "--test", "1000000"},
+      {"build", "--from", "x", "--out", "y", "--tokenizer", "z", "--max-prompt-tokens", "0"}};
+  for (const std::vector<std::string>& words : cases) {
+    EXPECT_EQ(Run(words), 2) << Errors();
+    EXPECT_TRUE(Errors().starts_with("evilmoe-dataset: --")) << Errors();
+    EXPECT_LT(Errors().size(), 160u) << Errors();
+    EXPECT_EQ(std::ranges::count(Errors(), '\n'), 1) << Errors();
+  }
+}
+
 TEST_F(DatasetProcessTest, MakesNano) {
   ASSERT_EQ(Run({"dataset", "nano", "--out", folder_ / "nano", "--train", "4", "--validation", "2", "--test", "3"}), 0)
       << Errors();
