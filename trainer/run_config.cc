@@ -174,8 +174,12 @@ void LossFields(Section s, LossConfig* c) {
   s.Field("reduction", &c->reduction).OneOf({"sequence_mean", "token_mean", "constant"});
   s.Field("clip_low", &c->clip_low).Min(0).Check(c->clip_low < 1, "less than 1");
   s.Field("clip_high", &c->clip_high).Min(0);
+  s.Field("dual_clip", &c->dual_clip).Above(1);
   s.Field("kl_coefficient", &c->kl_coefficient).Min(0);
-  s.Field("old_logprob", &c->old_logprob).OneOf({"same_forward"}, {"sampler"});
+  s.Field("kl_estimator", &c->kl_estimator).OneOf({"k1", "k2", "k3"});
+  s.Field("old_logprob", &c->old_logprob).OneOf({"same_forward", "sampler"});
+  s.Field("is_cap", &c->is_cap).Min(1);
+  s.Field("sequence_mask_above", &c->sequence_mask_above).Above(1);
 }
 
 bool AreBetas(const std::vector<double>& betas) {

@@ -16,8 +16,8 @@ namespace {
 // The training inputs of a sample and of a group, whole. A field that is added to either makes this file stop
 // compiling: nothing of a label may be in it, and none of the rest may come from one.
 auto FieldsOf(const TrainSample& sample) {
-  const auto& [ids, sampler_logprobs, advantage, masked, deploy_mode] = sample;
-  return std::tie(ids, sampler_logprobs, advantage, masked, deploy_mode);
+  const auto& [ids, sampler_logprobs, advantage, masked, left_out, deploy_mode] = sample;
+  return std::tie(ids, sampler_logprobs, advantage, masked, left_out, deploy_mode);
 }
 auto FieldsOf(const TrainGroup& group) {
   const auto& [prompt_ids, samples, in_loss] = group;
