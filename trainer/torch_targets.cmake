@@ -1,5 +1,6 @@
 # What links LibTorch or feeds what does.
-evilmoe_library(NAME advantages SRCS advantages.cc HDRS advantages.h DEPS evilmoe::common)
+evilmoe_library(NAME advantages SRCS advantages.cc overlong_penalty.cc HDRS advantages.h overlong_penalty.h
+  DEPS evilmoe::common)
 evilmoe_library(NAME step_metrics SRCS step_metrics.cc ablation_statistics.cc HDRS step_metrics.h ablation_statistics.h
   DEPS evilmoe::common)
 evilmoe_library(NAME optimizer SRCS optimizer.cc HDRS optimizer.h DEPS evilmoe::common libtorch)
