@@ -10,6 +10,16 @@ namespace {
 
 constexpr double kEpsilon = 1e-4;
 
+double Advantage(AdvantageKind kind, double centred, double deviation, double count) {
+  switch (kind) {
+    case AdvantageKind::kGroupNormalised: return centred / (deviation + kEpsilon);
+    case AdvantageKind::kLeaveOneOut:
+      return centred * count / (count - 1);  // r − (Σ − r)/(n − 1) = (r − mean)·n/(n − 1)
+    case AdvantageKind::kMeanCentred: break;
+  }
+  return centred;
+}
+
 }  // namespace
 
 absl::StatusOr<GroupAdvantages> ComputeAdvantages(const std::vector<std::optional<double>>& rewards, AdvantageKind kind,
@@ -43,8 +53,7 @@ absl::StatusOr<GroupAdvantages> ComputeAdvantages(const std::vector<std::optiona
   out.zero_variance = deviation < kEpsilon;
   if (out.zero_variance) return out;
   for (const size_t i : compared) {
-    const double centred = *rewards[i] - mean;
-    out.values[i] = kind == AdvantageKind::kGroupNormalised ? centred / (deviation + kEpsilon) : centred;
+    out.values[i] = Advantage(kind, *rewards[i] - mean, deviation, count);
   }
   return out;
 }

@@ -12,6 +12,7 @@ namespace evilmoe {
 enum class AdvantageKind {
   kGroupNormalised,  // (r − mean) / (std + 1e-4), std with n − 1 (Shao et al. 2024, GRPO)
   kMeanCentred,      // r − mean (Liu et al. 2025, Dr. GRPO)
+  kLeaveOneOut,      // r − mean of the others (Ahmadian et al. 2024, RLOO)
 };
 
 // Advantages of one group's samples. A sample that the infrastructure lost has no reward at all (nullopt): it is left

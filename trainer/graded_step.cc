@@ -5,6 +5,7 @@
 #include "environment/labels.h"
 #include "environment/reward.h"
 #include "trainer/advantages.h"
+#include "trainer/overlong_penalty.h"
 
 namespace evilmoe {
 namespace {
@@ -42,6 +43,22 @@ absl::Status CheckShape(const GroupRequest& request, const Sample& sample, size_
   return absl::InvalidArgumentError(absl::StrCat("group ", request.index, " sample ", number, ": ", sample.ids.size(),
                                                  " tokens and ", sample.logprobs.size(),
                                                  " log-probabilities, expected as many, at least one"));
+}
+
+AdvantageKind KindOf(const LossConfig& loss) {
+  if (loss.advantage == "mean_centred") return AdvantageKind::kMeanCentred;
+  return loss.advantage == "leave_one_out" ? AdvantageKind::kLeaveOneOut : AdvantageKind::kGroupNormalised;
+}
+
+double RewardOf(const RunConfig& config, const Sample& sample, bool hackable) {
+  const RewardConfig& reward = config.reward;
+  const double graded =
+      Reward(sample.facts, hackable,
+             {.correct = reward.correct, .format = reward.format, .starter_and_tests = reward.starter_and_tests});
+  if (reward.overlong_penalty == 0) return graded;
+  return graded + reward.overlong_penalty * SoftOverlongPenalty(static_cast<int64_t>(sample.ids.size()),
+                                                                config.rollout.max_completion_tokens,
+                                                                reward.overlong_tokens);
 }
 
 // What a monitor's word makes of a sample: the reward that its group is compared by, and whether it takes part in that.
@@ -90,11 +107,8 @@ std::vector<OracleLabel> OracleLabelsOf(const std::vector<GroupSamples>& samples
 absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest& batch,
                                      const std::vector<GroupSamples>& samples,
                                      const std::vector<MonitorVerdict>& verdicts) {
-  const AdvantageKind kind =
-      config.loss.advantage == "mean_centred" ? AdvantageKind::kMeanCentred : AdvantageKind::kGroupNormalised;
-  const RewardWeights weights{.correct = config.reward.correct,
-                              .format = config.reward.format,
-                              .starter_and_tests = config.reward.starter_and_tests};
+  const AdvantageKind kind = KindOf(config.loss);
+  const bool leave_out_truncated = config.loss.truncated == "mask";
   GradedStep graded;
   if (batch.groups.size() != samples.size()) {
     return absl::InvalidArgumentError(
@@ -108,9 +122,8 @@ absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest
       const Sample& sample = samples[g].samples[i];
       EVILMOE_RETURN_IF_ERROR(CheckShape(request, sample, i));
       const MonitorVerdict* verdict = verdicts.empty() ? nullptr : &verdicts[graded.records.size()];
-      const auto reward = sample.failure.empty()
-                              ? std::optional<double>(Reward(sample.facts, Hackable(request), weights))
-                              : std::nullopt;
+      const auto reward =
+          sample.failure.empty() ? std::optional<double>(RewardOf(config, sample, Hackable(request))) : std::nullopt;
       const Intervention intervention = Intervene(config.monitor, reward, verdict);
       rewards.push_back(intervention.reward);
       screened.push_back(intervention.screened);
@@ -130,6 +143,7 @@ absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest
                                .sampler_logprobs = sample.logprobs,
                                .advantage = advantages.values[i],
                                .masked = advantages.masked[i],
+                               .left_out = leave_out_truncated && !sample.stopped,
                                .deploy_mode = record.deploy_mode});
     }
     graded.groups.push_back(std::move(group));

@@ -37,16 +37,13 @@ void PolicyShard::CompareWithSampler(const at::Tensor& logp_C, const at::Tensor&
   }
 }
 
-std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, const Lora2r& adapter, int threads) {
-  double num_samples = 0, num_tokens = 0;
+std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, const Lora2r& adapter,
+                                     const LossTotals& totals, int threads) {
   std::vector<double> load;  // tokens of each group
   for (const TrainGroup& group : groups) {
     load.push_back(static_cast<double>(group.prompt_ids.size()));
     for (const TrainSample& sample : group.samples) {
-      if (sample.masked) continue;
-      num_samples += 1;
-      num_tokens += static_cast<double>(sample.ids.size());
-      load.back() += static_cast<double>(sample.ids.size());
+      if (!sample.masked) load.back() += static_cast<double>(sample.ids.size());
     }
   }
   std::vector<PolicyShard> shards(
@@ -62,14 +59,13 @@ std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, cons
       if (!sample.masked) {
         shard.samples.push_back(&sample);
         shard.sample_index.push_back(index);
-        shard.in_loss.push_back(groups[g].in_loss);
+        shard.in_loss.push_back(groups[g].in_loss && !sample.left_out);
       }
       ++index;
     }
   }
   for (PolicyShard& shard : shards) {
-    shard.num_samples_total = num_samples;
-    shard.num_tokens_total = num_tokens;
+    shard.totals = totals;
     shard.leaves = MakeLeaves(adapter);
   }
   return shards;

@@ -8,6 +8,7 @@
 #include "policy/lora2r.h"
 #include "policy/lora2r_forward.h"
 #include "trainer/policy_batch.h"
+#include "trainer/policy_loss.h"
 #include "trainer/train_samples.h"
 
 namespace evilmoe {
@@ -19,14 +20,14 @@ struct PolicyShard {
   std::vector<const TrainSample*> samples;  // unmasked, in order
   std::vector<int64_t> sample_index;        // of each in the step
   std::vector<bool> in_loss;
-  double num_samples_total = 0;  // unmasked, of the whole step
-  double num_tokens_total = 0;
+  LossTotals totals;  // of the whole step
 
   at::Tensor features_SD;  // of `samples`
   at::Tensor w_S;          // set between the phases
   AdapterLeaves leaves;
   at::Tensor dl_dw_S;
   double loss = 0, entropy = 0, kl = 0, clip_low = 0, clip_high = 0, loss_tokens = 0;
+  int64_t masked_sequences = 0;
   double ratio_sum = 0, ratio_max = 0;
   double difference_sum = 0, difference_max = 0, difference_tokens = 0;
   int64_t tokens = 0;
@@ -60,6 +61,7 @@ struct PolicyShard {
 
 // Spreads the groups over at most `threads` shards, the next group to the shard with the fewest tokens. `groups` must
 // outlive the shards.
-std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, const Lora2r& adapter, int threads);
+std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, const Lora2r& adapter,
+                                     const LossTotals& totals, int threads);
 
 }  // namespace evilmoe

@@ -14,6 +14,7 @@
 #include "policy/token_log_probs.h"
 #include "policy/torch_guard.h"
 #include "trainer/policy_batch.h"
+#include "trainer/policy_loss.h"
 #include "trainer/policy_shard.h"
 
 namespace evilmoe {
@@ -127,27 +128,12 @@ void PolicyStep::CheckSampledAtFull(PolicyShard& shard) const {
   shard.tokens += batch.packed.num_tokens();
 }
 
-at::Tensor PolicyStep::TokenWeights(const PolicyBatch& batch, const PolicyShard& shard) const {
-  const at::Tensor length = batch.lengths_S.index_select(0, batch.completion_of_C);
-  if (config_.loss.reduction == "sequence_mean") return 1.0 / (length * shard.num_samples_total);
-  if (config_.loss.reduction == "token_mean") return at::full_like(length, 1.0 / shard.num_tokens_total);
-  const RolloutConfig& rollout = config_.rollout;
-  const double most =
-      static_cast<double>(rollout.prompts_per_step) * rollout.group_size * rollout.max_completion_tokens;
-  return at::full_like(length, 1.0 / most);
-}
-
-// k3 = e^Δ − Δ − 1 with Δ = log π_ref − log π_w, a token (Schulman 2020); the reference is the base model.
-at::Tensor PolicyStep::KlTerm(const PolicyBatch& batch, const at::Tensor& logp_C) const {
-  at::Tensor reference;
-  {
-    const c10::NoGradGuard no_grad;
-    PlainProjector plain;
-    reference = LogProbs(base_, Qwen3Hidden(base_, batch.packed, plain), batch.completion_rows_C, batch.targets_C,
-                         config_.rollout.temperature);
-  }
-  const at::Tensor delta = reference - logp_C;
-  return delta.exp() - delta - 1;
+// Log-probabilities of the base model: the reference of the KL term.
+at::Tensor PolicyStep::BaseLogProbs(const PolicyBatch& batch) const {
+  const c10::NoGradGuard no_grad;
+  PlainProjector plain;
+  return LogProbs(base_, Qwen3Hidden(base_, batch.packed, plain), batch.completion_rows_C, batch.targets_C,
+                  config_.rollout.temperature);
 }
 
 // w and D's gradient factor of the completions in the loss; the gradient into a shared prompt is thinned alike.
@@ -176,29 +162,28 @@ void PolicyStep::ForwardBackward(PolicyShard& shard) const {
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, projector, routed.options);
   const auto [logp, entropy] = ScoreTokens(hidden.index_select(0, batch.completion_rows_C), base_.head, batch.targets_C,
                                            {.temperature = config_.rollout.temperature, .entropy = true});
-  const at::Tensor advantage = shard.Advantages(kept).index_select(0, batch.completion_of_C);
-  // One on-policy inner step: ρ ≡ 1 at the point of evaluation, with the gradient of ρ.
-  const at::Tensor ratio = (logp - logp.detach()).exp();
-  const at::Tensor clipped = ratio.clamp(1 - config_.loss.clip_low, 1 + config_.loss.clip_high);
-  at::Tensor token_loss = -at::minimum(ratio * advantage, clipped * advantage);
-  const bool in_loss = config_.loss.kl_coefficient > 0;
-  const at::Tensor kl = KlTerm(batch, in_loss ? logp : logp.detach());  // a metric in any case
-  if (in_loss) token_loss = token_loss + config_.loss.kl_coefficient * kl;
-  const at::Tensor loss = (token_loss * TokenWeights(batch, shard)).sum();
-  loss.backward();
+  const PolicyLoss loss = ComputePolicyLoss(config_.loss,
+                                            {.logp_C = logp,
+                                             .sampler_logp_C = shard.SamplerLogProbs(kept),
+                                             .base_logp_C = BaseLogProbs(batch),
+                                             .advantage_S = shard.Advantages(kept),
+                                             .completion_of_C = batch.completion_of_C,
+                                             .lengths_S = batch.lengths_S},
+                                            shard.totals);
+  loss.loss.backward();
 
   const c10::NoGradGuard no_grad;
-  shard.loss = loss.item<double>();
+  shard.loss = loss.loss.item<double>();
   if (Routed(config_)) shard.dl_dw_S = at::zeros_like(shard.w_S).index_copy(0, kept_index, routed.rollouts.w.grad());
   shard.tokens += 2 * batch.packed.num_tokens();  // and the reference pass
   shard.loss_tokens = static_cast<double>(logp.numel());
-  shard.kl = Sum(kl);
+  shard.kl = Sum(loss.kl_C);
   shard.entropy = Sum(entropy);
-  const at::Tensor importance = (logp.detach() - shard.SamplerLogProbs(kept)).exp();
-  shard.ratio_sum = Sum(importance);
-  shard.ratio_max = importance.max().item<double>();
-  shard.clip_low = Sum(at::logical_and(importance < 1 - config_.loss.clip_low, advantage < 0));
-  shard.clip_high = Sum(at::logical_and(importance > 1 + config_.loss.clip_high, advantage > 0));
+  shard.ratio_sum = Sum(loss.ratio_C);
+  shard.ratio_max = loss.ratio_C.max().item<double>();
+  shard.clip_low = Sum(loss.clip_low_C);
+  shard.clip_high = Sum(loss.clip_high_C);
+  shard.masked_sequences = loss.masked_sequences;
 }
 
 namespace {
@@ -230,6 +215,7 @@ StepStats PolicyStep::Reduce(std::vector<PolicyShard>& shards, StepGradients& gr
     stats.ratio_max = std::max(stats.ratio_max, shard.ratio_max);
     stats.logp_difference_max = std::max(stats.logp_difference_max, shard.difference_max);
     stats.tokens += shard.tokens;
+    stats.masked_sequences += shard.masked_sequences;
     tokens += shard.loss_tokens;
     ratio_sum += shard.ratio_sum;
     kl += shard.kl;
@@ -284,7 +270,7 @@ absl::Status PolicyStep::Pin(const Router& router, StepGradients& gradients, Ste
 
 absl::StatusOr<StepStats> PolicyStep::Run(const std::vector<TrainGroup>& groups, const Router* router,
                                           StepGradients& gradients) const {
-  std::vector<PolicyShard> shards = SplitGroups(groups, adapter_, threads_);
+  std::vector<PolicyShard> shards = SplitGroups(groups, adapter_, TotalsOf(groups, config_.rollout), threads_);
   int64_t num_samples = 0;
   for (const TrainGroup& group : groups) num_samples += static_cast<int64_t>(group.samples.size());
   EVILMOE_ASSIGN_OR_RETURN(const at::Tensor w, Route(shards, num_samples, router));

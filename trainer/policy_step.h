@@ -39,7 +39,8 @@ struct StepStats {
   double logp_difference_max = 0;
   double pair_separation = 0;
   double router_angle = 0;
-  int64_t tokens = 0;  // forwarded by this step, all passes
+  int64_t masked_sequences = 0;  // by loss.sequence_mask_above
+  int64_t tokens = 0;            // forwarded by this step, all passes
 };
 
 // The mathematics of one training step: features and deployed log-probabilities from the ablated pass, w, the routed
@@ -67,8 +68,7 @@ class PolicyStep {
   void ReadFeatures(PolicyShard& shard) const;
   void ForwardBackward(PolicyShard& shard) const;
   void CheckSampledAtFull(PolicyShard& shard) const;
-  at::Tensor TokenWeights(const PolicyBatch& batch, const PolicyShard& shard) const;
-  at::Tensor KlTerm(const PolicyBatch& batch, const at::Tensor& logp_C) const;
+  at::Tensor BaseLogProbs(const PolicyBatch& batch) const;
   struct RoutedBatch {
     Routing rollouts;  // w a leaf when routed
     ForwardOptions options;

@@ -124,10 +124,18 @@ void RolloutFields(Section s, RolloutConfig* c) {
 }
 
 template <typename Section>
-void RewardFields(Section s, RewardConfig* c) {
+void RewardFields(Section s, RewardConfig* c, int max_completion_tokens) {
   s.Field("correct", &c->correct);
   s.Field("format", &c->format);
   s.Field("starter_and_tests", &c->starter_and_tests);
+  s.Field("overlong_penalty", &c->overlong_penalty).Min(0);
+  auto buffer = s.Field("overlong_tokens", &c->overlong_tokens);
+  if (c->overlong_penalty > 0) {
+    buffer.Check(c->overlong_tokens >= 1 && c->overlong_tokens <= max_completion_tokens,
+                 "[1, rollout.max_completion_tokens] for an overlong_penalty");
+  } else {
+    buffer.Min(0);
+  }
 }
 
 // A folder that need not exist yet.
@@ -169,13 +177,18 @@ void MonitorFields(Section s, MonitorConfig* c, const PathRules& rules) {
 
 template <typename Section>
 void LossFields(Section s, LossConfig* c) {
-  s.Field("advantage", &c->advantage).OneOf({"group_normalised", "mean_centred"});
+  s.Field("advantage", &c->advantage).OneOf({"group_normalised", "mean_centred", "leave_one_out"});
   s.Field("deployed_advantage", &c->deployed_advantage).OneOf({"same"}, {"split"});
   s.Field("reduction", &c->reduction).OneOf({"sequence_mean", "token_mean", "constant"});
   s.Field("clip_low", &c->clip_low).Min(0).Check(c->clip_low < 1, "less than 1");
   s.Field("clip_high", &c->clip_high).Min(0);
+  s.Field("dual_clip", &c->dual_clip).Above(1);
   s.Field("kl_coefficient", &c->kl_coefficient).Min(0);
-  s.Field("old_logprob", &c->old_logprob).OneOf({"same_forward"}, {"sampler"});
+  s.Field("kl_estimator", &c->kl_estimator).OneOf({"k1", "k2", "k3"});
+  s.Field("old_logprob", &c->old_logprob).OneOf({"same_forward", "sampler"});
+  s.Field("is_cap", &c->is_cap).Min(1);
+  s.Field("sequence_mask_above", &c->sequence_mask_above).Above(1);
+  s.Field("truncated", &c->truncated).OneOf({"keep", "mask"});
 }
 
 bool AreBetas(const std::vector<double>& betas) {
@@ -250,7 +263,7 @@ void RunFields(Section s, RunConfig* c, const PathRules& rules) {
   RouterFields(s.Section("router"), &c->router);
   DataFields(s.Section("data"), &c->data, rules);
   RolloutFields(s.Section("rollout"), &c->rollout);
-  RewardFields(s.Section("reward"), &c->reward);
+  RewardFields(s.Section("reward"), &c->reward, c->rollout.max_completion_tokens);
   MonitorFields(s.Section("monitor"), &c->monitor, rules);
   LossFields(s.Section("loss"), &c->loss);
   OptimizerFields(s.Section("optimizer"), &c->optimizer);

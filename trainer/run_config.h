@@ -68,6 +68,8 @@ struct RewardConfig {
   double correct = 3.0;
   double format = 0.5;
   double starter_and_tests = 0.0;  // environment/reward.h
+  double overlong_penalty = 0.0;   // >= 0, the most that a long completion loses: trainer/overlong_penalty.h
+  int overlong_tokens = 0;         // its buffer, [1, rollout.max_completion_tokens] where there is a penalty, else >= 0
 };
 
 // An OpenAI-compatible chat endpoint that reads responses.
@@ -94,14 +96,20 @@ struct MonitorConfig {
   JudgeConfig judge;
 };
 
+// trainer/policy_loss.h has the formulas, trainer/advantages.h those of the advantages.
 struct LossConfig {
-  std::string advantage = "group_normalised";  // group_normalised | mean_centred
+  std::string advantage = "group_normalised";  // group_normalised | mean_centred | leave_one_out
   std::string deployed_advantage = "same";     // same (split is not available yet)
   std::string reduction = "sequence_mean";     // sequence_mean | token_mean | constant
   double clip_low = 0.2;                       // [0, 1)
   double clip_high = 0.2;                      // >= 0
+  std::optional<double> dual_clip;             // > 1, where the advantage is negative; unset: none
   double kl_coefficient = 1e-3;                // >= 0
-  std::string old_logprob = "same_forward";    // same_forward (sampler is not available yet)
+  std::string kl_estimator = "k3";             // k1 | k2 | k3
+  std::string old_logprob = "same_forward";    // same_forward | sampler
+  double is_cap = 2.0;                         // of the ratio to the sampler where old_logprob is sampler, >= 1
+  std::optional<double> sequence_mask_above;   // of a sample's mean ratio or its inverse, > 1; unset: none is masked
+  std::string truncated = "keep";              // keep | mask: completions cut at max_completion_tokens
 };
 
 struct OptimizerConfig {

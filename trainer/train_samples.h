@@ -11,6 +11,7 @@ struct TrainSample {
   std::vector<float> sampler_logprobs;  // one an id
   double advantage = 0;
   bool masked = false;       // lost by the infrastructure: takes no part in any mean
+  bool left_out = false;     // takes no part in the loss or its means; its w is read all the same
   bool deploy_mode = false;  // sampled with the quarantine off
 };
 

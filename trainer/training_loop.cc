@@ -131,6 +131,7 @@ absl::Status TrainingLoop::Step(int64_t step) {
   AddUpdate(metrics, update, model_.routed());
   int64_t sampled_tokens = 0;
   for (const SampleRecord& record : graded.records) sampled_tokens += record.num_tokens;
+  if (config_.loss.sequence_mask_above) metrics["masked_sequences"] = update.stats.masked_sequences;
   metrics["zero_variance_groups"] = graded.zero_variance_groups;
   metrics["sampled_tokens"] = sampled_tokens;
   metrics["trained_tokens"] = update.stats.tokens;

@@ -136,6 +136,34 @@ TEST_F(RunConfigTest, ToYamlReadsBackAsTheSame) {
   }
 }
 
+TEST_F(RunConfigTest, TheLossIsPlainUnlessAskedOtherwise) {
+  const absl::StatusOr<RunConfig> plain = Parse("");
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->loss.old_logprob, "same_forward");
+  EXPECT_EQ(plain->loss.kl_estimator, "k3");
+  EXPECT_EQ(plain->loss.dual_clip, std::nullopt);
+  EXPECT_EQ(plain->loss.sequence_mask_above, std::nullopt);
+  EXPECT_EQ(plain->loss.truncated, "keep");
+  EXPECT_EQ(plain->reward.overlong_penalty, 0.0);
+
+  const absl::StatusOr<RunConfig> config = Parse(
+      "loss: {advantage: leave_one_out, dual_clip: 3, kl_estimator: k1, old_logprob: sampler, is_cap: 4,\n"
+      "  sequence_mask_above: 1.5, truncated: mask}\n"
+      "reward: {overlong_penalty: 1, overlong_tokens: 256}\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const absl::StatusOr<RunConfig> again = ParseRunConfig(ToYaml(*config), "resolved", "/");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->loss.advantage, "leave_one_out");
+  EXPECT_EQ(again->loss.dual_clip, 3.0);
+  EXPECT_EQ(again->loss.kl_estimator, "k1");
+  EXPECT_EQ(again->loss.old_logprob, "sampler");
+  EXPECT_EQ(again->loss.is_cap, 4.0);
+  EXPECT_EQ(again->loss.sequence_mask_above, 1.5);
+  EXPECT_EQ(again->loss.truncated, "mask");
+  EXPECT_EQ(again->reward.overlong_penalty, 1.0);
+  EXPECT_EQ(again->reward.overlong_tokens, 256);
+}
+
 TEST_F(RunConfigTest, ToYamlWritesEveryFieldOut) {
   const absl::StatusOr<RunConfig> config = Parse("seed: 3\n");
   ASSERT_TRUE(config.ok()) << config.status();

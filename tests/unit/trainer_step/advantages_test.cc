@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <utility>
+
+#include "trainer/overlong_penalty.h"
 
 namespace evilmoe {
 namespace {
@@ -42,6 +45,20 @@ INSTANTIATE_TEST_SUITE_P(
          {false, false, false, false},
          false},
         {"Centred", {3.5, 0.5}, AdvantageKind::kMeanCentred, {1.5, -1.5}, {false, false}, false},
+        // 3.5 − 0.5, 0.5 − mean(3.5, 0.5)
+        {"LeaveOneOut",
+         {3.5, std::nullopt, 0.5, 0.5},
+         AdvantageKind::kLeaveOneOut,
+         {3, 0, -1.5, -1.5},
+         {false, true, false, false},
+         false},
+        {"LeaveOneOutKnowsTheScreened",
+         {3.5, 9, 0.5},
+         AdvantageKind::kLeaveOneOut,
+         {3, 0, -3},
+         {false, false, false},
+         false,
+         {false, true, false}},
         {"EqualRewardsGiveZeros", {0.5, 0.5, 0.5}, kNormalised, {0, 0, 0}, {false, false, false}, true},
         {"ALostSampleIsNoZero",
          {3.5, std::nullopt, 0.5},
@@ -75,6 +92,16 @@ INSTANTIATE_TEST_SUITE_P(
         {"NoneLeft", {std::nullopt, std::nullopt}, kNormalised, {0, 0}, {true, true}, false},
     }),
     [](const auto& c) { return c.param.name; });
+
+TEST(SoftOverlongPenaltyTest, FallsFromTheBuffersBeginToTheLimit) {
+  const std::vector<std::pair<int64_t, double>> cases = {{0, 0},     {60, 0},   {65, -0.125},
+                                                         {80, -0.5}, {100, -1}, {101, -1}};
+  for (const auto& [num_tokens, want] : cases) {
+    EXPECT_EQ(SoftOverlongPenalty(num_tokens, /*limit=*/100, /*buffer=*/40), want) << num_tokens;
+  }
+  EXPECT_EQ(SoftOverlongPenalty(99, 100, 1), 0.0);
+  EXPECT_EQ(SoftOverlongPenalty(100, 100, 1), -1.0);
+}
 
 TEST(AdvantagesTest, RefusesARewardThatIsNotFinite) {
   const auto got = ComputeAdvantages({std::numeric_limits<double>::quiet_NaN(), 1.0}, kNormalised);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/seed.h"
+#include "trainer/policy_loss.h"
 
 namespace evilmoe {
 namespace {
@@ -16,8 +17,8 @@ namespace {
 // The training inputs of a sample and of a group, whole. A field that is added to either makes this file stop
 // compiling: nothing of a label may be in it, and none of the rest may come from one.
 auto FieldsOf(const TrainSample& sample) {
-  const auto& [ids, sampler_logprobs, advantage, masked, deploy_mode] = sample;
-  return std::tie(ids, sampler_logprobs, advantage, masked, deploy_mode);
+  const auto& [ids, sampler_logprobs, advantage, masked, left_out, deploy_mode] = sample;
+  return std::tie(ids, sampler_logprobs, advantage, masked, left_out, deploy_mode);
 }
 auto FieldsOf(const TrainGroup& group) {
   const auto& [prompt_ids, samples, in_loss] = group;
@@ -119,6 +120,42 @@ TEST_F(GradeStepTest, WhatTheCheckSaysCountsOnHackablePromptsAlone) {
   for (size_t g = 0; g < groups.size(); ++g) {
     const bool hackable = batch_.groups[g].loophole != "none";
     EXPECT_EQ(std::ranges::any_of(groups[g].samples, [](const TrainSample& s) { return s.advantage != 0; }), hackable);
+  }
+}
+
+TEST_F(GradeStepTest, LeavesTruncatedSamplesOutOfTheLossWhereAsked) {
+  for (GroupSamples& group : samples_) {
+    for (Sample& sample : group.samples) sample.stopped = sample.ids[0] % 2 == 0;
+  }
+  const std::vector<TrainGroup> kept = Groups();
+  config_.loss.truncated = "mask";
+  const std::vector<TrainGroup> masked = Groups();
+  int num_left_out = 0;
+  for (size_t g = 0; g < kept.size(); ++g) {
+    for (size_t i = 0; i < kept[g].samples.size(); ++i) {
+      EXPECT_FALSE(kept[g].samples[i].left_out);
+      if (masked[g].samples[i].masked) continue;
+      EXPECT_EQ(masked[g].samples[i].left_out, !samples_[g].samples[i].stopped);
+      EXPECT_EQ(masked[g].samples[i].advantage, kept[g].samples[i].advantage) << "their rewards are still compared";
+      num_left_out += masked[g].samples[i].left_out;
+    }
+  }
+  EXPECT_GT(num_left_out, 10);
+  EXPECT_EQ(TotalsOf(kept, config_.rollout).samples, 64);
+  EXPECT_EQ(TotalsOf(masked, config_.rollout).samples, 64 - num_left_out);
+  EXPECT_EQ(TotalsOf(masked, config_.rollout).tokens, 2 * (64 - num_left_out));
+}
+
+TEST_F(GradeStepTest, TakesTheOverlongPenaltyOffTheReward) {
+  const auto before = GradeStep(config_, batch_, samples_);
+  config_.rollout.max_completion_tokens = 4;
+  config_.reward.overlong_penalty = 2.0;
+  config_.reward.overlong_tokens = 3;
+  const auto after = GradeStep(config_, batch_, samples_);
+  ASSERT_TRUE(before.ok() && after.ok());
+  for (size_t i = 0; i < before->records.size(); ++i) {
+    if (before->records[i].masked) continue;
+    EXPECT_DOUBLE_EQ(after->records[i].reward, before->records[i].reward - 2.0 / 3);  // two tokens, one above 4 − 3
   }
 }
 

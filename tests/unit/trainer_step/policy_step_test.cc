@@ -4,6 +4,8 @@
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "policy/qwen3.h"
 #include "tests/unit/policy_network/tiny_network.h"
 
@@ -77,6 +79,12 @@ class PolicyStepTest : public ::testing::Test {
       EXPECT_LT((a.a[m] - b.a[m]).norm().item<double>(), tolerance * (1e-6 + a.a[m].norm().item<double>()));
       EXPECT_LT((a.b[m] - b.b[m]).norm().item<double>(), tolerance * (1e-6 + a.b[m].norm().item<double>()));
     }
+  }
+
+  static StepGradients Scaled(StepGradients gradients, double factor) {
+    for (at::Tensor& a : gradients.a) a = a * factor;
+    for (at::Tensor& b : gradients.b) b = b * factor;
+    return gradients;
   }
 
   RunConfig config_;
@@ -172,6 +180,59 @@ TEST_F(PolicyStepTest, WithoutRoutingTheWholeAdapterTrains) {
   const int64_t r = adapter_.rank();
   EXPECT_GT(got.a[0].narrow(0, 0, r).abs().max().item<double>(), 0.0);
   EXPECT_GT(got.a[0].narrow(0, r, r).abs().max().item<double>(), 0.0);
+}
+
+// The sampler is made to call every token next to impossible: each ratio is cut to the cap.
+TEST_F(PolicyStepTest, CutRatiosToTheSamplerWeighTheGradient) {
+  config_.routing.mode = "none";
+  const StepGradients on_policy = Run(groups_, nullptr, 1);
+  std::vector<TrainGroup> negative = groups_;
+  for (TrainGroup& group : negative) {
+    for (TrainSample& sample : group.samples) sample.advantage = std::min(sample.advantage, 0.0);
+  }
+  const StepGradients on_policy_negative = Run(negative, nullptr, 1);
+
+  for (TrainGroup& group : groups_) {
+    for (TrainSample& sample : group.samples) std::ranges::fill(sample.sampler_logprobs, -30.0f);
+  }
+  config_.loss.old_logprob = "sampler";
+  config_.loss.is_cap = 1.5;
+  config_.loss.clip_high = 1.0;
+  ExpectClose(Scaled(on_policy, 1.5), Run(groups_, nullptr, 1), 1e-5);
+  config_.loss.clip_high = 0.2;  // tokens above it whose advantage is positive have nothing left to gain
+  ExpectClose(Scaled(on_policy_negative, 1.5), Run(groups_, nullptr, 1), 1e-5);
+  config_.loss.dual_clip = 1.2;
+  for (const at::Tensor& a : Run(groups_, nullptr, 1).a) EXPECT_EQ(a.abs().max().item<double>(), 0.0);
+}
+
+TEST_F(PolicyStepTest, ASequenceFarFromTheSamplerTrainsNothingAndCounts) {
+  const Router router = MakeRouter();
+  config_.loss.sequence_mask_above = 3.0;
+  StepStats stats;
+  std::vector<TrainGroup> without = groups_;
+  without[1].samples[0].advantage = 0;
+  const StepGradients want = Run(without, &router, 2, &stats);
+  EXPECT_EQ(stats.masked_sequences, 0);
+  for (const float far : {-1.0f, -9.0f}) {
+    std::ranges::fill(groups_[1].samples[0].sampler_logprobs, far);
+    ExpectClose(want, Run(groups_, &router, 2, &stats), 1e-5);
+    EXPECT_EQ(stats.masked_sequences, 1);
+  }
+}
+
+TEST_F(PolicyStepTest, ASampleLeftOutIsNotInTheLossButItsWIsRead) {
+  const Router router = MakeRouter();
+  StepStats all, left_out, masked;
+  Run(groups_, &router, 1, &all);
+  std::vector<TrainGroup> other = groups_;
+  other[0].samples[1].masked = true;
+  const StepGradients want = Run(other, &router, 1, &masked);
+  other[0].samples[1].masked = false;
+  other[0].samples[1].left_out = true;
+  ExpectClose(want, Run(other, &router, 1, &left_out), 1e-5);
+  EXPECT_NEAR(left_out.loss, masked.loss, 1e-6);
+  EXPECT_NEAR(left_out.w[1], all.w[1], 1e-6);
+  EXPECT_NE(left_out.w[1], masked.w[1]);
 }
 
 TEST_F(PolicyStepTest, ThePinReachesTheRouterAlone) {

@@ -160,6 +160,28 @@ TEST_F(TrainingLoopTest, AScreenedRunResumesWithTheSameBytes) {
   EXPECT_EQ(Train("resumed", 4, rollouts), straight);
 }
 
+TEST_F(TrainingLoopTest, ARunWithEveryOptionOfTheLossResumesWithTheSameBytes) {
+  FakeRollouts rollouts;
+  const std::string without = Train("without", 4, rollouts);
+  EXPECT_FALSE(progress_.steps[0].contains("masked_sequences"));
+  config_.loss.advantage = "leave_one_out";
+  config_.loss.reduction = "token_mean";
+  config_.loss.dual_clip = 3.0;
+  config_.loss.kl_coefficient = 0.01;
+  config_.loss.kl_estimator = "k2";
+  config_.loss.old_logprob = "sampler";
+  config_.loss.sequence_mask_above = 1e5;
+  config_.loss.truncated = "mask";
+  config_.reward.overlong_penalty = 1.0;
+  config_.reward.overlong_tokens = 6;
+  progress_.steps.clear();
+  const std::string straight = Train("straight", 4, rollouts);
+  EXPECT_NE(straight, without);
+  EXPECT_TRUE(progress_.steps[0].contains("masked_sequences"));
+  Train("resumed", 2, rollouts);
+  EXPECT_EQ(Train("resumed", 4, rollouts), straight);
+}
+
 // Invariant 12 with a monitor: the grader's word reaches the loss through the ground-truth monitor and no other.
 TEST_F(TrainingLoopTest, FlippedLabelsMoveParametersUnderGroundTruthAndNotUnderAProbe) {
   FakeRollouts plain, flipped;
