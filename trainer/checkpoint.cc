@@ -80,8 +80,8 @@ absl::Status WriteFiles(const fs::path& folder, const std::string& config_sha256
   AddMoments(tensors, "scale", state.scale_optimizer);
   EVILMOE_ASSIGN_OR_RETURN(const std::string trainer, SerializeTensors(tensors, {{"format", "evilmoe.trainer/1"}}));
   EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(folder / "trainer.safetensors", trainer));
-  const nlohmann::ordered_json json = {
-      {"run_id", state.run_id}, {"step", state.step}, {"config_sha256", config_sha256}};
+  nlohmann::ordered_json json = {{"run_id", state.run_id}, {"step", state.step}, {"config_sha256", config_sha256}};
+  if (state.bad_steps > 0) json["bad_steps"] = state.bad_steps;
   return WriteFileAtomic(folder / "state.json", json.dump(2) + "\n");
 }
 
@@ -152,6 +152,8 @@ absl::Status LoadCheckpoint(const fs::path& run, int64_t step, const std::string
   EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "adapter", state.adapter_optimizer));
   EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "direction", state.direction_optimizer));
   EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "scale", state.scale_optimizer));
+  const auto bad_steps = json.find("bad_steps");
+  state.bad_steps = bad_steps != json.end() && bad_steps->is_number_integer() ? bad_steps->get<int>() : 0;
   state.step = step;
   return absl::OkStatus();
 }

@@ -18,6 +18,7 @@ namespace evilmoe {
 struct TrainerState {
   int64_t step = 0;    // steps done
   std::string run_id;  // goes into the adapter's metadata
+  int bad_steps = 0;   // the last so many steps were dropped
   Lora2r* adapter = nullptr;
   Router* router = nullptr;  // null without routing
   AdamW* adapter_optimizer = nullptr;

@@ -1,5 +1,7 @@
 #include "trainer/training_loop.h"
 
+#include <cmath>
+
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "trainer/ablation.h"
@@ -26,20 +28,29 @@ void AddUpdate(nlohmann::ordered_json& json, const TrainingModel::Update& update
   json["logp_difference_mean"] = stats.logp_difference_mean;
   json["logp_difference_max"] = stats.logp_difference_max;
   json["learning_rate"] = update.learning_rate;
-  if (!routed) return;
-  json["pin_loss"] = stats.pin_loss;
-  json["pair_separation"] = stats.pair_separation;
-  json["router_angle_radians"] = stats.router_angle;
-  json["grad_norm_router"] = update.grad_norm_router;
-  json["dl_dw"] = stats.dl_dw_norm;
+  if (routed) {
+    json["pin_loss"] = stats.pin_loss;
+    json["pair_separation"] = stats.pair_separation;
+    json["router_angle_radians"] = stats.router_angle;
+    json["grad_norm_router"] = update.grad_norm_router;
+    json["dl_dw"] = stats.dl_dw_norm;
+  }
+  if (update.dropped) json["bad_step"] = 1;
+  for (auto& value : json) {
+    if (value.is_number_float() && !std::isfinite(value.get<double>())) value = nullptr;
+  }
 }
 
-// Without a router w is 1 by definition and says nothing: its fields are dropped.
+// Without a router w is 1 by definition, and in a bad step it may be no number: its fields say nothing.
 void DropRouterFields(nlohmann::ordered_json& json) {
   for (const char* name : {"w_hack", "w_clean", "w_histogram_hack", "w_histogram_clean", "w_p10", "w_p50", "w_p90",
                            "router_auroc", "leak_hack", "leak_clean"}) {
     json.erase(name);
   }
+}
+
+void SetW(const std::vector<double>& w, std::vector<SampleRecord>& records) {
+  for (size_t i = 0; i < records.size(); ++i) records[i].w = w[i];
 }
 
 // Wall-clock seconds of the stages of a step.
@@ -83,6 +94,7 @@ absl::StatusOr<int64_t> TrainingLoop::Restore() {
 absl::StatusOr<int64_t> TrainingLoop::Restore(int64_t step) {
   TrainerState state = model_.State(0);
   EVILMOE_RETURN_IF_ERROR(LoadCheckpoint(identity_.directory, step, identity_.config_sha256, state));
+  bad_steps_ = state.bad_steps;
   logger_.Info("checkpoint_loaded", {{"step", step}});
   return step;
 }
@@ -121,13 +133,14 @@ absl::Status TrainingLoop::Step(int64_t step) {
   const double monitor_seconds = timer.Lap();
   EVILMOE_ASSIGN_OR_RETURN(GradedStep graded, GradeStep(config_, batch, samples, verdicts));
   EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model_.Step(step, graded.groups));
-  for (size_t i = 0; i < graded.records.size(); ++i) graded.records[i].w = update.stats.w[i];
+  bad_steps_ = update.dropped ? bad_steps_ + 1 : 0;
+  if (!update.dropped) SetW(update.stats.w, graded.records);
   const double train_seconds = timer.Lap();
   EVILMOE_RETURN_IF_ERROR(PublishAdapter(step + 1));
 
   nlohmann::ordered_json metrics = {{"step", step + 1}};
   AddTo(metrics, Summarise(graded.records));
-  if (!model_.routed()) DropRouterFields(metrics);
+  if (!model_.routed() || update.dropped) DropRouterFields(metrics);
   AddUpdate(metrics, update, model_.routed());
   int64_t sampled_tokens = 0;
   for (const SampleRecord& record : graded.records) sampled_tokens += record.num_tokens;
@@ -141,8 +154,27 @@ absl::Status TrainingLoop::Step(int64_t step) {
   metrics["publish_seconds"] = timer.Lap();
   metrics["step_seconds"] = timer.Total();
   metrics["tokens_per_second"] = static_cast<double>(sampled_tokens) / std::max(1e-9, timer.Total());
-  EVILMOE_RETURN_IF_ERROR(recorder_.Rollouts(step + 1, RolloutLines(step + 1, batch, samples, graded.records, verdicts)));
-  return RecordStep(step + 1, metrics);
+  SetW(update.stats.w, graded.records);
+  EVILMOE_RETURN_IF_ERROR(
+      recorder_.Rollouts(step + 1, RolloutLines(step + 1, batch, samples, graded.records, verdicts)));
+  EVILMOE_RETURN_IF_ERROR(RecordStep(step + 1, metrics));
+  return update.dropped ? JudgeBadSteps(step + 1, update) : absl::OkStatus();
+}
+
+absl::Status TrainingLoop::JudgeBadSteps(int64_t step, const TrainingModel::Update& update) const {
+  const std::string batch = recorder_.RolloutsPath(step).string();
+  logger_.Warn("step_dropped", {{"step", step},
+                                {"in_a_row", bad_steps_},
+                                {"loss", update.stats.loss},
+                                {"pin_loss", update.stats.pin_loss},
+                                {"grad_norm", update.grad_norm},
+                                {"grad_norm_router", update.grad_norm_router},
+                                {"batch", batch}});
+  if (bad_steps_ < config_.optimizer.max_bad_steps) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("loss ", update.stats.loss, ", pin ", update.stats.pin_loss, ", gradient norm ", update.grad_norm,
+                   ", router's ", update.grad_norm_router, ", expected finite numbers; ", bad_steps_,
+                   " such steps in a row (optimizer.max_bad_steps), all dropped; the last batch is in ", batch));
 }
 
 // The event goes out before the checkpoint: a kill between them repeats the step, whose event is the same one again.
@@ -153,6 +185,7 @@ absl::Status TrainingLoop::RecordStep(int64_t step, const nlohmann::ordered_json
   if (step % config_.checkpoint.every != 0 && step != config_.steps) return absl::OkStatus();
   TrainerState state = model_.State(step);
   state.run_id = identity_.run_id;
+  state.bad_steps = bad_steps_;
   return SaveCheckpoint(identity_.directory, identity_.config_sha256, state, config_.checkpoint.keep);
 }
 
