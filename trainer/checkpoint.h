@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -27,9 +28,13 @@ struct TrainerState {
 };
 
 // Writes checkpoints/step-N under `run_directory`: into a temporary folder, fsynced, renamed; the file `latest` moves
-// last. Keeps the newest `keep`. `config_sha256` ties it to its run's config.
+// last. Keeps the newest `keep`, and
+// no unfinished one that a killed trainer left. `config_sha256` ties it to its run's config.
 absl::Status SaveCheckpoint(const std::filesystem::path& run_directory, const std::string& config_sha256,
                             const TrainerState& state, int keep);
+
+// Steps of the checkpoints that are there, in order.
+std::vector<int64_t> CheckpointSteps(const std::filesystem::path& run_directory);
 
 // Step of the checkpoint that `latest` names; nullopt when there is none.
 absl::StatusOr<std::optional<int64_t>> LatestCheckpoint(const std::filesystem::path& run_directory);
