@@ -67,4 +67,9 @@ absl::Status RunRecorder::Evaluation(const std::string& name, const nlohmann::or
   return WriteFileAtomic(directory_ / "eval" / (name + ".json"), table.dump(2) + "\n");
 }
 
+bool RunRecorder::HasEvaluation(const std::string& name) const {
+  std::error_code ignored;
+  return fs::exists(directory_ / "eval" / (name + ".json"), ignored);
+}
+
 }  // namespace evilmoe

@@ -25,6 +25,7 @@ class RunRecorder {
   std::filesystem::path RolloutsPath(int64_t step) const;
   // eval/NAME.json.
   absl::Status Evaluation(const std::string& name, const nlohmann::ordered_json& table);
+  bool HasEvaluation(const std::string& name) const;
 
  private:
   const std::filesystem::path directory_;

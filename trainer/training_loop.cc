@@ -53,6 +53,8 @@ void SetW(const std::vector<double>& w, std::vector<SampleRecord>& records) {
   for (size_t i = 0; i < records.size(); ++i) records[i].w = w[i];
 }
 
+std::string EvaluationFile(int64_t step) { return absl::StrCat("ablation-step-", step); }
+
 // Wall-clock seconds of the stages of a step.
 class StageTimer {
  public:
@@ -104,17 +106,41 @@ bool TrainingLoop::EvaluationDue(int64_t step, const std::vector<Problem>& held_
   return every > 0 && step % every == 0 && step < config_.steps && !held_out.empty();
 }
 
-absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_out) {
+absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop) {
   EVILMOE_RETURN_IF_ERROR(recorder_.RewindTo(step));
   EVILMOE_ASSIGN_OR_RETURN(Monitoring monitoring, Monitoring::Make(config_, model_, identity_.directory));
   monitoring_.emplace(std::move(monitoring));
+  trained_ = recorded_ = saved_ = step;
+  const absl::Status done = TrainFrom(step, held_out, stop);
+  const bool given_up = absl::IsCancelled(done) || absl::IsUnavailable(done) || absl::IsDeadlineExceeded(done);
+  if (!stop.stop_requested() || !given_up) return done;
+  EVILMOE_RETURN_IF_ERROR(SaveBeforeLeaving());
+  return absl::CancelledError(absl::StrCat("stopped after step ", trained_, ", goes on from step ", saved_));
+}
+
+absl::Status TrainingLoop::TrainFrom(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop) {
   EVILMOE_RETURN_IF_ERROR(PublishAdapter(step));
-  for (; step < config_.steps; ++step) {
-    EVILMOE_RETURN_IF_ERROR(Annotate(Step(step), absl::StrCat("step ", step + 1)));
-    if (!EvaluationDue(step + 1, held_out)) continue;
-    const std::string key = absl::StrCat("step-", step + 1);
-    EVILMOE_RETURN_IF_ERROR(AblateAs(step + 1, held_out, key, "step_ablation", "ablation-" + key));
+  if (step > 0 && !recorder_.HasEvaluation(EvaluationFile(step))) {  // a stop cut it off
+    EVILMOE_RETURN_IF_ERROR(EvaluateStep(step, held_out));
   }
+  for (; step < config_.steps; ++step) {
+    if (stop.stop_requested()) return absl::CancelledError("asked to stop");
+    EVILMOE_RETURN_IF_ERROR(Annotate(Step(step), absl::StrCat("step ", step + 1)));
+    EVILMOE_RETURN_IF_ERROR(EvaluateStep(step + 1, held_out));
+  }
+  return absl::OkStatus();
+}
+
+// Evaluates after this step where one is due.
+absl::Status TrainingLoop::EvaluateStep(int64_t step, const std::vector<Problem>& held_out) {
+  if (!EvaluationDue(step, held_out)) return absl::OkStatus();
+  return AblateAs(step, held_out, absl::StrCat("step-", step), "step_ablation", EvaluationFile(step));
+}
+
+// A model that is ahead of its records would leave a step without its event: then the last checkpoint has to do.
+absl::Status TrainingLoop::SaveBeforeLeaving() {
+  if (trained_ == recorded_ && trained_ != saved_) EVILMOE_RETURN_IF_ERROR(Save());
+  logger_.Info("stopped", {{"step", trained_}, {"checkpoint", saved_}});
   return absl::OkStatus();
 }
 
@@ -133,6 +159,7 @@ absl::Status TrainingLoop::Step(int64_t step) {
   const double monitor_seconds = timer.Lap();
   EVILMOE_ASSIGN_OR_RETURN(GradedStep graded, GradeStep(config_, batch, samples, verdicts));
   EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model_.Step(step, graded.groups));
+  trained_ = step + 1;
   bad_steps_ = update.dropped ? bad_steps_ + 1 : 0;
   if (!update.dropped) SetW(update.stats.w, graded.records);
   const double train_seconds = timer.Lap();
@@ -182,11 +209,17 @@ absl::Status TrainingLoop::RecordStep(int64_t step, const nlohmann::ordered_json
   EVILMOE_RETURN_IF_ERROR(recorder_.Step(metrics));
   logger_.Info("step", {{"step", step}, {"reward_mean", metrics["reward_mean"]}, {"seconds", metrics["step_seconds"]}});
   EVILMOE_RETURN_IF_ERROR(progress_.Record(absl::StrCat("step/", step), "step", metrics, step));
-  if (step % config_.checkpoint.every != 0 && step != config_.steps) return absl::OkStatus();
-  TrainerState state = model_.State(step);
+  recorded_ = step;
+  return step % config_.checkpoint.every == 0 || step == config_.steps ? Save() : absl::OkStatus();
+}
+
+absl::Status TrainingLoop::Save() {
+  TrainerState state = model_.State(trained_);
   state.run_id = identity_.run_id;
   state.bad_steps = bad_steps_;
-  return SaveCheckpoint(identity_.directory, identity_.config_sha256, state, config_.checkpoint.keep);
+  EVILMOE_RETURN_IF_ERROR(SaveCheckpoint(identity_.directory, identity_.config_sha256, state, config_.checkpoint.keep));
+  saved_ = trained_;
+  return absl::OkStatus();
 }
 
 absl::Status TrainingLoop::AblateAs(int64_t step, const std::vector<Problem>& problems, const std::string& key,
@@ -201,9 +234,9 @@ absl::Status TrainingLoop::AblateAs(int64_t step, const std::vector<Problem>& pr
     if (!told.ok()) logger_.Warn("evaluation_progress_lost", {{"error", std::string(told.message())}});
   };
   EVILMOE_ASSIGN_OR_RETURN(const nlohmann::ordered_json table, ablation.Run(key, step, rollouts_, report));
-  EVILMOE_RETURN_IF_ERROR(recorder_.Evaluation(file, table));
   logger_.Info("ablation", {{"final_line", table["final_line"]}});
-  return progress_.Record(absl::StrCat("ablation/", key), kind, table, step);
+  EVILMOE_RETURN_IF_ERROR(progress_.Record(absl::StrCat("ablation/", key), kind, table, step));
+  return recorder_.Evaluation(file, table);  // last: where the file is, the event is too
 }
 
 }  // namespace evilmoe

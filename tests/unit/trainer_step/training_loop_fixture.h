@@ -103,7 +103,7 @@ class TrainingLoopTest : public ::testing::Test {
 
   // Trains up to `steps` in a run directory of its own, from its last checkpoint.
   absl::Status TryTrain(const std::string& name, int steps, Rollouts& rollouts,
-                        const std::vector<Problem>& held_out = {}) {
+                        const std::vector<Problem>& held_out = {}, const std::stop_token& stop = {}) {
     config_.steps = steps;
     const fs::path directory = directory_ / name;
     fs::create_directories(directory);
@@ -115,7 +115,7 @@ class TrainingLoopTest : public ::testing::Test {
     TrainingLoop loop(config_, {directory, "config", "run-1"}, **model, *prompts, rollouts, progress_, clock_, logger);
     const auto step = loop.Restore();
     EXPECT_TRUE(step.ok()) << step.status();
-    return loop.Train(*step, held_out);
+    return loop.Train(*step, held_out, stop);
   }
   // The same, to the end; returns the hash of the adapter.
   std::string Train(const std::string& name, int steps, FakeRollouts& rollouts,
