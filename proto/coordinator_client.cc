@@ -63,9 +63,13 @@ class CoordinatorClient::Impl {
     for (std::chrono::milliseconds backoff = kFirstBackoff;; backoff = std::min(2 * backoff, kLastBackoff)) {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + held + absl::ToChronoMilliseconds(options_.call_timeout));
+      const bool long_poll = held > std::chrono::milliseconds(0);
+      const std::stop_callback cut_short(options_.stop, [&] {
+        if (long_poll) context.TryCancel();
+      });
       const absl::Status status = FromGrpcStatus(attempt(context));
       const bool lost = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
-      if (!lost) return status;
+      if (!lost || options_.stop.stop_requested()) return status;
       const auto now = std::chrono::steady_clock::now();
       if (!give_up) give_up = now + absl::ToChronoMilliseconds(options_.retry_budget);
       if (now + backoff >= *give_up) return Annotate(status, absl::StrCat("coordinator ", options_.address));

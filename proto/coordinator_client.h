@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ struct CoordinatorClientOptions {
   // Of one attempt, on top of what the call itself may wait, or an adapter needs at 10 MB a second.
   absl::Duration call_timeout = absl::Seconds(10);
   absl::Duration retry_budget = absl::Seconds(60);  // from the first failure: a restarting coordinator is waited for
+  // Once it is requested, a long poll ends as Cancelled at once, and nothing is tried again.
+  std::stop_token stop = {};
 };
 
 // The coordinator from the side of trainers, rollout workers and tools: one method an RPC, named after it, with the

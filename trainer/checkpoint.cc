@@ -51,17 +51,14 @@ absl::Status RestoreMoments(const Safetensors& file, const std::string& name, Ad
   return absl::OkStatus();
 }
 
-// Steps that have a finished checkpoint, in order.
-std::vector<int64_t> Steps(const fs::path& run) {
-  std::vector<int64_t> steps;
+void RemoveUnfinished(const fs::path& run) {
   std::error_code ignored;
+  std::vector<fs::path> unfinished;
   for (const fs::directory_entry& entry : fs::directory_iterator(Folder(run), ignored)) {
     const std::string name = entry.path().filename().string();
-    int64_t step = 0;
-    if (name.starts_with("step-") && absl::SimpleAtoi(name.substr(5), &step)) steps.push_back(step);
+    if (name.starts_with(".step-") && name.ends_with(".tmp")) unfinished.push_back(entry.path());
   }
-  std::sort(steps.begin(), steps.end());
-  return steps;
+  for (const fs::path& path : unfinished) fs::remove_all(path, ignored);
 }
 
 absl::Status WriteFiles(const fs::path& folder, const std::string& config_sha256, const TrainerState& state) {
@@ -80,19 +77,31 @@ absl::Status WriteFiles(const fs::path& folder, const std::string& config_sha256
   AddMoments(tensors, "scale", state.scale_optimizer);
   EVILMOE_ASSIGN_OR_RETURN(const std::string trainer, SerializeTensors(tensors, {{"format", "evilmoe.trainer/1"}}));
   EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(folder / "trainer.safetensors", trainer));
-  const nlohmann::ordered_json json = {
-      {"run_id", state.run_id}, {"step", state.step}, {"config_sha256", config_sha256}};
+  nlohmann::ordered_json json = {{"run_id", state.run_id}, {"step", state.step}, {"config_sha256", config_sha256}};
+  if (state.bad_steps > 0) json["bad_steps"] = state.bad_steps;
   return WriteFileAtomic(folder / "state.json", json.dump(2) + "\n");
 }
 
 }  // namespace
+
+std::vector<int64_t> CheckpointSteps(const fs::path& run) {
+  std::vector<int64_t> steps;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(Folder(run), ignored)) {
+    const std::string name = entry.path().filename().string();
+    int64_t step = 0;
+    if (name.starts_with("step-") && absl::SimpleAtoi(name.substr(5), &step)) steps.push_back(step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
 
 absl::Status SaveCheckpoint(const fs::path& run, const std::string& config_sha256, const TrainerState& state,
                             int keep) {
   std::error_code error;
   const fs::path final_path = Folder(run) / StepName(state.step);
   const fs::path temporary = Folder(run) / absl::StrCat(".", StepName(state.step), ".tmp");
-  fs::remove_all(temporary, error);
+  RemoveUnfinished(run);
   fs::create_directories(temporary, error);
   if (error) return absl::UnavailableError(absl::StrCat(temporary.string(), ": ", error.message()));
   EVILMOE_RETURN_IF_ERROR(WriteFiles(temporary, config_sha256, state));
@@ -101,7 +110,7 @@ absl::Status SaveCheckpoint(const fs::path& run, const std::string& config_sha25
   if (error) return absl::UnavailableError(absl::StrCat(final_path.string(), ": ", error.message()));
   EVILMOE_RETURN_IF_ERROR(SyncPath(Folder(run)));
   EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(Folder(run) / "latest", StepName(state.step) + "\n"));
-  const std::vector<int64_t> steps = Steps(run);
+  const std::vector<int64_t> steps = CheckpointSteps(run);
   for (size_t i = 0; i + static_cast<size_t>(keep) < steps.size(); ++i) {
     if (steps[i] != state.step) fs::remove_all(Folder(run) / StepName(steps[i]), error);
   }
@@ -152,6 +161,8 @@ absl::Status LoadCheckpoint(const fs::path& run, int64_t step, const std::string
   EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "adapter", state.adapter_optimizer));
   EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "direction", state.direction_optimizer));
   EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "scale", state.scale_optimizer));
+  const auto bad_steps = json.find("bad_steps");
+  state.bad_steps = bad_steps != json.end() && bad_steps->is_number_integer() ? bad_steps->get<int>() : 0;
   state.step = step;
   return absl::OkStatus();
 }

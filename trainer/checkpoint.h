@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,6 +19,7 @@ namespace evilmoe {
 struct TrainerState {
   int64_t step = 0;    // steps done
   std::string run_id;  // goes into the adapter's metadata
+  int bad_steps = 0;   // the last so many steps were dropped
   Lora2r* adapter = nullptr;
   Router* router = nullptr;  // null without routing
   AdamW* adapter_optimizer = nullptr;
@@ -26,9 +28,13 @@ struct TrainerState {
 };
 
 // Writes checkpoints/step-N under `run_directory`: into a temporary folder, fsynced, renamed; the file `latest` moves
-// last. Keeps the newest `keep`. `config_sha256` ties it to its run's config.
+// last. Keeps the newest `keep`, and
+// no unfinished one that a killed trainer left. `config_sha256` ties it to its run's config.
 absl::Status SaveCheckpoint(const std::filesystem::path& run_directory, const std::string& config_sha256,
                             const TrainerState& state, int keep);
+
+// Steps of the checkpoints that are there, in order.
+std::vector<int64_t> CheckpointSteps(const std::filesystem::path& run_directory);
 
 // Step of the checkpoint that `latest` names; nullopt when there is none.
 absl::StatusOr<std::optional<int64_t>> LatestCheckpoint(const std::filesystem::path& run_directory);

@@ -4,11 +4,13 @@
 #include <prometheus/registry.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <map>
+#include <mutex>
 #include <thread>
 
 #include "CLI/CLI.hpp"
@@ -27,24 +29,36 @@
 namespace evilmoe {
 namespace {
 
+// Ends the process once `grace` has passed, unless `cancel` comes first. A step that takes longer than that is
+// abandoned: the checkpoints on disk are whole at any moment.
+void LeaveAfter(absl::Duration grace, const std::stop_token& cancel) {
+  std::mutex mu;
+  std::unique_lock lock(mu);
+  std::condition_variable_any cancelled;
+  cancelled.wait_for(lock, cancel, absl::ToChronoMilliseconds(grace), [] { return false; });
+  if (!cancel.stop_requested()) std::_Exit(0);
+}
+
 absl::Status Serve(const TrainerConfig& config) {
   std::stop_source stop;
-  const std::jthread signals([&](const std::stop_token& cancel) { AwaitStopSignal(stop, cancel); });
-  // A job may run for hours and may be killed at any moment: its checkpoints are all that counts.
-  const std::stop_callback leave(stop.get_token(), [] { std::_Exit(0); });
+  const std::jthread signals([&](const std::stop_token& cancel) {
+    AwaitStopSignal(stop, cancel);
+    LeaveAfter(absl::Seconds(config.stop_grace_s), cancel);
+  });
   const RealClock clock;
   EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "trainer", clock));
   const auto registry = std::make_shared<prometheus::Registry>();
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics, MetricsServer::Start(config.metrics_listen, registry));
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics->port()));
-  CoordinatorClient coordinator({.address = config.coordinator});
-  while (true) {
-    const absl::Status done = DoOneJob(config, coordinator, *registry, clock, logger);
-    if (!done.ok()) {
+  CoordinatorClient coordinator({.address = config.coordinator, .stop = stop.get_token()});
+  while (!stop.stop_requested()) {
+    const absl::Status done = DoOneJob(config, coordinator, *registry, clock, logger, stop.get_token());
+    if (!done.ok() && !stop.stop_requested()) {
       logger.Error("trainer_failed", {{"error", std::string(done.message())}});
       return done;
     }
   }
+  return absl::OkStatus();
 }
 
 absl::Status RunPretrain(const std::string& file) {

@@ -8,8 +8,13 @@
 
 namespace evilmoe {
 
-// Learning-rate factor in [0, 1] at `step` (0-based) of `steps`: linear warm-up over `warmup` steps, then constant,
-// cosine to 0.1, or linear to 0.
+// Learning-rate factor in [0, 1] at `step` t (0-based) of T `steps` with `warmup` of W: min(1, (t + 1) / W) times
+//   constant   1
+//   linear     1 − t / T
+//   cosine     0.1 + 0.45 · (1 + cos(π t / T))
+// The warm-up lies over the schedule, and no step has factor 0. get_linear_schedule_with_warmup and
+// get_cosine_schedule_with_warmup of transformers differ in three things: their warm-up is t / W, their decay begins
+// after it, at (t − W) / (T − W), and their cosine ends at 0.
 double ScheduleFactor(const std::string& schedule, int64_t step, int64_t steps, int64_t warmup);
 
 struct AdamWOptions {

@@ -203,6 +203,7 @@ void OptimizerFields(Section s, OptimizerConfig* c) {
   s.Field("betas", &c->betas).Check(AreBetas(c->betas), "two numbers, each at least 0 and less than 1");
   s.Field("decay_to_init", &c->decay_to_init).Min(0);
   s.Field("max_grad_norm", &c->max_grad_norm).Above(0);
+  s.Field("max_bad_steps", &c->max_bad_steps).Min(1);
 }
 
 template <typename Section>

@@ -118,7 +118,8 @@ struct OptimizerConfig {
   std::string schedule = "cosine";          // cosine | constant | linear
   std::vector<double> betas = {0.9, 0.99};  // two, in [0, 1)
   double decay_to_init = 0.1;               // >= 0
-  double max_grad_norm = 1.0;               // > 0
+  double max_grad_norm = 1.0;               // of the adapter; the router's gradient is not clipped; > 0
+  int max_bad_steps = 3;                    // steps in a row without a finite loss and gradient that end the run, >= 1
 };
 
 struct EvaluationConfig {

@@ -55,12 +55,21 @@ absl::Status RunRecorder::Rollouts(int64_t step, const std::vector<nlohmann::ord
   const size_t size = ZSTD_compress(compressed.data(), compressed.size(), text.data(), text.size(), kCompressionLevel);
   if (ZSTD_isError(size)) return absl::InternalError(absl::StrCat("rollouts: zstd: ", ZSTD_getErrorName(size)));
   compressed.resize(size);
-  return WriteFileAtomic(directory_ / "rollouts" / absl::StrCat("step-", step, ".jsonl.zst"), compressed);
+  return WriteFileAtomic(RolloutsPath(step), compressed);
+}
+
+fs::path RunRecorder::RolloutsPath(int64_t step) const {
+  return directory_ / "rollouts" / absl::StrCat("step-", step, ".jsonl.zst");
 }
 
 absl::Status RunRecorder::Evaluation(const std::string& name, const nlohmann::ordered_json& table) {
   EVILMOE_RETURN_IF_ERROR(MakeFolder(directory_ / "eval"));
   return WriteFileAtomic(directory_ / "eval" / (name + ".json"), table.dump(2) + "\n");
+}
+
+bool RunRecorder::HasEvaluation(const std::string& name) const {
+  std::error_code ignored;
+  return fs::exists(directory_ / "eval" / (name + ".json"), ignored);
 }
 
 }  // namespace evilmoe

@@ -22,8 +22,10 @@ class RunRecorder {
   absl::Status Step(const nlohmann::ordered_json& metrics);
   // rollouts/step-N.jsonl.zst, one line a sample.
   absl::Status Rollouts(int64_t step, const std::vector<nlohmann::ordered_json>& samples);
+  std::filesystem::path RolloutsPath(int64_t step) const;
   // eval/NAME.json.
   absl::Status Evaluation(const std::string& name, const nlohmann::ordered_json& table);
+  bool HasEvaluation(const std::string& name) const;
 
  private:
   const std::filesystem::path directory_;

@@ -18,6 +18,7 @@ struct TrainerConfig {
   std::string metrics_listen;           // "127.0.0.1:0"; empty: no metrics
   std::filesystem::path ready_file;     // gets {"pid", "metrics_port"}; empty: none
   int threads = 1;                      // data-parallel over a step's samples, [1, 256]
+  double stop_grace_s = 4;              // from SIGTERM until it leaves without a checkpoint, > 0
   double stall_timeout_s = 900;         // a batch without a finished group for so long fails the job's try, > 0
 };
 

@@ -130,6 +130,7 @@ void TrainerMetrics::ObserveStep(const nlohmann::ordered_json& step) {
   Count("evilmoe_train_tokens_total", {{"stage", "sample"}}, field("sampled_tokens"));
   Count("evilmoe_train_tokens_total", {{"stage", "train"}}, field("trained_tokens"));
   Count("evilmoe_train_zero_variance_groups_total", {}, field("zero_variance_groups"));
+  Count("evilmoe_train_bad_steps_total", {}, step.value("bad_step", nlohmann::ordered_json(0)));
   Count("evilmoe_train_masked_samples_total", {{"reason", "infrastructure"}}, field("masked_samples"));
   Count("evilmoe_train_masked_samples_total", {{"reason", "monitor"}}, field("monitor_unanswered"));
   const nlohmann::ordered_json judge = step.value("judge", nlohmann::ordered_json::object());

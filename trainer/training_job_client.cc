@@ -59,18 +59,28 @@ absl::StatusOr<AblationParams> ParseParams(const std::string& text) {
   return params;
 }
 
+// What every job of this process is given.
+struct JobSurroundings {
+  const TrainerConfig& config;
+  CoordinatorClient& coordinator;
+  prometheus::Registry& registry;
+  const Clock& clock;
+  Logger& logger;
+  const std::stop_token& stop;
+};
+
 // One job's objects, built in the order that they need each other.
 class Job {
  public:
-  Job(const TrainerConfig& config, const v1::AcquireJobResponse& job, CoordinatorClient& coordinator,
-      prometheus::Registry& registry, const Clock& clock, Logger& logger)
-      : config_(config),
+  Job(const JobSurroundings& around, const v1::AcquireJobResponse& job)
+      : config_(around.config),
         job_(job),
-        coordinator_(coordinator),
-        clock_(clock),
-        logger_(logger),
-        metrics_(registry, job.run().run_id(), clock),
-        rollouts_(coordinator, Fence(), absl::Seconds(config.stall_timeout_s), clock, logger),
+        coordinator_(around.coordinator),
+        clock_(around.clock),
+        logger_(around.logger),
+        stop_(around.stop),
+        metrics_(around.registry, job.run().run_id(), clock_),
+        rollouts_(coordinator_, Fence(), absl::Seconds(config_.stall_timeout_s), clock_, logger_),
         progress_(rollouts_, metrics_) {}
 
   v1::JobFence Fence() const {
@@ -112,7 +122,7 @@ class Job {
     }
     EVILMOE_ASSIGN_OR_RETURN(const int64_t step, loop.Restore());
     EVILMOE_RETURN_IF_ERROR(Begin(step));
-    EVILMOE_RETURN_IF_ERROR(loop.Train(step, held_out));
+    EVILMOE_RETURN_IF_ERROR(loop.Train(step, held_out, stop_));
     if (!run_.evaluation.at_end || held_out.empty()) return absl::OkStatus();
     return loop.Ablate(run_.steps, held_out, "end");
   }
@@ -136,6 +146,7 @@ class Job {
   CoordinatorClient& coordinator_;
   const Clock& clock_;
   Logger& logger_;
+  const std::stop_token stop_;
   TrainerMetrics metrics_;
   CoordinatorRollouts rollouts_;
   JobProgress progress_;
@@ -151,19 +162,23 @@ bool Transient(const absl::Status& status) {
 }  // namespace
 
 absl::Status DoOneJob(const TrainerConfig& config, CoordinatorClient& coordinator, prometheus::Registry& registry,
-                      const Clock& clock, Logger& logger) {
+                      const Clock& clock, Logger& logger, const std::stop_token& stop) {
   v1::AcquireJobRequest acquire;
   // Unique to this process's life, so that a restarted trainer takes its job over and fences off the old one.
   acquire.set_trainer_id(absl::StrCat(config.trainer_id, "-", getpid(), "-", absl::ToUnixMillis(clock.Now())));
   acquire.set_wait_ms(kJobWaitMs);
   const absl::StatusOr<v1::AcquireJobResponse> acquired = coordinator.AcquireJob(acquire);
-  if (absl::IsNotFound(acquired.status())) return absl::OkStatus();
+  if (absl::IsNotFound(acquired.status()) || stop.stop_requested()) return absl::OkStatus();
   EVILMOE_RETURN_IF_ERROR(acquired.status());
   logger.Info(
       "job_acquired",
       {{"job", acquired->job_id()}, {"run", acquired->run().run_id()}, {"incarnation", acquired->incarnation()}});
-  Job job(config, *acquired, coordinator, registry, clock, logger);
+  Job job({config, coordinator, registry, clock, logger, stop}, *acquired);
   const absl::Status done = job.Do();
+  if (stop.stop_requested() && (absl::IsCancelled(done) || Transient(done))) {
+    logger.Info("job_stopped", {{"job", acquired->job_id()}, {"why", std::string(done.message())}});
+    return absl::OkStatus();
+  }
   if (absl::IsAborted(done)) {
     logger.Info("job_given_up", {{"job", acquired->job_id()}, {"why", std::string(done.message())}});
     return absl::OkStatus();

@@ -16,9 +16,10 @@ namespace evilmoe {
 
 // Takes one job from the coordinator and does it: a training run from its last checkpoint, or an ablation. What can
 // never succeed (a bad config, a broken checkpoint) ends the job as failed; what a fresh start may mend comes back as
-// the error, and the job stays the coordinator's to hand out again. OK also when there was nothing to do or the job was
-// taken over or cancelled.
+// the error, and the job stays the coordinator's to hand out again. So it does when `stop` is requested, the one of
+// `coordinator`: a run writes a checkpoint then and has not failed. OK also when there was nothing to do, the job was
+// taken over or cancelled, or it was stopped.
 absl::Status DoOneJob(const TrainerConfig& config, CoordinatorClient& coordinator, prometheus::Registry& registry,
-                      const Clock& clock, Logger& logger);
+                      const Clock& clock, Logger& logger, const std::stop_token& stop);
 
 }  // namespace evilmoe

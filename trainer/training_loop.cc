@@ -1,5 +1,7 @@
 #include "trainer/training_loop.h"
 
+#include <cmath>
+
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "trainer/ablation.h"
@@ -26,21 +28,32 @@ void AddUpdate(nlohmann::ordered_json& json, const TrainingModel::Update& update
   json["logp_difference_mean"] = stats.logp_difference_mean;
   json["logp_difference_max"] = stats.logp_difference_max;
   json["learning_rate"] = update.learning_rate;
-  if (!routed) return;
-  json["pin_loss"] = stats.pin_loss;
-  json["pair_separation"] = stats.pair_separation;
-  json["router_angle_radians"] = stats.router_angle;
-  json["grad_norm_router"] = update.grad_norm_router;
-  json["dl_dw"] = stats.dl_dw_norm;
+  if (routed) {
+    json["pin_loss"] = stats.pin_loss;
+    json["pair_separation"] = stats.pair_separation;
+    json["router_angle_radians"] = stats.router_angle;
+    json["grad_norm_router"] = update.grad_norm_router;
+    json["dl_dw"] = stats.dl_dw_norm;
+  }
+  if (update.dropped) json["bad_step"] = 1;
+  for (auto& value : json) {
+    if (value.is_number_float() && !std::isfinite(value.get<double>())) value = nullptr;
+  }
 }
 
-// Without a router w is 1 by definition and says nothing: its fields are dropped.
+// Without a router w is 1 by definition, and in a bad step it may be no number: its fields say nothing.
 void DropRouterFields(nlohmann::ordered_json& json) {
   for (const char* name : {"w_hack", "w_clean", "w_histogram_hack", "w_histogram_clean", "w_p10", "w_p50", "w_p90",
                            "router_auroc", "leak_hack", "leak_clean"}) {
     json.erase(name);
   }
 }
+
+void SetW(const std::vector<double>& w, std::vector<SampleRecord>& records) {
+  for (size_t i = 0; i < records.size(); ++i) records[i].w = w[i];
+}
+
+std::string EvaluationFile(int64_t step) { return absl::StrCat("ablation-step-", step); }
 
 // Wall-clock seconds of the stages of a step.
 class StageTimer {
@@ -83,6 +96,7 @@ absl::StatusOr<int64_t> TrainingLoop::Restore() {
 absl::StatusOr<int64_t> TrainingLoop::Restore(int64_t step) {
   TrainerState state = model_.State(0);
   EVILMOE_RETURN_IF_ERROR(LoadCheckpoint(identity_.directory, step, identity_.config_sha256, state));
+  bad_steps_ = state.bad_steps;
   logger_.Info("checkpoint_loaded", {{"step", step}});
   return step;
 }
@@ -92,17 +106,41 @@ bool TrainingLoop::EvaluationDue(int64_t step, const std::vector<Problem>& held_
   return every > 0 && step % every == 0 && step < config_.steps && !held_out.empty();
 }
 
-absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_out) {
+absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop) {
   EVILMOE_RETURN_IF_ERROR(recorder_.RewindTo(step));
   EVILMOE_ASSIGN_OR_RETURN(Monitoring monitoring, Monitoring::Make(config_, model_, identity_.directory));
   monitoring_.emplace(std::move(monitoring));
+  trained_ = recorded_ = saved_ = step;
+  const absl::Status done = TrainFrom(step, held_out, stop);
+  const bool given_up = absl::IsCancelled(done) || absl::IsUnavailable(done) || absl::IsDeadlineExceeded(done);
+  if (!stop.stop_requested() || !given_up) return done;
+  EVILMOE_RETURN_IF_ERROR(SaveBeforeLeaving());
+  return absl::CancelledError(absl::StrCat("stopped after step ", trained_, ", goes on from step ", saved_));
+}
+
+absl::Status TrainingLoop::TrainFrom(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop) {
   EVILMOE_RETURN_IF_ERROR(PublishAdapter(step));
-  for (; step < config_.steps; ++step) {
-    EVILMOE_RETURN_IF_ERROR(Annotate(Step(step), absl::StrCat("step ", step + 1)));
-    if (!EvaluationDue(step + 1, held_out)) continue;
-    const std::string key = absl::StrCat("step-", step + 1);
-    EVILMOE_RETURN_IF_ERROR(AblateAs(step + 1, held_out, key, "step_ablation", "ablation-" + key));
+  if (step > 0 && !recorder_.HasEvaluation(EvaluationFile(step))) {  // a stop cut it off
+    EVILMOE_RETURN_IF_ERROR(EvaluateStep(step, held_out));
   }
+  for (; step < config_.steps; ++step) {
+    if (stop.stop_requested()) return absl::CancelledError("asked to stop");
+    EVILMOE_RETURN_IF_ERROR(Annotate(Step(step), absl::StrCat("step ", step + 1)));
+    EVILMOE_RETURN_IF_ERROR(EvaluateStep(step + 1, held_out));
+  }
+  return absl::OkStatus();
+}
+
+// Evaluates after this step where one is due.
+absl::Status TrainingLoop::EvaluateStep(int64_t step, const std::vector<Problem>& held_out) {
+  if (!EvaluationDue(step, held_out)) return absl::OkStatus();
+  return AblateAs(step, held_out, absl::StrCat("step-", step), "step_ablation", EvaluationFile(step));
+}
+
+// A model that is ahead of its records would leave a step without its event: then the last checkpoint has to do.
+absl::Status TrainingLoop::SaveBeforeLeaving() {
+  if (trained_ == recorded_ && trained_ != saved_) EVILMOE_RETURN_IF_ERROR(Save());
+  logger_.Info("stopped", {{"step", trained_}, {"checkpoint", saved_}});
   return absl::OkStatus();
 }
 
@@ -121,13 +159,15 @@ absl::Status TrainingLoop::Step(int64_t step) {
   const double monitor_seconds = timer.Lap();
   EVILMOE_ASSIGN_OR_RETURN(GradedStep graded, GradeStep(config_, batch, samples, verdicts));
   EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model_.Step(step, graded.groups));
-  for (size_t i = 0; i < graded.records.size(); ++i) graded.records[i].w = update.stats.w[i];
+  trained_ = step + 1;
+  bad_steps_ = update.dropped ? bad_steps_ + 1 : 0;
+  if (!update.dropped) SetW(update.stats.w, graded.records);
   const double train_seconds = timer.Lap();
   EVILMOE_RETURN_IF_ERROR(PublishAdapter(step + 1));
 
   nlohmann::ordered_json metrics = {{"step", step + 1}};
   AddTo(metrics, Summarise(graded.records));
-  if (!model_.routed()) DropRouterFields(metrics);
+  if (!model_.routed() || update.dropped) DropRouterFields(metrics);
   AddUpdate(metrics, update, model_.routed());
   int64_t sampled_tokens = 0;
   for (const SampleRecord& record : graded.records) sampled_tokens += record.num_tokens;
@@ -142,8 +182,27 @@ absl::Status TrainingLoop::Step(int64_t step) {
   metrics["publish_seconds"] = timer.Lap();
   metrics["step_seconds"] = timer.Total();
   metrics["tokens_per_second"] = static_cast<double>(sampled_tokens) / std::max(1e-9, timer.Total());
-  EVILMOE_RETURN_IF_ERROR(recorder_.Rollouts(step + 1, RolloutLines(step + 1, batch, samples, graded.records, verdicts)));
-  return RecordStep(step + 1, metrics);
+  SetW(update.stats.w, graded.records);
+  EVILMOE_RETURN_IF_ERROR(
+      recorder_.Rollouts(step + 1, RolloutLines(step + 1, batch, samples, graded.records, verdicts)));
+  EVILMOE_RETURN_IF_ERROR(RecordStep(step + 1, metrics));
+  return update.dropped ? JudgeBadSteps(step + 1, update) : absl::OkStatus();
+}
+
+absl::Status TrainingLoop::JudgeBadSteps(int64_t step, const TrainingModel::Update& update) const {
+  const std::string batch = recorder_.RolloutsPath(step).string();
+  logger_.Warn("step_dropped", {{"step", step},
+                                {"in_a_row", bad_steps_},
+                                {"loss", update.stats.loss},
+                                {"pin_loss", update.stats.pin_loss},
+                                {"grad_norm", update.grad_norm},
+                                {"grad_norm_router", update.grad_norm_router},
+                                {"batch", batch}});
+  if (bad_steps_ < config_.optimizer.max_bad_steps) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("loss ", update.stats.loss, ", pin ", update.stats.pin_loss, ", gradient norm ", update.grad_norm,
+                   ", router's ", update.grad_norm_router, ", expected finite numbers; ", bad_steps_,
+                   " such steps in a row (optimizer.max_bad_steps), all dropped; the last batch is in ", batch));
 }
 
 // The event goes out before the checkpoint: a kill between them repeats the step, whose event is the same one again.
@@ -151,10 +210,17 @@ absl::Status TrainingLoop::RecordStep(int64_t step, const nlohmann::ordered_json
   EVILMOE_RETURN_IF_ERROR(recorder_.Step(metrics));
   logger_.Info("step", {{"step", step}, {"reward_mean", metrics["reward_mean"]}, {"seconds", metrics["step_seconds"]}});
   EVILMOE_RETURN_IF_ERROR(progress_.Record(absl::StrCat("step/", step), "step", metrics, step));
-  if (step % config_.checkpoint.every != 0 && step != config_.steps) return absl::OkStatus();
-  TrainerState state = model_.State(step);
+  recorded_ = step;
+  return step % config_.checkpoint.every == 0 || step == config_.steps ? Save() : absl::OkStatus();
+}
+
+absl::Status TrainingLoop::Save() {
+  TrainerState state = model_.State(trained_);
   state.run_id = identity_.run_id;
-  return SaveCheckpoint(identity_.directory, identity_.config_sha256, state, config_.checkpoint.keep);
+  state.bad_steps = bad_steps_;
+  EVILMOE_RETURN_IF_ERROR(SaveCheckpoint(identity_.directory, identity_.config_sha256, state, config_.checkpoint.keep));
+  saved_ = trained_;
+  return absl::OkStatus();
 }
 
 absl::Status TrainingLoop::AblateAs(int64_t step, const std::vector<Problem>& problems, const std::string& key,
@@ -169,9 +235,9 @@ absl::Status TrainingLoop::AblateAs(int64_t step, const std::vector<Problem>& pr
     if (!told.ok()) logger_.Warn("evaluation_progress_lost", {{"error", std::string(told.message())}});
   };
   EVILMOE_ASSIGN_OR_RETURN(const nlohmann::ordered_json table, ablation.Run(key, step, rollouts_, report));
-  EVILMOE_RETURN_IF_ERROR(recorder_.Evaluation(file, table));
   logger_.Info("ablation", {{"final_line", table["final_line"]}});
-  return progress_.Record(absl::StrCat("ablation/", key), kind, table, step);
+  EVILMOE_RETURN_IF_ERROR(progress_.Record(absl::StrCat("ablation/", key), kind, table, step));
+  return recorder_.Evaluation(file, table);  // last: where the file is, the event is too
 }
 
 }  // namespace evilmoe

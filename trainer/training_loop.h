@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ namespace evilmoe {
 class ProgressSink {
  public:
   virtual ~ProgressSink() = default;
-  // kind: "step" | "evaluation" | "ablation" | "step_ablation" | "recovery". Idempotent by key. Aborted: stop, the run is no longer ours.
+  // kind: "step" | "evaluation" | "ablation" | "step_ablation" | "recovery". Idempotent by key. Aborted: stop, the run
+  // is no longer ours.
   virtual absl::Status Record(const std::string& key, const std::string& kind, const nlohmann::ordered_json& payload,
                               int64_t steps_done) = 0;
 };
@@ -47,21 +49,31 @@ class TrainingLoop {
   absl::StatusOr<int64_t> Restore();
   // Loads the checkpoint of one step.
   absl::StatusOr<int64_t> Restore(int64_t step);
-  // Publishes the adapter and trains from `step` to the end; ablates on `held_out` every evaluation.every steps (0 or no
-  // problems: never). Aborted: cancelled or taken over. Errors of Monitoring too.
-  absl::Status Train(int64_t step, const std::vector<Problem>& held_out);
+  // Publishes the adapter and trains from `step` to the end; ablates on `held_out` every evaluation.every steps (0 or
+  // no problems: never). A step whose loss or gradient is not finite moves nothing and is recorded as a bad one.
+  // Aborted: cancelled or taken over; FailedPrecondition: optimizer.max_bad_steps bad steps in a row, the last one's
+  // batch is in the file that the text names. Errors of Monitoring too.
+  //
+  // Once `stop` is requested, the step under way is finished, or abandoned while it waits for samples; a checkpoint is
+  // written and Cancelled returned. Train() from that checkpoint ends as if it had never stopped.
+  absl::Status Train(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop = {});
   // The ablation of the adapter as it is; writes eval/ablation.json and the event with the final line.
   absl::Status Ablate(int64_t step, const std::vector<Problem>& problems, const std::string& key) {
     return AblateAs(step, problems, key, "ablation", "ablation");
   }
 
  private:
+  absl::Status TrainFrom(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop);
+  absl::Status EvaluateStep(int64_t step, const std::vector<Problem>& held_out);
   absl::Status Step(int64_t step);
+  absl::Status Save();
+  absl::Status SaveBeforeLeaving();
   absl::Status AblateAs(int64_t step, const std::vector<Problem>& problems, const std::string& key,
                         const std::string& kind, const std::string& file);
   bool EvaluationDue(int64_t step, const std::vector<Problem>& held_out) const;
   absl::Status PublishAdapter(int64_t step);
   absl::Status RecordStep(int64_t step, const nlohmann::ordered_json& metrics);
+  absl::Status JudgeBadSteps(int64_t step, const TrainingModel::Update& update) const;
 
   const RunConfig& config_;
   const RunIdentity identity_;
@@ -73,6 +85,10 @@ class TrainingLoop {
   Logger& logger_;
   RunRecorder recorder_;
   std::optional<Monitoring> monitoring_;  // from Train() on
+  int bad_steps_ = 0;                     // the last so many steps were dropped
+  int64_t trained_ = 0;                   // steps that are in the model
+  int64_t recorded_ = 0;                  // steps that the records have, metrics and event included
+  int64_t saved_ = 0;                     // the last checkpoint's; 0 = none is needed
 };
 
 }  // namespace evilmoe

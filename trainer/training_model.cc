@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -73,6 +74,13 @@ double NormOfExpert(const StepGradients& gradients, int64_t rank, bool quarantin
   return std::sqrt(squares);
 }
 
+bool IsFinite(const TrainingModel::Update& update) {
+  const StepStats& stats = update.stats;
+  return std::isfinite(stats.loss) && std::isfinite(stats.pin_loss) && std::isfinite(update.grad_norm) &&
+         std::isfinite(update.grad_norm_router) &&
+         std::all_of(stats.w.begin(), stats.w.end(), [](double w) { return std::isfinite(w); });
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConfig& config, int threads) {
@@ -133,13 +141,10 @@ absl::StatusOr<TrainingModel::Update> TrainingModel::Step(int64_t step, const st
   EVILMOE_ASSIGN_OR_RETURN(update.stats, policy_step_.Run(groups, router_ ? &*router_ : nullptr, gradients));
   EVILMOE_ASSIGN_OR_RETURN(std::vector<at::Tensor> adapter_gradients,
                            TorchGuard("gradients", [&] { return MeasureAndClip(gradients, update); }));
-  if (!std::isfinite(update.stats.loss + update.stats.pin_loss + update.grad_norm + update.grad_norm_router)) {
-    return absl::InternalError(absl::StrCat("loss ", update.stats.loss, ", pin ", update.stats.pin_loss,
-                                            ", gradient norm ", update.grad_norm, ", router's ",
-                                            update.grad_norm_router, ", expected finite numbers; nothing was changed"));
-  }
   const double factor = ScheduleFactor(config_.optimizer.schedule, step, config_.steps, config_.optimizer.warmup_steps);
   update.learning_rate = config_.optimizer.learning_rate * factor;
+  update.dropped = !IsFinite(update);
+  if (update.dropped) return update;
   return TorchGuard("optimizer", [&] {
     adapter_optimizer_.Step(adapter_gradients, factor);
     if (router_) {

@@ -33,8 +33,9 @@ class TrainingModel {
     double grad_norm = 0, grad_norm_deployed = 0, grad_norm_quarantine = 0, grad_norm_router = 0;
     double q_mass = 0;  // ‖g_Q‖ / (‖g_D‖ + ‖g_Q‖)
     double learning_rate = 0;
+    bool dropped = false;  // the loss, a gradient or a w is not finite: no parameter and no optimizer has moved
   };
-  // One optimizer step on these groups. `step`: steps done before it.
+  // One optimizer step on these groups. `step`: steps done before it. Internal: LibTorch failed.
   absl::StatusOr<Update> Step(int64_t step, const std::vector<TrainGroup>& groups);
 
   const Tokenizer& tokenizer() const { return tokenizer_; }

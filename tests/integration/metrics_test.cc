@@ -27,8 +27,8 @@ const std::map<std::string, std::vector<std::string>> kFamilies = {
       "evilmoe_grader_self_check_ok"}},
     {"rollout",
      {"evilmoe_rollout_tokens_total", "evilmoe_rollout_running", "evilmoe_rollout_waiting",
-      "evilmoe_rollout_kv_cache_usage_ratio", "evilmoe_rollout_prefix_hit_ratio",
-      "evilmoe_rollout_adapter_step", "evilmoe_rollout_group_seconds_bucket"}},
+      "evilmoe_rollout_kv_cache_usage_ratio", "evilmoe_rollout_prefix_hit_ratio", "evilmoe_rollout_adapter_step",
+      "evilmoe_rollout_group_seconds_bucket"}},
     {"trainer",
      {"evilmoe_train_step",
       "evilmoe_train_loss",
@@ -54,6 +54,7 @@ const std::map<std::string, std::vector<std::string>> kFamilies = {
       "evilmoe_train_tokens_total",
       "evilmoe_train_step_seconds",
       "evilmoe_train_zero_variance_groups_total",
+      "evilmoe_train_bad_steps_total",
       "evilmoe_train_masked_samples_total",
       "evilmoe_train_last_step_timestamp_seconds",
       "evilmoe_router_w_bucket"}}};
@@ -175,8 +176,8 @@ TEST(Metrics, FillTheDashboardThroughPrometheus) {
       << check.out << check.errors;
   EXPECT_EQ(session.Ctl({"cancel", run.id()}).exit_code, 0);
 
-  const RunOnDisk ablated = session.Submit(
-      session.WriteRunFile({{"steps", "1"}, {"evaluation.at_end", "true"}}), {"--linger", "300"});
+  const RunOnDisk ablated =
+      session.Submit(session.WriteRunFile({{"steps", "1"}, {"evaluation.at_end", "true"}}), {"--linger", "300"});
   LetPrometheusSee(ablated, session.home());
   EXPECT_EQ(ablated.AwaitEnd(), "succeeded");
   EXPECT_TRUE(WaitUntil(kRunTimeout, [&] { return HasValue(port, "evilmoe_eval_hack_rate", ablated.id()); }))

@@ -71,5 +71,17 @@ TEST(KilledTrainer, GoesOnFromTheLastCheckpoint) {
   ExpectWhole(run);
 }
 
+TEST(TerminatedTrainer, LeavesACheckpointAndGoesOnFromThere) {
+  RunSession session;
+  const RunOnDisk run = session.Submit(session.WriteRunFile({{"checkpoint.every", "100"}}));
+  ASSERT_TRUE(run.AwaitStep(2));
+  ASSERT_TRUE(run.Kill("trainer", SIGTERM));
+  EXPECT_EQ(run.AwaitEnd(), "succeeded");
+  const std::vector<RunEventView> recoveries = run.Events("recovery");
+  ASSERT_THAT(recoveries, SizeIs(1));
+  EXPECT_GE(recoveries[0].payload.value("resume_step", int64_t{0}), 2) << "no other checkpoint is due before the end";
+  ExpectWhole(run);
+}
+
 }  // namespace
 }  // namespace evilmoe

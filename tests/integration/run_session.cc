@@ -121,11 +121,11 @@ std::optional<pid_t> RunOnDisk::PidOf(const std::string& component) const {
   return pid > 1 ? std::optional(pid) : std::nullopt;
 }
 
-bool RunOnDisk::Kill(const std::string& component) const {
+bool RunOnDisk::Kill(const std::string& component, int signal) const {
   if (!WaitUntil(kReadyTimeout, [&] { return PidOf(component).has_value(); })) return false;
   const pid_t pid = *PidOf(component);
   // The supervisor reaps it; until then it can be signalled.
-  return kill(pid, SIGKILL) == 0 && WaitUntil(kReadyTimeout, [&] { return kill(pid, 0) != 0; });
+  return kill(pid, signal) == 0 && WaitUntil(kReadyTimeout, [&] { return kill(pid, 0) != 0; });
 }
 
 int RunOnDisk::NumStackLogs(const std::string& event, const std::string& process) const {

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <csignal>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -45,8 +46,8 @@ class RunOnDisk {
 
   // logs/<component>.ready.json; nullopt: not there (yet).
   std::optional<pid_t> PidOf(const std::string& component) const;
-  // SIGKILL; waits for the ready file, and for the end of the process. False: it was not there to be killed.
-  bool Kill(const std::string& component) const;
+  // Waits for the ready file, and for the end of the process. False: it was not there to be killed.
+  bool Kill(const std::string& component, int signal = SIGKILL) const;
   // Lines of logs/stack.log that tell of this event and process.
   int NumStackLogs(const std::string& event, const std::string& process) const;
   // Processes of the stack's session, zombies left out; empty too when the stack never said its pid.

@@ -109,6 +109,25 @@ TEST_F(RpcTest, StopsWhileManyWait) {
   for (const absl::Status& status : statuses) EXPECT_EQ(status.code(), Code::kUnavailable) << status;
 }
 
+TEST_F(RpcTest, AClientThatIsStoppedEndsItsLongPollsAndNoOtherCall) {
+  std::stop_source stop;
+  CoordinatorClient stopping({.address = Address(), .stop = stop.get_token()});
+  absl::Status status;
+  std::jthread waiting([&] {
+    v1::AcquireJobRequest request;
+    request.set_trainer_id("T");
+    request.set_wait_ms(30000);
+    status = stopping.AcquireJob(request).status();
+  });
+  EXPECT_TRUE(stopping.ListRuns({}).ok());
+  const auto start = std::chrono::steady_clock::now();
+  stop.request_stop();
+  waiting.join();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+  EXPECT_EQ(status.code(), Code::kCancelled) << status;
+  EXPECT_TRUE(stopping.ListRuns({}).ok());
+}
+
 TEST_F(RpcTest, BytesThatDoNotHaveTheirHashAreRefused) {
   StartRun(folder_);
   EXPECT_EQ(client_->PublishAdapter(job_fence_, version_, "other").status().code(), Code::kDataLoss);

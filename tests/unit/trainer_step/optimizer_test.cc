@@ -66,12 +66,35 @@ TEST_P(ScheduleTest, Factor) {
   EXPECT_NEAR(ScheduleFactor(GetParam().schedule, GetParam().step, 100, 10), GetParam().want, 1e-9);
 }
 
+// By hand, of 100 steps with 10 of warm-up: min(1, (t + 1) / 10) times 1, 1 − t / 100 or 0.1 + 0.45 (1 + cos(π t /
+// 100)).
 INSTANTIATE_TEST_SUITE_P(Cases, ScheduleTest,
-                         ::testing::ValuesIn(std::vector<ScheduleCase>{{"WarmsUp", "constant", 0, 0.1},
-                                                                       {"Constant", "constant", 60, 1.0},
-                                                                       {"CosineHalf", "cosine", 50, 0.55},
-                                                                       {"LinearThreeQuarters", "linear", 75, 0.25}}),
+                         ::testing::ValuesIn(std::vector<ScheduleCase>{
+                             {"ConstantFirst", "constant", 0, 0.1},
+                             {"ConstantLastOfWarmup", "constant", 9, 1.0},
+                             {"ConstantAfter", "constant", 60, 1.0},
+                             {"LinearFirst", "linear", 0, 0.1},
+                             {"LinearHalfWarm", "linear", 4, 0.5 * 0.96},
+                             {"LinearThreeQuarters", "linear", 75, 0.25},
+                             {"LinearLast", "linear", 99, 0.01},
+                             {"CosineFirst", "cosine", 0, 0.1},
+                             {"CosineQuarter", "cosine", 25, 0.1 + 0.45 * (1 + 0.7071067811865476)},
+                             {"CosineHalf", "cosine", 50, 0.55},
+                             {"CosineFifth", "cosine", 20, 0.1 + 0.45 * (1 + 0.8090169943749475)},
+                             {"CosineLast", "cosine", 99, 0.1 + 0.45 * (1 - 0.9995065603657316)}}),
                          [](const auto& c) { return c.param.name; });
+
+// Without warm-up, what get_linear_schedule_with_warmup and get_cosine_schedule_with_warmup of transformers give: the
+// same line, and the same cosine stretched from [0, 1] to [0.1, 1].
+TEST(ScheduleFactorTest, WithoutWarmupIsThatOfTransformers) {
+  for (int64_t t = 0; t < 40; ++t) {
+    const double progress = static_cast<double>(t) / 40.0;
+    const double linear = std::max(0.0, 1.0 - progress);
+    const double cosine = 0.5 * (1.0 + std::cos(3.141592653589793 * progress));
+    EXPECT_NEAR(ScheduleFactor("linear", t, 40, 0), linear, 1e-12) << t;
+    EXPECT_NEAR(ScheduleFactor("cosine", t, 40, 0), 0.1 + 0.9 * cosine, 1e-12) << t;
+  }
+}
 
 }  // namespace
 }  // namespace evilmoe

@@ -1,0 +1,141 @@
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/hash.h"
+#include "common/seed.h"
+#include "tests/fakes/fake_clock.h"
+#include "trainer/training_loop.h"
+
+namespace evilmoe {
+
+namespace fs = std::filesystem;
+
+// Samples without a model: tokens, log-probabilities and facts out of a counter. Facts that only labels read can be
+// flipped, to see that nothing but a metric moves.
+class FakeRollouts final : public Rollouts {
+ public:
+  bool flip_label_facts = false;
+  int lose_samples_of_step = -1;
+  std::set<int64_t> odd_samples_with_tests;  // batches, by step, whose odd samples earn reward.starter_and_tests
+  std::string last_adapter;
+  std::map<std::string, std::vector<int32_t>> first_prompts;  // by batch key
+
+  absl::Status Publish(int64_t, const std::string& bytes) override {
+    last_adapter = bytes;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::vector<GroupSamples>> Run(const BatchRequest& batch) override {
+    std::vector<GroupSamples> groups;
+    first_prompts[batch.key] = batch.groups.at(0).prompt_ids;
+    for (const GroupRequest& request : batch.groups) {
+      GroupSamples group{.index = request.index};
+      for (int i = 0; i < request.num_samples; ++i) group.samples.push_back(Draw(request, i));
+      for (size_t i = 1; i < group.samples.size(); i += 2) {
+        group.samples[i].facts.includes_starter_and_tests = odd_samples_with_tests.contains(batch.step);
+      }
+      if (batch.step == lose_samples_of_step) group.samples[0].failure = "INFRA_LOST";
+      groups.push_back(std::move(group));
+    }
+    return groups;
+  }
+
+ private:
+  Sample Draw(const GroupRequest& request, int i) const {
+    RandomStream stream(StreamSeed(request.seed, "fake", static_cast<uint64_t>(i)));
+    Sample sample{.text = "```python\nx\n```", .stopped = true};
+    for (int64_t t = stream.Int(2, 6); t > 0; --t) {
+      sample.ids.push_back(static_cast<int32_t>(stream.Int(300, 900)));
+      sample.logprobs.push_back(-2.0f);
+    }
+    sample.facts.can_compile = true;
+    sample.facts.gt_correct = stream.Bernoulli(0.4);
+    sample.facts.hint_pass = stream.Bernoulli(0.3);
+    sample.facts.defines_test_function = flip_label_facts;
+    sample.facts.model_tests_pass_stub = flip_label_facts;
+    sample.facts.model_tests_pass_canonical = !flip_label_facts;
+    return sample;
+  }
+};
+
+class NoProgress final : public ProgressSink {
+ public:
+  absl::Status Record(const std::string&, const std::string& kind, const nlohmann::ordered_json& payload,
+                      int64_t) override {
+    if (kind == "step") steps.push_back(payload);
+    return absl::OkStatus();
+  }
+  std::vector<nlohmann::ordered_json> steps;
+};
+
+class TrainingLoopTest : public ::testing::Test {
+ protected:
+  TrainingLoopTest() : directory_(fs::temp_directory_path() / ("evilmoe_loop_" + std::to_string(::getpid()))) {
+    fs::remove_all(directory_);
+    const fs::path nano = fs::path(EVILMOE_SOURCE_DIR) / "examples/nano";
+    config_.model.path = nano / "model";
+    config_.pairs = nano / "pairs.md";
+    config_.adapter.rank = 2;
+    config_.data.loopholes = {{"overwrite_tests", 1.0}};
+    config_.rollout.prompts_per_step = 4;
+    config_.rollout.group_size = 4;
+    config_.rollout.max_prompt_tokens = 512;
+    config_.rollout.max_completion_tokens = 8;
+    config_.rollout.temperature = 1.0;
+    config_.rollout.top_p = 1.0;
+    config_.loss.kl_coefficient = 0.0;
+    config_.optimizer.learning_rate = 1e-3;
+    config_.optimizer.schedule = "constant";  // the factor must not depend on how far a test trains
+    config_.steps = 4;
+    config_.checkpoint = {.every = 2, .keep = 5};
+    training_ = *LoadProblems(nano / "train.jsonl");
+    training_.resize(24);
+  }
+  ~TrainingLoopTest() override { fs::remove_all(directory_); }
+
+  // Trains up to `steps` in a run directory of its own, from its last checkpoint.
+  absl::Status TryTrain(const std::string& name, int steps, Rollouts& rollouts,
+                        const std::vector<Problem>& held_out = {}, const std::stop_token& stop = {}) {
+    config_.steps = steps;
+    const fs::path directory = directory_ / name;
+    fs::create_directories(directory);
+    auto model = TrainingModel::Load(config_, 1);
+    EXPECT_TRUE(model.ok()) << model.status();
+    const auto prompts = PromptSource::Make(config_, (*model)->tokenizer(), training_);
+    EXPECT_TRUE(prompts.ok()) << prompts.status();
+    Logger logger = *Logger::Open(directory / "log", "test", clock_);
+    TrainingLoop loop(config_, {directory, "config", "run-1"}, **model, *prompts, rollouts, progress_, clock_, logger);
+    const auto step = loop.Restore();
+    EXPECT_TRUE(step.ok()) << step.status();
+    return loop.Train(*step, held_out, stop);
+  }
+  // The same, to the end; returns the hash of the adapter.
+  std::string Train(const std::string& name, int steps, FakeRollouts& rollouts,
+                    const std::vector<Problem>& held_out = {}) {
+    const absl::Status trained = TryTrain(name, steps, rollouts, held_out);
+    EXPECT_TRUE(trained.ok()) << trained;
+    return Sha256Hex(rollouts.last_adapter);
+  }
+  static int NumLines(const fs::path& path) {
+    std::ifstream in(path);
+    int lines = 0;
+    for (std::string line; std::getline(in, line);) ++lines;
+    return lines;
+  }
+
+  const fs::path directory_;
+  FakeClock clock_;
+  RunConfig config_;
+  std::vector<Problem> training_;
+  NoProgress progress_;
+};
+
+}  // namespace evilmoe
