@@ -63,10 +63,6 @@ class CoordinatorClient::Impl {
     for (std::chrono::milliseconds backoff = kFirstBackoff;; backoff = std::min(2 * backoff, kLastBackoff)) {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + held + absl::ToChronoMilliseconds(options_.call_timeout));
-      const bool long_poll = held > std::chrono::milliseconds(0);
-      const std::stop_callback cut_short(options_.stop, [&] {
-        if (long_poll) context.TryCancel();
-      });
       const absl::Status status = FromGrpcStatus(attempt(context));
       const bool lost = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
       if (!lost || options_.stop.stop_requested()) return status;
@@ -81,7 +77,11 @@ class CoordinatorClient::Impl {
   absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                                 const Request& request) {
     Response response;
-    EVILMOE_RETURN_IF_ERROR(WithRetries(HeldBy(request), [&](grpc::ClientContext& context) {
+    const std::chrono::milliseconds held = HeldBy(request);
+    EVILMOE_RETURN_IF_ERROR(WithRetries(held, [&](grpc::ClientContext& context) {
+      const std::stop_callback cut_short(options_.stop, [&] {
+        if (held > std::chrono::milliseconds(0)) context.TryCancel();
+      });
       response.Clear();
       return ((*stub_).*method)(&context, request, &response);
     }));

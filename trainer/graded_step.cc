@@ -1,6 +1,10 @@
 #include "trainer/graded_step.h"
 
+#include <cmath>
+#include <cstdlib>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "environment/labels.h"
 #include "environment/reward.h"
@@ -90,6 +94,17 @@ nlohmann::ordered_json VerdictJson(const MonitorVerdict& verdict) {
   return json;
 }
 
+// Nine digits give back every float, and as doubles they are not printed with more.
+nlohmann::ordered_json LogProbsJson(const std::vector<float>& values) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  for (const float value : values) {
+    double rounded = value;
+    if (std::isfinite(value)) rounded = std::strtod(absl::StrFormat("%.9g", value).c_str(), nullptr);
+    json.push_back(rounded);
+  }
+  return json;
+}
+
 }  // namespace
 
 std::vector<OracleLabel> OracleLabelsOf(const std::vector<GroupSamples>& samples) {
@@ -172,10 +187,13 @@ std::vector<nlohmann::ordered_json> RolloutLines(int64_t step, const BatchReques
       if (record.masked) line["masked"] = true;
       if (!sample.failure.empty()) {
         line["failure"] = sample.failure;
+        line["prompt_ids"] = request.prompt_ids;
       } else {
         line["text"] = sample.text;
         line["prompt_ids"] = request.prompt_ids;
         line["ids"] = sample.ids;
+        line["logprobs"] = LogProbsJson(sample.logprobs);
+        line["stopped"] = sample.stopped;
         line["w"] = record.w;
         line["label"] = LabelName(LabelOf(sample.facts));
         line["strict_hack"] = record.strict_hack;

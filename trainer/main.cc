@@ -1,9 +1,10 @@
 // evilmoe-trainer: `--config FILE` serves the coordinator's jobs until SIGTERM; `pretrain FILE` makes a small model,
-// `export` an adapter for other programs.
+// `export` an adapter for other programs, `replay` does a step of a run again.
 
 #include <prometheus/registry.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -23,6 +24,7 @@
 #include "proto/coordinator_client.h"
 #include "trainer/export_verb.h"
 #include "trainer/pretrain.h"
+#include "trainer/replay_verb.h"
 #include "trainer/trainer_config.h"
 #include "trainer/training_job_client.h"
 
@@ -112,6 +114,22 @@ int Export(const ExportOptions& options) {
   return ExportExitCode(done);
 }
 
+CLI::App* AddReplay(CLI::App& app, ReplayOptions& options) {
+  options.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 256u));
+  CLI::App* verb = app.add_subcommand("replay", "Do a step of a run again and compare it with what was recorded");
+  verb->add_option("--run", options.run, "The run's directory")->required();
+  verb->add_option("--step", options.step, "Step, from 1, as in metrics.jsonl")->required();
+  verb->add_option("--threads", options.threads, "As many as the run's trainer had; default: this machine's cores")
+      ->check(CLI::Range(1, 256));
+  return verb;
+}
+
+int PrintReplay(const ReplayOptions& options) {
+  const absl::StatusOr<bool> equal = RunReplay(options, std::cout);
+  if (!equal.ok()) std::cerr << "evilmoe-trainer: " << equal.status().message() << "\n";
+  return ReplayExitCode(equal);
+}
+
 }  // namespace
 }  // namespace evilmoe
 
@@ -125,7 +143,10 @@ int main(int argc, char** argv) {
   pretrain->add_option("FILE", pretrain_file, "YAML file (see examples/nano/pretrain.yaml)")->required();
   evilmoe::ExportOptions export_options;
   const CLI::App* export_verb = evilmoe::AddExport(app, export_options);
+  evilmoe::ReplayOptions replay_options;
+  const CLI::App* replay_verb = evilmoe::AddReplay(app, replay_options);
   CLI11_PARSE(app, argc, argv);
+  if (*replay_verb) return evilmoe::PrintReplay(replay_options);
   if (*export_verb) return evilmoe::Export(export_options);
   if (*pretrain) return evilmoe::ExitCode(evilmoe::RunPretrain(pretrain_file));
   if (config_file.empty()) {

@@ -53,6 +53,11 @@ void SetW(const std::vector<double>& w, std::vector<SampleRecord>& records) {
   for (size_t i = 0; i < records.size(); ++i) records[i].w = w[i];
 }
 
+std::string WhatIsBad(const TrainingModel::Update& update) {
+  return absl::StrCat("loss ", update.stats.loss, ", pin ", update.stats.pin_loss, ", gradient norm ", update.grad_norm,
+                      ", router's ", update.grad_norm_router, ", expected finite numbers");
+}
+
 std::string EvaluationFile(int64_t step) { return absl::StrCat("ablation-step-", step); }
 
 // Wall-clock seconds of the stages of a step.
@@ -185,24 +190,20 @@ absl::Status TrainingLoop::Step(int64_t step) {
   SetW(update.stats.w, graded.records);
   EVILMOE_RETURN_IF_ERROR(
       recorder_.Rollouts(step + 1, RolloutLines(step + 1, batch, samples, graded.records, verdicts)));
+  if (update.dropped) EVILMOE_RETURN_IF_ERROR(TellBadStep(step + 1, update));
   EVILMOE_RETURN_IF_ERROR(RecordStep(step + 1, metrics));
-  return update.dropped ? JudgeBadSteps(step + 1, update) : absl::OkStatus();
+  if (bad_steps_ < config_.optimizer.max_bad_steps) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(WhatIsBad(update), "; ", bad_steps_,
+                                                    " such steps in a row (optimizer.max_bad_steps), all dropped; the "
+                                                    "last batch is in ",
+                                                    recorder_.RolloutsPath(step + 1).string()));
 }
 
-absl::Status TrainingLoop::JudgeBadSteps(int64_t step, const TrainingModel::Update& update) const {
-  const std::string batch = recorder_.RolloutsPath(step).string();
-  logger_.Warn("step_dropped", {{"step", step},
-                                {"in_a_row", bad_steps_},
-                                {"loss", update.stats.loss},
-                                {"pin_loss", update.stats.pin_loss},
-                                {"grad_norm", update.grad_norm},
-                                {"grad_norm_router", update.grad_norm_router},
-                                {"batch", batch}});
-  if (bad_steps_ < config_.optimizer.max_bad_steps) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("loss ", update.stats.loss, ", pin ", update.stats.pin_loss, ", gradient norm ", update.grad_norm,
-                   ", router's ", update.grad_norm_router, ", expected finite numbers; ", bad_steps_,
-                   " such steps in a row (optimizer.max_bad_steps), all dropped; the last batch is in ", batch));
+absl::Status TrainingLoop::TellBadStep(int64_t step, const TrainingModel::Update& update) {
+  const std::string what = WhatIsBad(update), batch = recorder_.RolloutsPath(step).string();
+  logger_.Warn("step_dropped", {{"step", step}, {"in_a_row", bad_steps_}, {"why", what}, {"batch", batch}});
+  const std::string message = absl::StrCat("step ", step, " dropped: ", what, "; its batch is in ", batch);
+  return progress_.Record(absl::StrCat("bad_step/", step), "warning", {{"message", message}}, step);
 }
 
 // The event goes out before the checkpoint: a kill between them repeats the step, whose event is the same one again.

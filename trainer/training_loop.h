@@ -25,8 +25,8 @@ namespace evilmoe {
 class ProgressSink {
  public:
   virtual ~ProgressSink() = default;
-  // kind: "step" | "evaluation" | "ablation" | "step_ablation" | "recovery". Idempotent by key. Aborted: stop, the run
-  // is no longer ours.
+  // kind: "step" | "evaluation" | "ablation" | "step_ablation" | "recovery" | "warning" (with "message").
+  // Idempotent by key. Aborted: stop, the run is no longer ours.
   virtual absl::Status Record(const std::string& key, const std::string& kind, const nlohmann::ordered_json& payload,
                               int64_t steps_done) = 0;
 };
@@ -73,7 +73,7 @@ class TrainingLoop {
   bool EvaluationDue(int64_t step, const std::vector<Problem>& held_out) const;
   absl::Status PublishAdapter(int64_t step);
   absl::Status RecordStep(int64_t step, const nlohmann::ordered_json& metrics);
-  absl::Status JudgeBadSteps(int64_t step, const TrainingModel::Update& update) const;
+  absl::Status TellBadStep(int64_t step, const TrainingModel::Update& update);
 
   const RunConfig& config_;
   const RunIdentity identity_;

@@ -87,22 +87,28 @@ void AddRunVerbs(CLI::App& app, CommandLine& c) {
   report->add_option("--out", c.out, "HTML file; default: report.html in the run's directory");
 }
 
-// evilmoe-trainer does it and judges the values; here they are known for help and completion.
+// An option that evilmoe-trainer reads and judges; here it is known for help and completion.
+CLI::Option* PassOn(CLI::App* verb, CommandLine& c, const char* name, const char* what) {
+  return verb->add_option_function<std::string>(
+      name, [&c, name](const std::string& value) { c.words.insert(c.words.end(), {name, value}); }, what);
+}
+
 void AddExport(CLI::App& app, CommandLine& c) {
   CLI::App* verb = app.add_subcommand("export", "Write a run's adapter for Hugging Face peft or transformers");
   verb->add_option("ID", c.run, "Run (id, start of an id, or name), checkpoint folder or adapter file")->required();
-  const auto pass_on = [&](const char* name, const char* what) {
-    verb->add_option_function<std::string>(
-        name, [&c, name](const std::string& value) { c.words.insert(c.words.end(), {name, value}); }, what);
-    return verb->get_option(name);
-  };
-  pass_on("--format", "peft (default), merged (a whole model folder) or safetensors (this project's own)");
-  pass_on("--block", "deployed (default: without the quarantine) or full");
-  pass_on("--w", "Full block: how much of the quarantine acts, [0, 1] (default 1)");
-  pass_on("--checkpoint", "Step of a run's checkpoint; default: the last");
-  pass_on("--model", "Folder of the base; default: the one of the run's config");
-  pass_on("--out", "Folder to write")->required();
+  PassOn(verb, c, "--format", "peft (default), merged (a whole model folder) or safetensors (this project's own)");
+  PassOn(verb, c, "--block", "deployed (default: without the quarantine) or full");
+  PassOn(verb, c, "--w", "Full block: how much of the quarantine acts, [0, 1] (default 1)");
+  PassOn(verb, c, "--checkpoint", "Step of a run's checkpoint; default: the last");
+  PassOn(verb, c, "--model", "Folder of the base; default: the one of the run's config");
+  PassOn(verb, c, "--out", "Folder to write")->required();
   verb->add_flag_callback("--force", [&c] { c.words.emplace_back("--force"); }, "Replace an earlier export");
+}
+
+void AddReplay(CLI::App& app, CommandLine& c) {
+  CLI::App* verb = AddVerbOnRun(app, c, "replay", "Do a step of a run again and compare it with what was recorded");
+  PassOn(verb, c, "--step", "Step, from 1, as in metrics.jsonl")->required();
+  PassOn(verb, c, "--threads", "As many as the run's trainer had; default: this machine's cores");
 }
 
 void AddLocalVerbs(CLI::App& app, CommandLine& c) {
@@ -134,6 +140,7 @@ void AddAll(CLI::App& app, CommandLine& c, RawOptions& raw) {
   AddAblate(app, c);
   AddRunVerbs(app, c);
   AddExport(app, c);
+  AddReplay(app, c);
   AddLocalVerbs(app, c);
 }
 

@@ -24,7 +24,7 @@ struct CommandLine {
   bool dry_run = false;
   bool detach = false;
   StackShape stack;  // default num_workers: the cores, at most 2
-  // get, logs, cancel, resume, report, ablate, export (there a path too)
+  // get, logs, cancel, resume, report, ablate, replay, export (there a path too)
   std::string run;
   bool follow = false;
   std::string component;
@@ -42,7 +42,8 @@ struct CommandLine {
   // stack, stack-guard (hidden)
   std::filesystem::path run_dir;
   std::filesystem::path sockets;
-  // Offline verbs of a sibling binary: every word from the verb on, untouched. export: its options, for the trainer.
+  // Offline verbs of a sibling binary: every word from the verb on, untouched. export, replay: their options, for
+  // the trainer.
   std::vector<std::string> words;
 };
 

@@ -152,6 +152,14 @@ absl::StatusOr<int> Report(const CommandLine& command, const VerbContext& contex
   return kExitOk;
 }
 
+absl::StatusOr<int> Replay(const CommandLine& command, const VerbContext& context) {
+  const std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
+  EVILMOE_ASSIGN_OR_RETURN(const RunSummary run, FindRun(command, link.get()));
+  std::vector<std::string> words = {"replay", "--run", run.directory};
+  words.insert(words.end(), command.words.begin(), command.words.end());
+  return ExecSibling("evilmoe-trainer", words);
+}
+
 absl::StatusOr<int> Export(const CommandLine& command, const VerbContext& context) {
   const std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
   const absl::StatusOr<RunSummary> run = FindRun(command, link.get());

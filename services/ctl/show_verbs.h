@@ -11,6 +11,7 @@ absl::StatusOr<int> Get(const CommandLine& command, const VerbContext& context);
 absl::StatusOr<int> Logs(const CommandLine& command, const VerbContext& context);
 absl::StatusOr<int> Cancel(const CommandLine& command, const VerbContext& context);
 absl::StatusOr<int> Report(const CommandLine& command, const VerbContext& context);
+absl::StatusOr<int> Replay(const CommandLine& command, const VerbContext& context);  // becomes evilmoe-trainer
 absl::StatusOr<int> Export(const CommandLine& command, const VerbContext& context);  // becomes evilmoe-trainer
 
 }  // namespace evilmoe

@@ -54,6 +54,7 @@ absl::StatusOr<int> Dispatch(const CommandLine& command, const VerbContext& cont
                                              {"cancel", Cancel},
                                              {"report", Report},
                                              {"export", Export},
+                                             {"replay", Replay},
                                              {"tokenize", Tokenize},
                                              {"version", Version},
                                              {"completion", Completion},

@@ -81,6 +81,8 @@ TEST(TerminatedTrainer, LeavesACheckpointAndGoesOnFromThere) {
   ASSERT_THAT(recoveries, SizeIs(1));
   EXPECT_GE(recoveries[0].payload.value("resume_step", int64_t{0}), 2) << "no other checkpoint is due before the end";
   ExpectWhole(run);
+  const CommandResult replay = session.Ctl({"replay", run.id(), "--step", "4"});
+  EXPECT_EQ(replay.exit_code, 0) << replay.out << replay.errors;
 }
 
 }  // namespace

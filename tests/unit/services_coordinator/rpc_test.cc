@@ -126,6 +126,8 @@ TEST_F(RpcTest, AClientThatIsStoppedEndsItsLongPollsAndNoOtherCall) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
   EXPECT_EQ(status.code(), Code::kCancelled) << status;
   EXPECT_TRUE(stopping.ListRuns({}).ok());
+  StartRun(folder_);
+  EXPECT_TRUE(stopping.PublishAdapter(job_fence_, version_, bytes_).ok());
 }
 
 TEST_F(RpcTest, BytesThatDoNotHaveTheirHashAreRefused) {

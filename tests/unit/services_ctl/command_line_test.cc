@@ -75,6 +75,16 @@ TEST(ParseCommandLine, PassesTheOptionsOfExportOn) {
   EXPECT_NE(missing.text.find("--out"), std::string::npos);
 }
 
+TEST(ParseCommandLine, PassesTheOptionsOfReplayOn) {
+  const CommandLineResult result = Parse("replay nano --step 12 --threads 2");
+  ASSERT_TRUE(result.command.has_value()) << result.text;
+  EXPECT_EQ(result.command->run, "nano");
+  std::vector<std::string> words = result.command->words;
+  std::sort(words.begin(), words.end());  // pairs, in any order
+  EXPECT_EQ(words, (std::vector<std::string>{"--step", "--threads", "12", "2"}));
+  EXPECT_EQ(Parse("replay nano").exit_code, 2);
+}
+
 TEST(ParseCommandLine, HandsOfflineVerbsOnUntouched) {
   const CommandLineResult result = Parse("generate --model m --n 3 --help --unknown -x");
   ASSERT_TRUE(result.command.has_value()) << result.text;

@@ -9,6 +9,7 @@
 namespace evilmoe {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -51,6 +52,7 @@ TEST_F(BadStepsTest, MoveNeitherParametersNorOptimizersAndAreCounted) {
   EXPECT_TRUE(progress_.steps[1]["loss"].is_null());
   EXPECT_FALSE(progress_.steps[1].contains("w_p50"));
   EXPECT_TRUE(progress_.steps[2]["loss"].is_number());
+  EXPECT_THAT(progress_.warnings, ElementsAre(HasSubstr("step 2 dropped: loss ")));
 }
 
 TEST_F(BadStepsTest, EndTheRunWhenTooManyComeInARow) {

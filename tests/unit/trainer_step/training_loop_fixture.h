@@ -71,9 +71,11 @@ class NoProgress final : public ProgressSink {
   absl::Status Record(const std::string&, const std::string& kind, const nlohmann::ordered_json& payload,
                       int64_t) override {
     if (kind == "step") steps.push_back(payload);
+    if (kind == "warning") warnings.push_back(payload.at("message").get<std::string>());
     return absl::OkStatus();
   }
   std::vector<nlohmann::ordered_json> steps;
+  std::vector<std::string> warnings;
 };
 
 class TrainingLoopTest : public ::testing::Test {
