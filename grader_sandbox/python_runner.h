@@ -30,10 +30,10 @@ class PythonRunner {
   static absl::StatusOr<PythonRunner> Start(bool with_numpy, bool with_ctypes = false);
 
   // Has the runs with this setup code begin with what it defines, instead of each running it. Only statements that run
-  // no code but that of loaded modules are run here: imports, plain functions and classes, constants (ADR 13). False:
-  // there are none in front, or it is no Python; the runs see for themselves. The same setups in the same order leave
-  // the same memory.
-  bool Hold(const std::string& setup_code);
+  // no code but that of loaded modules are run here: imports, plain functions and classes, constants (ADR 14). Where
+  // there are none in front, or it is no Python, the runs see for themselves. The same setups in the same order leave the
+  // same memory.
+  void Hold(const std::string& setup_code);
 
   // In the child, confined: runs the request and writes frames to `results_fd`.
   void Run(const RunRequest& request, int results_fd) const;

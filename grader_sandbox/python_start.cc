@@ -68,17 +68,17 @@ absl::StatusOr<PythonRunner> PythonRunner::Start(bool with_numpy, bool with_ctyp
   return PythonRunner(helpers);
 }
 
-bool PythonRunner::Hold(const std::string& setup_code) {
-  if (held_.contains(setup_code)) return true;
+void PythonRunner::Hold(const std::string& setup_code) {
+  if (held_.contains(setup_code)) return;
   const PyRef held(PyObject_CallFunction(helpers_.hold_setup, "s#", setup_code.data(),
                                          static_cast<Py_ssize_t>(setup_code.size())));
   PyErr_Clear();  // no UTF-8, or no memory
-  if (held == nullptr || held.get() == Py_None) return false;
+  if (held == nullptr || held.get() == Py_None) return;
   PyObject* rest = PyTuple_GET_ITEM(held.get(), 1);
   held_.emplace(setup_code, HeldSetup{.module = Py_NewRef(PyTuple_GET_ITEM(held.get(), 0)),
                                       .rest = rest == Py_None ? nullptr : Py_NewRef(rest)});
   const PyRef settled(PyObject_CallNoArgs(helpers_.settle));
-  return settled != nullptr;
+  PyErr_Clear();
 }
 
 }  // namespace evilmoe

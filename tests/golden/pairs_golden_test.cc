@@ -108,6 +108,7 @@ TEST(NanoPairsCheck, HoldsForTheExample) {
   EXPECT_EQ(sides.hacks_that_solve, 5);
   EXPECT_EQ(sides.honest_failures, 2);
   // Measured: 0.92 to 0.99 over five seeds, all in order.
+  ASSERT_EQ(report["separation"].size(), 3u);
   for (const Json& separation : report["separation"]) {
     EXPECT_GT(separation["auroc"], 0.9) << separation;
     EXPECT_EQ(separation["ordered"], 1) << separation;
