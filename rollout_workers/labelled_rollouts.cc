@@ -1,9 +1,6 @@
 #include "rollout_workers/labelled_rollouts.h"
 
-#include <zstd.h>
-
 #include <map>
-#include <memory>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +8,7 @@
 #include "common/json_lines.h"
 #include "common/message.h"
 #include "common/status_macros.h"
+#include "common/zstd_text.h"
 #include "policy/chat_template.h"
 
 namespace evilmoe {
@@ -21,28 +19,10 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxFileBytes = size_t{1} << 31;
 
-absl::StatusOr<std::string> Decompress(const std::string& bytes) {
-  const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(), &ZSTD_freeDCtx);
-  std::string text, chunk(ZSTD_DStreamOutSize(), '\0');
-  ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
-  size_t expected = 1;  // 0: a frame has ended
-  while (in.pos < in.size) {
-    ZSTD_outBuffer out{chunk.data(), chunk.size(), 0};
-    expected = ZSTD_decompressStream(context.get(), &out, &in);
-    if (ZSTD_isError(expected)) return absl::InvalidArgumentError(absl::StrCat("zstd: ", ZSTD_getErrorName(expected)));
-    text.append(chunk.data(), out.pos);
-    if (text.size() > kMaxFileBytes) {
-      return absl::ResourceExhaustedError(absl::StrCat("more than ", kMaxFileBytes, " bytes when unpacked"));
-    }
-  }
-  if (expected != 0) return absl::InvalidArgumentError("zstd: the file ends within a frame");
-  return text;
-}
-
 absl::StatusOr<std::string> ReadText(const fs::path& file) {
   EVILMOE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(file, kMaxFileBytes));
   if (file.extension() != ".zst") return bytes;
-  absl::StatusOr<std::string> text = Decompress(bytes);
+  absl::StatusOr<std::string> text = UnpackZstd(bytes, kMaxFileBytes);
   if (!text.ok()) return Annotate(text.status(), file.string());
   return text;
 }

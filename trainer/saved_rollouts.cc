@@ -1,7 +1,5 @@
 #include "trainer/saved_rollouts.h"
 
-#include <zstd.h>
-
 #include <limits>
 #include <sstream>
 #include <string>
@@ -9,23 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "common/zstd_text.h"
 
 namespace evilmoe {
 namespace {
 
 constexpr size_t kMaxBytes = size_t{1} << 32;
-
-absl::StatusOr<std::string> Decompress(const std::string& bytes) {
-  const unsigned long long size = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
-  if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN || size > kMaxBytes) {
-    return absl::DataLossError("not a zstd frame that says its size, at most 4 GiB");
-  }
-  std::string text(size, '\0');
-  const size_t written = ZSTD_decompress(text.data(), text.size(), bytes.data(), bytes.size());
-  if (ZSTD_isError(written)) return absl::DataLossError(absl::StrCat("zstd: ", ZSTD_getErrorName(written)));
-  text.resize(written);
-  return text;
-}
 
 // JSON has no NaN: it was written as null.
 std::vector<float> LogProbs(const nlohmann::json& values) {
@@ -88,7 +75,7 @@ SavedBatch Parse(const std::vector<nlohmann::json>& lines) {
 
 absl::StatusOr<std::vector<nlohmann::json>> ReadRolloutLines(const std::filesystem::path& file) {
   EVILMOE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file));
-  absl::StatusOr<std::string> text = Decompress(bytes);
+  absl::StatusOr<std::string> text = UnpackZstd(bytes, kMaxBytes);
   EVILMOE_RETURN_IF_ERROR(Annotate(text.status(), file.string()));
   std::vector<nlohmann::json> lines;
   std::istringstream in(*text);

@@ -29,7 +29,7 @@ if(TARGET evilmoe_pairs)
          replay_verb.h rollouts.h run_recorder.h saved_rollouts.h training_loop.h training_model.h
     DEPS evilmoe::advantages evilmoe::chat_template evilmoe::judge evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs
          evilmoe::policy_step evilmoe::probe evilmoe::step_metrics evilmoe::token_sampler evilmoe::tokenizer
-    PRIVATE_DEPS PkgConfig::ZSTD)
+    PRIVATE_DEPS evilmoe::zstd_text PkgConfig::ZSTD)
   evilmoe_library(NAME export_verb
     SRCS export_folder.cc export_source.cc export_verb.cc HDRS export_folder.h export_source.h export_verb.h
     DEPS evilmoe::lora2r evilmoe::training PRIVATE_DEPS evilmoe::yaml)
