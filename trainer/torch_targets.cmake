@@ -6,7 +6,7 @@ evilmoe_library(NAME step_metrics SRCS step_metrics.cc ablation_statistics.cc HD
 evilmoe_library(NAME optimizer SRCS optimizer.cc HDRS optimizer.h DEPS evilmoe::common libtorch)
 evilmoe_library(NAME policy_step
   SRCS policy_batch.cc policy_loss.cc policy_shard.cc policy_step.cc
-  HDRS policy_batch.h policy_loss.h policy_shard.h policy_step.h train_samples.h
+  HDRS collective.h policy_batch.h policy_loss.h policy_shard.h policy_step.h train_samples.h
   DEPS evilmoe::lora2r evilmoe::run_config)
 # Each kind of monitor links only what it may read; none of these has labels.
 evilmoe_library(NAME monitor SRCS monitor.cc HDRS monitor.h DEPS evilmoe::common)
