@@ -22,13 +22,14 @@ AdapterLeaves MakeLeaves(const Lora2r& adapter);
 
 // out = W x + ((1−w)·dep + w·sg(dep)) + w·quar with w a number per row. The value is W x + dep + w·quar, exactly; the
 // gradient through dep carries the factors of `routing` (1 − w both for the learned router), Q's carries w, and
-// dL/dw = Σ ⟨quar, ∂L/∂out⟩. Each expert's part is B (A − A0) x + (B − B0) A0 x, so at its init it is exactly 0, and so is
-// Q's dL/dw (docs/adr/0006). Over a bf16 base the low-rank part is computed in fp32, added to W x and rounded once.
+// dL/dw = Σ ⟨quar, ∂L/∂out⟩. Each expert's part is B (A − A0) x + (B − B0) A0 x, so at its init it is exactly 0, and so
+// is Q's dL/dw (docs/adr/0006). Over a bf16 base the low-rank part is computed in fp32, added to W x and rounded once.
 class RoutedProjector final : public Projector {
  public:
   // `routing` has one number a row, (N, 1). The references must outlive this.
-  RoutedProjector(const Lora2r& adapter, const AdapterLeaves& leaves, Routing routing)
-      : adapter_(adapter), leaves_(leaves), routing_(std::move(routing)) {}
+  RoutedProjector(const Lora2r& adapter, const AdapterLeaves& leaves, Routing routing,
+                  NetworkKernels kernels = NetworkKernels::kFused)
+      : Projector(kernels), adapter_(adapter), leaves_(leaves), routing_(std::move(routing)) {}
 
   at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) override;
 
@@ -44,8 +45,10 @@ class AblatedProjector final : public Projector {
  public:
   // rows_C: packed rows that count, completion_of_C: the rollout of each, lengths_S: how many each has. References
   // must outlive this.
-  AblatedProjector(const Lora2r& adapter, at::Tensor rows_C, at::Tensor completion_of_C, at::Tensor lengths_S)
-      : adapter_(adapter),
+  AblatedProjector(const Lora2r& adapter, at::Tensor rows_C, at::Tensor completion_of_C, at::Tensor lengths_S,
+                   NetworkKernels kernels = NetworkKernels::kFused)
+      : Projector(kernels),
+        adapter_(adapter),
         rows_C_(std::move(rows_C)),
         completion_of_C_(std::move(completion_of_C)),
         lengths_S_(std::move(lengths_S)),
