@@ -35,6 +35,16 @@ Factors Stack(const at::Tensor& a, const at::Tensor& b, const at::Tensor& a0, co
   return {at::cat({a - a0, a0}, 0), at::cat({b, b - b0}, 1)};
 }
 
+// Those of D alone: r or 2r rows.
+Factors DeployedFactors(const Lora2r& adapter, size_t position) {
+  const AdapterModule& m = adapter.modules()[position];
+  const int64_t r = adapter.rank();
+  const bool subtracts_init = adapter.options().random_ab;
+  const at::Tensor none = at::empty({0});
+  return Stack(m.a.narrow(0, 0, r), m.b.narrow(1, 0, r), subtracts_init ? m.a0.narrow(0, 0, r) : none,
+               subtracts_init ? m.b0.narrow(1, 0, r) : none);
+}
+
 // (N, k·2r) as (N, k, 2, r): terms, then experts.
 at::Tensor ByExpert(const at::Tensor& mid, int64_t r) { return mid.unflatten(1, {-1, 2, r}); }
 // Columns of D times `deployed`, of Q times `quarantine`, (N, 1) each.
@@ -146,7 +156,7 @@ class FusedRoutedLinear : public torch::autograd::Function<FusedRoutedLinear> {
     if (ctx->needs_input_grad(6)) dw = at::empty_like(w);
     const at::Tensor da = at::empty({2 * r, linear.in}, x.options());
     const at::Tensor db_transposed = at::empty({2 * r, linear.out}, x.options()), none;
-    const DeployedFactors deployed{saved[6].const_data_ptr<float>(), saved[7].const_data_ptr<float>()};
+    const DeployedGradientFactors deployed{saved[6].const_data_ptr<float>(), saved[7].const_data_ptr<float>()};
     LowRankBackward(linear, deployed, x.const_data_ptr<float>(), mid.const_data_ptr<float>(), g.const_data_ptr<float>(),
                     {.dx_NI = dx.defined() ? dx.mutable_data_ptr<float>() : nullptr,
                      .da = da.mutable_data_ptr<float>(),
@@ -187,12 +197,9 @@ at::Tensor RoutedProjector::Project(ModuleId id, const at::Tensor& x_NI, const a
 at::Tensor AblatedProjector::Project(ModuleId id, const at::Tensor& x_NI, const at::Tensor& weight_OI) {
   const int position = adapter_.position(id);
   if (position < 0) return at::linear(x_NI, weight_OI);
-  const AdapterModule& m = adapter_.modules()[static_cast<size_t>(position)];
   const int64_t r = adapter_.rank();
-  const bool subtracts_init = adapter_.options().random_ab;
-  const at::Tensor none = at::empty({0});
-  const Factors deployed = Stack(m.a.narrow(0, 0, r), m.b.narrow(1, 0, r), subtracts_init ? m.a0.narrow(0, 0, r) : none,
-                                 subtracts_init ? m.b0.narrow(1, 0, r) : none);
+  const AdapterModule& m = adapter_.modules()[static_cast<size_t>(position)];
+  const Factors deployed = DeployedFactors(adapter_, static_cast<size_t>(position));
   const double scale = adapter_.options().scale;
   at::Tensor y, mid;
   if (kernels() == NetworkKernels::kFused && FusedLinearFits(x_NI, weight_OI) && IsPlainFloat(m.a)) {
@@ -209,5 +216,33 @@ at::Tensor AblatedProjector::Project(ModuleId id, const at::Tensor& x_NI, const 
 }
 
 at::Tensor AblatedProjector::Features() const { return at::cat(features_, 1); }
+
+GradientProbeProjector::GradientProbeProjector(const Lora2r& adapter, at::Tensor owner_N, int64_t num_rollouts)
+    : adapter_(adapter), owner_N_(std::move(owner_N)) {
+  for (const AdapterModule& m : adapter.modules()) {
+    probes_.push_back(at::zeros({num_rollouts, adapter.rank()}, m.a.options()).requires_grad_(true));
+  }
+}
+
+at::Tensor GradientProbeProjector::Project(ModuleId id, const at::Tensor& x_NI, const at::Tensor& weight_OI) {
+  const int position = adapter_.position(id);
+  if (position < 0) return at::linear(x_NI, weight_OI);
+  const int64_t r = adapter_.rank();
+  const Factors deployed = DeployedFactors(adapter_, static_cast<size_t>(position));
+  const at::Tensor& probe = probes_[static_cast<size_t>(position)];
+  const at::Tensor probe_Nr = at::cat({probe, at::zeros({1, r}, probe.options())}).index_select(0, owner_N_);
+  const at::Tensor mid = at::mm(Wide(x_NI), deployed.a.t());
+  // The first r columns are multiplied with B_D.
+  const at::Tensor probed = at::cat({mid.narrow(1, 0, r) + probe_Nr, mid.narrow(1, r, mid.size(1) - r)}, 1);
+  return AddToBase(x_NI, weight_OI, probed, deployed.b, adapter_.options().scale);
+}
+
+at::Tensor GradientProbeProjector::Features() const {
+  std::vector<at::Tensor> gradients;
+  for (const at::Tensor& probe : probes_) {
+    gradients.push_back(probe.grad().defined() ? probe.grad() : at::zeros_like(probe));
+  }
+  return at::cat(gradients, 1);
+}
 
 }  // namespace evilmoe

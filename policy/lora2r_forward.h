@@ -66,4 +66,23 @@ class AblatedProjector final : public Projector {
   std::vector<at::Tensor> features_;  // (S, r) a module
 };
 
+// The deployed model (w = 0) with a probe on each rollout: a zero vector of r numbers a module, added to A_D x of all
+// rows of the rollout before B_D. After the backward pass of Σ_S mean log-probability its gradient says which way the
+// rollout pushes D, module by module, whatever its advantage: what `route_v` reads. Needs gradient mode; with B_D = 0
+// it is 0.
+class GradientProbeProjector final : public Projector {
+ public:
+  // owner_N: the rollout of each packed row, S = none. The adapter must outlive it.
+  GradientProbeProjector(const Lora2r& adapter, at::Tensor owner_N, int64_t num_rollouts);
+
+  at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) override;
+  // (S, M·r), modules in order; after a backward pass.
+  at::Tensor Features() const;
+
+ private:
+  const Lora2r& adapter_;
+  const at::Tensor owner_N_;
+  std::vector<at::Tensor> probes_;  // (S, r) a module, leaves
+};
+
 }  // namespace evilmoe

@@ -107,8 +107,8 @@ void PlainLinearBackward(const LowRankLinear& l, const float* g_NO, float* dx_NI
   BestFusedKernels().matmul(ByRows(l.rows, l.out, l.in, g_NO, l.out, l.w_OI, dx_NI));
 }
 
-void LowRankBackward(const LowRankLinear& l, const DeployedFactors& deployed, const float* x_NI, const float* mid,
-                     const float* g_NO, const LowRankGradients& out) {
+void LowRankBackward(const LowRankLinear& l, const DeployedGradientFactors& deployed, const float* x_NI,
+                     const float* mid, const float* g_NO, const LowRankGradients& out) {
   const FusedKernels& kernels = BestFusedKernels();
   const int64_t k = l.mid_columns(), stride = l.mid_stride(), both = 2 * l.rank;
   // B's columns padded to a whole panel, so that it is its own panel form.

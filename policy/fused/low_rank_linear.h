@@ -43,13 +43,13 @@ struct LowRankGradients {
   float* dw_N = nullptr;  // Σ over Q's columns
 };
 // What the gradient through D's columns is multiplied with, a row: into x, and into A and B; Q's has w in both.
-struct DeployedFactors {
+struct DeployedGradientFactors {
   const float* into_inputs_N = nullptr;
   const float* into_parameters_N = nullptr;
 };
 // With the quarantine. `mid` is the forward pass's.
-void LowRankBackward(const LowRankLinear& linear, const DeployedFactors& deployed, const float* x_NI, const float* mid,
-                     const float* g_NO, const LowRankGradients& out);
+void LowRankBackward(const LowRankLinear& linear, const DeployedGradientFactors& deployed, const float* x_NI,
+                     const float* mid, const float* g_NO, const LowRankGradients& out);
 // Without an adapter: dx = g · W.
 void PlainLinearBackward(const LowRankLinear& linear, const float* g_NO, float* dx_NI);
 
