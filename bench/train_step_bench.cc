@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <string>
@@ -24,6 +25,8 @@
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "policy/memory_watch.h"
+#include "trainer/step_memory.h"
 #include "trainer/training_model.h"
 
 namespace evilmoe {
@@ -79,6 +82,23 @@ int64_t PeakBytes() {
   return usage.ru_maxrss * int64_t{1024};
 }
 
+// Packed rows of the largest part of the step.
+int64_t LargestPart(const std::vector<TrainGroup>& groups, const Lora2r& adapter) {
+  int64_t rows = 0;
+  for (const ShardPart& part : SplitGroups(groups, adapter, {}, {}).front().Parts()) rows = std::max(rows, part.rows);
+  return rows;
+}
+
+// Peak of the tensors of one more step, on one thread, and what trainer/step_memory.h says of it.
+absl::StatusOr<nlohmann::json> Memory(const RunConfig& config, const GradedStep& batch, TrainingModel& model) {
+  const MemoryWatch watch;
+  EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model.Step(config.steps - 1, batch.groups));
+  return nlohmann::json{{"peak_bytes", watch.peak_bytes()},
+                        {"largest_bytes", watch.largest_bytes()},
+                        {"formula_bytes", StepPeakBytes(model.base().config, model.adapter().options(),
+                                                        LargestPart(batch.groups, model.adapter()))}};
+}
+
 absl::StatusOr<nlohmann::json> Run(const BenchOptions& options) {
   EVILMOE_ASSIGN_OR_RETURN(const RunConfig config, LoadConfig(options));
   EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<TrainingModel> model, TrainingModel::Load(config, options.threads));
@@ -108,8 +128,13 @@ absl::StatusOr<nlohmann::json> Run(const BenchOptions& options) {
                      {"logp_difference_max", stats.logp_difference_max},
                      {"tokens", stats.tokens}});
   }
+  nlohmann::json memory;
+  if (options.threads == 1) {
+    EVILMOE_ASSIGN_OR_RETURN(memory, Memory(config, batch, *model));
+  }
   return nlohmann::json{{"threads", options.threads},
                         {"steps", std::move(steps)},
+                        {"tensors", std::move(memory)},
                         {"rss_before_bytes", rss_before},
                         {"peak_rss_bytes", PeakBytes()}};
 }

@@ -23,7 +23,7 @@ set_source_files_properties(sampler/kernels_avx512.cc PROPERTIES COMPILE_OPTIONS
 # What links LibTorch.
 evilmoe_library(NAME qwen3
   SRCS attention.cc fused/ops.cc packed_batch.cc qwen3.cc qwen3_weights.cc recompute.cc tensor_io.cc token_log_probs.cc
-  HDRS attention.h fused/ops.h packed_batch.h qwen3.h qwen3_weights.h recompute.h tensor_io.h token_log_probs.h torch_guard.h
+  HDRS attention.h fused/ops.h memory_watch.h packed_batch.h qwen3.h qwen3_weights.h recompute.h tensor_io.h token_log_probs.h torch_guard.h
   DEPS evilmoe::common evilmoe::fused_kernels evilmoe::model_config evilmoe::safetensors libtorch)
 evilmoe_library(NAME lora2r
   SRCS lora2r.cc lora2r_forward.cc lora2r_io.cc peft_export.cc router.cc routing.cc

@@ -72,10 +72,45 @@ void RunMatMul(const MatMul& a) {
   for (; column < a.columns; column += kFusedPanel) AllRows<1>(a, column);
 }
 
+// a0 b0 a1 b1 ... of the lower halves, or of the upper ones.
+inline Vec Interleave(Vec a, Vec b, bool upper) {
+  IntVec index;
+  for (int i = 0; i < EVILMOE_LANES; ++i) {
+    index[i] = i / 2 + (upper ? EVILMOE_LANES / 2 : 0) + (i % 2 == 0 ? 0 : EVILMOE_LANES);
+  }
+  return __builtin_shuffle(a, b, index);
+}
+
+// Rows become columns: interleaving halves as often as it takes moves element (i, j) to (j, i).
+inline void Transpose(Vec (&rows)[EVILMOE_LANES]) {
+#pragma GCC unroll 4
+  for (int step = 1; step < EVILMOE_LANES; step *= 2) {
+    Vec next[EVILMOE_LANES];
+#pragma GCC unroll 8
+    for (int i = 0; i < EVILMOE_LANES / 2; ++i) {
+      next[2 * i] = Interleave(rows[i], rows[i + EVILMOE_LANES / 2], false);
+      next[2 * i + 1] = Interleave(rows[i], rows[i + EVILMOE_LANES / 2], true);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < EVILMOE_LANES; ++i) rows[i] = next[i];
+  }
+}
+
 void Pack(const float* w, int64_t rows, int64_t depth, int64_t stride, float scale, float* panels) {
   for (int64_t begin = 0; begin < rows; begin += kFusedPanel, panels += kFusedPanel * depth) {
     const int64_t count = std::min(kFusedPanel, rows - begin);
-    for (int64_t k = 0; k < depth; ++k) {
+    int64_t k = 0;
+    for (; count == kFusedPanel && k + kLanes <= depth; k += kLanes) {
+      for (int64_t lane = 0; lane < kFusedPanel; lane += kLanes) {
+        Vec block[EVILMOE_LANES];
+#pragma GCC unroll 16
+        for (int64_t j = 0; j < kLanes; ++j) block[j] = Load(w + (begin + lane + j) * stride + k) * scale;
+        Transpose(block);
+#pragma GCC unroll 16
+        for (int64_t i = 0; i < kLanes; ++i) Store(panels + (k + i) * kFusedPanel + lane, block[i]);
+      }
+    }
+    for (; k < depth; ++k) {
       float* row = panels + k * kFusedPanel;
       for (int64_t j = 0; j < count; ++j) row[j] = w[(begin + j) * stride + k] * scale;
       for (int64_t j = count; j < kFusedPanel; ++j) row[j] = 0;
