@@ -157,8 +157,8 @@ TEST_F(PolicyStepTest, ThreadsChangeNothingButTheOrderOfSums) {
   EXPECT_LT((u - three.u).norm().item<double>(), 1e-5 * u.norm().item<double>() + 1e-8);
 }
 
-// Groups too many for one part: the step is the sum of its groups' own steps, where the loss divides by what does not
-// depend on them.
+// Groups too many for one part: the step is the mean of its groups' own steps, where the loss divides by the number of
+// groups and what no group changes.
 TEST_F(PolicyStepTest, PartsAddUpToTheStep) {
   const Router router = MakeRouter();
   config_.loss.reduction = "constant";
@@ -175,6 +175,7 @@ TEST_F(PolicyStepTest, PartsAddUpToTheStep) {
   }
   ASSERT_EQ(SplitGroups(groups, adapter_, {}, {}).front().Parts().size(), 2u);
   for (const char* advantage : {"same", "split"}) {
+    SCOPED_TRACE(advantage);
     config_.loss.deployed_advantage = advantage;
     StepStats stats;
     const StepGradients got = Run(groups, &router, 1, &stats);
@@ -194,8 +195,8 @@ TEST_F(PolicyStepTest, PartsAddUpToTheStep) {
         }
       }
     }
-    ExpectClose(sum, got, 1e-4);
-    EXPECT_NEAR(stats.loss, loss, 1e-6);
+    ExpectClose(sum, Scaled(got, 4), 1e-4);
+    EXPECT_NEAR(4 * stats.loss, loss, 1e-6);
     EXPECT_GT(got.a[0].norm().item<double>(), 0);
   }
 }
