@@ -25,6 +25,7 @@
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "policy/fused/kernels.h"
 #include "policy/memory_watch.h"
 #include "trainer/step_memory.h"
 #include "trainer/training_model.h"
@@ -82,6 +83,34 @@ int64_t PeakBytes() {
   return usage.ru_maxrss * int64_t{1024};
 }
 
+// Flops a CPU second of the training pass's own product over the maps of one layer, with as many rows as a part has.
+double GemmRate(const Qwen3Config& config) {
+  double best = 0;
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    double flops = 0, seconds = 0;
+    for (int linear = 0; linear < kNumLinears; ++linear) {
+      const auto [out, in] = LinearShape(config, static_cast<Linear>(linear));
+      const std::vector<float> x(static_cast<size_t>(kPartRows * in), 0.5F), w(static_cast<size_t>(in * out), 0.25F);
+      std::vector<float> y(static_cast<size_t>(kPartRows * out));
+      const double start = CpuSeconds();
+      BestFusedKernels().matmul({.rows = kPartRows,
+                                 .depth = in,
+                                 .columns = out,
+                                 .x = x.data(),
+                                 .x_row = in,
+                                 .w = w.data(),
+                                 .w_panel = kFusedPanel * in,
+                                 .w_depth = kFusedPanel,
+                                 .y = y.data(),
+                                 .y_row = out});
+      seconds += CpuSeconds() - start;
+      flops += 2.0 * static_cast<double>(kPartRows * in * out);
+    }
+    best = std::max(best, flops / seconds);
+  }
+  return best;
+}
+
 // Packed rows of the largest part of the step.
 int64_t LargestPart(const std::vector<TrainGroup>& groups, const Lora2r& adapter) {
   int64_t rows = 0;
@@ -135,6 +164,8 @@ absl::StatusOr<nlohmann::json> Run(const BenchOptions& options) {
   return nlohmann::json{{"threads", options.threads},
                         {"steps", std::move(steps)},
                         {"tensors", std::move(memory)},
+                        {"kernels", BestFusedKernels().name},
+                        {"gemm_flops_per_s", GemmRate(model->base().config)},
                         {"rss_before_bytes", rss_before},
                         {"peak_rss_bytes", PeakBytes()}};
 }

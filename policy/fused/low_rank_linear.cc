@@ -9,6 +9,8 @@ namespace {
 
 constexpr int64_t kBlockRows = 126;  // 9 blocks of the widest kernel; x, y and mid of a block stay in the second level
 
+constexpr int64_t kPackedElements = int64_t{1} << 20;  // of a TransposedProduct's w at a time
+
 std::vector<float> Packed(const float* w, int64_t rows, int64_t depth, float scale = 1) {
   std::vector<float> panels(static_cast<size_t>(FusedPadded(rows) * depth));
   BestFusedKernels().pack(w, rows, depth, depth, scale, panels.data());
@@ -100,6 +102,16 @@ void LowRankForward(const LowRankLinear& l, const float* x_NI, float* y_NO, floa
     MatMul low_rank = ByPanels(rows, k, l.out, factor, stride, b.data(), y, l.out);
     low_rank.accumulate = true;
     kernels.matmul(low_rank);
+  }
+}
+
+void TransposedProduct(const float* x, int64_t rows, int64_t depth, const float* w, int64_t columns, float* y,
+                       int64_t y_row) {
+  const int64_t block = std::max(kFusedPanel, kPackedElements / depth / kFusedPanel * kFusedPanel);
+  for (int64_t begin = 0; begin < columns; begin += block) {
+    const int64_t count = std::min(block, columns - begin);
+    const std::vector<float> panels = Packed(w + begin * depth, count, depth);
+    BestFusedKernels().matmul(ByPanels(rows, depth, count, x, depth, panels.data(), y + begin, y_row));
   }
 }
 

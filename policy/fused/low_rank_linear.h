@@ -50,6 +50,10 @@ struct DeployedGradientFactors {
 // With the quarantine. `mid` is the forward pass's.
 void LowRankBackward(const LowRankLinear& linear, const DeployedGradientFactors& deployed, const float* x_NI,
                      const float* mid, const float* g_NO, const LowRankGradients& out);
+// y (rows, columns) = x (rows, depth) · wᵀ with w (columns, depth), columns and depth multiples of 16; `y_row` floats
+// between the rows of y. Works through w a block at a time, so no second copy of a large w ever exists.
+void TransposedProduct(const float* x, int64_t rows, int64_t depth, const float* w, int64_t columns, float* y,
+                       int64_t y_row);
 // Without an adapter: dx = g · W.
 void PlainLinearBackward(const LowRankLinear& linear, const float* g_NO, float* dx_NI);
 

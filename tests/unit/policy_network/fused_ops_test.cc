@@ -94,6 +94,23 @@ TEST(FusedLinearTest, IsTheTextbookForm) {
              [&](const Tensors& in) { return at::linear(in[0], weight.to(at::kDouble)); }, {Random(8, {130, 32})});
 }
 
+// A vocabulary of more than one block of the head.
+TEST(FusedScoresTest, AreTheTextbookForm) {
+  const int64_t vocabulary = 8208, hidden = 160, tokens = 9;
+  const at::Tensor head = NormalTensor(9, vocabulary, hidden, 0.1), targets = 900 * at::arange(tokens);
+  ASSERT_TRUE(FusedLinearFits(Random(10, {tokens, hidden}), head));
+  ExpectSame(
+      [&](const Tensors& in) {
+        return ScoreTokens(in[0], head, targets, {.temperature = 0.7, .chunk_rows = 4}).logp_N;
+      },
+      [&](const Tensors& in) {
+        return at::log_softmax(at::linear(in[0], head.to(at::kDouble)) / 0.7, -1)
+            .gather(1, targets.unsqueeze(1))
+            .squeeze(1);
+      },
+      {Random(10, {tokens, hidden})});
+}
+
 TEST(FusedFitsTest, LeavesTheRestToAten) {
   const at::Tensor weight = Random(1, {48, 32}), x = Random(2, {5, 32});
   EXPECT_FALSE(FusedLinearFits(x.to(at::kDouble), weight.to(at::kDouble)));
