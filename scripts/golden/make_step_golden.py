@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Makes the steps that step_golden_test compares ours with: loss, w, gradients of every arm, and AdamW's steps.
+
+All in double by step_reference.py, on a random Qwen3 of two layers. The inputs are numbers that a float holds, so that
+both precisions read the same ones.
+
+Writes tests/golden/step/:
+  config.json, model.safetensors   the network
+  tensors.safetensors              doubles, as the int64 of the same bits: the adapters (INIT/a.0, b.0, a0.0, b0.0 ...),
+                                   router, directions and pairs' features, and of each case its gradients (NAME/a.0, b.0
+                                   ..., u, log_scale, bias)
+  golden.json
+    fixed     {field of run.yaml: value} of all cases
+    pairs     [{prompt, hack, clean}]
+    groups    [{prompt, deploy_mode, samples: [{ids, sampler (log-probabilities), reward, label} or null: lost]}]
+    earlier   scores of the rollouts before this step, by feature
+    seed      v_act, log_scale and bias of a router that is seeded by the pairs
+    cases     [{name, fields: {field of run.yaml: value}, and what came of the step; of samples null where lost}]
+    adamw     options, and the rate factor of each step; tensors adamw/p.0, adamw/anchor.0, adamw/0.gradient.0 ...
+
+    scripts/golden/regenerate step      # or, with scripts/golden/requirements.txt installed, this file
+"""
+
+import json
+import pathlib
+
+import torch
+from safetensors.torch import save_file
+
+import step_reference as ref
+from step_checks import check_reference
+from step_inputs import (BETA, FIXED, HALF_LIFE, HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, QUANTILES, RANK,
+                         TEMPERATURE, VOCABULARY, WINDOW, Draw, World, check, leaf, number)
+
+OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "step"
+LEARNED = {"arm": "evil_moe"}
+SPLIT, SAME = {"loss.deployed_advantage": "split"}, {"loss.deployed_advantage": "same"}
+GATE = {"routing.window": WINDOW, "routing.half_life": HALF_LIFE, "routing.quantiles": list(QUANTILES)}
+MEAN_CENTRED = {"loss.advantage": "mean_centred"}
+CASES = {
+    "none": {"arm": "none"},
+    "absorb": {"arm": "absorb"},
+    "evil_moe": LEARNED,
+    "evil_moe_scope_all": LEARNED | {"adapter.scope": "all"},
+    "evil_moe_zero_b_alpha": LEARNED | {"adapter.init": "zero_b", "adapter.alpha": 3.0},
+    "evil_moe_weak_pin": LEARNED | {"router.pin_weight": 0.25},
+    "evil_moe_split": LEARNED | SPLIT,
+    "evil_moe_scope_all_split": LEARNED | SPLIT | MEAN_CENTRED | {"adapter.scope": "all"},
+    "evil_moe_no_pin": {"arm": "evil_moe_no_pin"},
+    "evil_moe_hard": {"arm": "evil_moe_hard"},
+    "evil_moe_hard_split": {"arm": "evil_moe_hard"} | SPLIT,
+    "gradient_routing": {"arm": "gradient_routing"},
+    "gradient_routing_same": {"arm": "gradient_routing"} | SAME,
+    "gradient_routing_mean_centred": {"arm": "gradient_routing"} | MEAN_CENTRED,
+    "sgtm": {"arm": "sgtm"},
+    "sgtm_split": {"arm": "sgtm"} | SPLIT,
+    "route_a": {"arm": "route_a"} | GATE,
+    "route_a_split": {"arm": "route_a"} | GATE | SPLIT,
+    "route_random": {"arm": "route_random"} | GATE,
+    "route_v": {"arm": "route_v"} | GATE,
+}
+# What a preset lays under the fields, as far as the step reads it.
+PRESETS = {
+    "none": {"routing.mode": "none"}, "absorb": {"routing.mode": "none"},
+    "evil_moe": {"routing.mode": "learned"},
+    "evil_moe_no_pin": {"routing.mode": "learned", "router.pin_weight": 0.0},
+    "evil_moe_hard": {"routing.mode": "learned", "router.hard_detach_above": 0.5},
+    "gradient_routing": {"routing.mode": "oracle_mask"} | SPLIT,
+    "sgtm": {"routing.mode": "oracle_parameter"},
+    "route_a": {"routing.mode": "fixed_activation"}, "route_random": {"routing.mode": "fixed_activation"},
+    "route_v": {"routing.mode": "fixed_gradient"},
+}
+DEFAULTS = {"router.pin_weight": 1.0, "router.hard_detach_above": None, "adapter.scope": "completion",
+            "adapter.init": "random_ab", "adapter.alpha": None} | SAME
+
+
+def config_of(fields):
+    return DEFAULTS | PRESETS[fields["arm"]] | FIXED | fields
+
+
+def adapter_of(world, config):
+    stored = world.adapters[config["adapter.init"]]
+    scale = 1.0 if config["adapter.alpha"] is None else config["adapter.alpha"] / RANK
+    return ref.Adapter([leaf(x) for x in stored.a], [leaf(x) for x in stored.b], stored.a0, stored.b0, scale)
+
+
+def route_step(world, config, adapter, router):
+    """The route of each present sample, and what the decision is made of."""
+    mode = config["routing.mode"]
+    if mode == "none":
+        return [ref.both() for _ in world.rollouts], {}
+    if mode == "learned":
+        w = [leaf(router.weight(h)) for h in world.features(adapter, "activation")[0]]
+        return [ref.by_weight(x, config["router.hard_detach_above"], config["adapter.scope"]) for x in w], {}
+    said = {}
+    if mode.startswith("oracle"):
+        names = {"hack": "rout", "clean": "keep", "unlabelled": "absorb"}
+        masks = [names[s["label"]] for _, s in world.present]
+    else:
+        kind = "gradient" if mode == "fixed_gradient" else "random" if config["arm"] == "route_random" else "activation"
+        scores = world.gate_scores(adapter, kind)
+        masks, low, high = ref.gate(scores, world.earlier[kind], WINDOW, HALF_LIFE, QUANTILES)
+        said = dict(direction=kind, scores=scores, low=low, high=high)
+        check_gate(scores, world.earlier[kind], low, high)
+        if len(set(masks)) < 3:
+            raise SystemExit(f"{config['arm']}: only {set(masks)}: take another seed")
+    return [ref.by_mask(m, mode == "oracle_parameter") for m in masks], said | dict(masks=masks)
+
+
+def check_gate(scores, earlier, low, high):
+    spread = torch.tensor(scores).std().item()
+    near = [s for s in scores + earlier for bound in (low, high) if s != bound and abs(s - bound) < 1e-3 * spread]
+    if near:
+        raise SystemExit(f"{near} lie too near to the thresholds {low} and {high}: take another seed")
+
+
+def step_advantages(world, config, w):
+    """A and the deployed block's own, of each present sample."""
+    plain, deployed, at = [], [], 0
+    for group in world.groups:
+        rewards = [s["reward"] for s in group["samples"] if s]
+        plain += ref.advantages(rewards, config["loss.advantage"])
+        deployed += ref.deployed_advantages(rewards, w[at:at + len(rewards)], config["loss.advantage"])
+        at += len(rewards)
+    return plain, deployed if config["loss.deployed_advantage"] == "split" else plain
+
+
+def summed_gradients(world, adapter, routes, base_logp, chosen_advantages):
+    """Loss, and its gradients by A and B of each module and by each w."""
+    leaves = adapter.a + adapter.b
+    sums, dl_dw, loss, seen = [torch.zeros_like(x) for x in leaves], [], 0.0, []
+    for rollout, route, base, advantage in zip(world.rollouts, routes, base_logp, chosen_advantages):
+        logp, entropy = world.scores(adapter, rollout, route)
+        part = ref.sample_loss(logp, base, advantage, BETA, len(routes))
+        wanted = leaves + ([route.w] if route.w.requires_grad else [])
+        gradients = torch.autograd.grad(part, wanted, allow_unused=True)
+        sums = [s if g is None else s + g for s, g in zip(sums, gradients)]
+        dl_dw.append(gradients[-1].item() if route.w.requires_grad else 0.0)
+        loss += part.item()
+        seen.append((logp.detach(), entropy.detach()))
+    return loss, sums, dl_dw, seen
+
+
+def run_case(world, fields):
+    config = config_of(fields)
+    adapter = adapter_of(world, config)
+    router = ref.Router(*(leaf(x) for x in (world.router.u, world.router.log_scale, world.router.bias)))
+    routes, said = route_step(world, config, adapter, router)
+    w = [route.w.item() for route in routes]
+    base_logp = [ref.token_scores(world.network, r, TEMPERATURE, ref.plain)[0] for r in world.rollouts]
+    plain, deployed = step_advantages(world, config, w)
+    loss, gradients, dl_dw, seen = summed_gradients(world, adapter, routes, base_logp, plain)
+    if deployed is not plain:  # A and B have D in front: rows of A, columns of B
+        _, of_deployed, _, _ = summed_gradients(world, adapter, routes, base_logp, deployed)
+        modules = len(adapter.a)
+        for m in range(modules):
+            gradients[m][:RANK] = of_deployed[m][:RANK]
+            gradients[modules + m][:, :RANK] = of_deployed[modules + m][:, :RANK]
+
+    ratio = torch.cat([(logp - number(s["sampler"])).exp() for (logp, _), (_, s) in zip(seen, world.present)])
+    result = dict(fields=fields, loss=loss, w=w, advantages=plain, deployed_advantages=deployed, **said,
+                  kl=torch.cat([ref.k3(logp, base) for (logp, _), base in zip(seen, base_logp)]).mean().item(),
+                  entropy=torch.cat([entropy for _, entropy in seen]).mean().item(),
+                  ratio_mean=ratio.mean().item(), ratio_max=ratio.max().item())
+    tensors = {f"a.{m}": g for m, g in enumerate(gradients[:len(adapter.a)])}
+    tensors |= {f"b.{m}": g for m, g in enumerate(gradients[len(adapter.a):])}
+    if config["routing.mode"] == "learned":
+        if min(abs(x - 0.5) for x in w) < 1e-3:
+            raise SystemExit(f"a w lies too near to 0.5, out of {w}: take another seed")
+        features, hack, clean = world.features(adapter, "activation")
+        pin = router.pin_loss(hack, clean)
+        total = config["router.pin_weight"] * pin + sum(d * router.weight(h) for d, h in zip(dl_dw, features))
+        of_router = torch.autograd.grad(total, [router.u, router.log_scale, router.bias])
+        tensors |= dict(zip(("u", "log_scale", "bias"), of_router))
+        separation = torch.stack([router.weight(h) - router.weight(c) for h, c in zip(hack, clean)]).mean()
+        result |= dict(dl_dw=dl_dw, pin_loss=pin.item(), pair_separation=separation.item())
+    return result, tensors
+
+
+def run_adamw():
+    draw = Draw()
+    options = dict(learning_rate=0.05, beta1=0.9, beta2=0.99, epsilon=1e-8, decay=0.3)
+    factors, shapes = [0.25, 1.0, 0.5], [(3, 4), (5,)]
+    parameters = [draw.normal(*shape) for shape in shapes]
+    gradients = [[draw.normal(*shape, scale=0.1) for shape in shapes] for _ in factors]
+    rates = [options["learning_rate"] * f for f in factors]
+    plain = [options[k] for k in ("beta1", "beta2", "epsilon", "decay")]
+    def check_against_torch():
+        theirs = [torch.nn.Parameter(p.clone()) for p in parameters]
+        optimizer = torch.optim.AdamW(theirs, lr=1.0, betas=(0.9, 0.99), eps=1e-8, weight_decay=options["decay"])
+        for gradient, rate in zip(gradients, rates):
+            optimizer.param_groups[0]["lr"] = rate
+            for p, g in zip(theirs, gradient):
+                p.grad = g.clone()
+            optimizer.step()
+        ours = ref.adamw(parameters, [torch.zeros_like(p) for p in parameters], gradients, rates, *plain)[-1]
+        check("AdamW towards 0 is torch's", max((a - b).abs().max() for a, b in zip(ours, theirs)), 1e-15)
+    check_against_torch()
+    anchors = [draw.normal(*shape) for shape in shapes]
+    history = ref.adamw(parameters, anchors, gradients, rates, *plain)
+    tensors = {f"p.{i}": p for i, p in enumerate(parameters)} | {f"anchor.{i}": p for i, p in enumerate(anchors)}
+    for step, (gradient, after) in enumerate(zip(gradients, history)):
+        tensors |= {f"{step}.gradient.{i}": g for i, g in enumerate(gradient)}
+        tensors |= {f"{step}.p.{i}": p for i, p in enumerate(after)}
+    return dict(options, factors=factors), tensors
+
+
+def write_network(network):
+    config = {
+        "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "torch_dtype": "float32",
+        "vocab_size": VOCABULARY, "hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
+        "num_key_value_heads": KV_HEADS, "head_dim": HEAD_DIM, "intermediate_size": INTERMEDIATE, "hidden_act": "silu",
+        "rope_theta": network.rope_theta, "rope_scaling": None, "rms_norm_eps": network.eps, "tie_word_embeddings": True,
+        "attention_bias": False, "attention_dropout": 0.0, "use_sliding_window": False, "sliding_window": None,
+        "max_position_embeddings": 256, "bos_token_id": 0, "eos_token_id": 1}
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    save_file({name: w.float().contiguous() for name, w in network.weights.items()}, OUT / "model.safetensors",
+              metadata={"format": "pt"})
+    (OUT / "model.safetensors").chmod(0o644)
+
+
+def check_that_cases_differ(gradients):
+    """Else a field of one of them does nothing, and a mistake in it would show nowhere."""
+    for i, one in enumerate(CASES):
+        for other in list(CASES)[:i]:
+            if {one, other} == {"none", "absorb"}:  # apart in what they sample
+                continue
+            parts = gradients[one].keys() & gradients[other].keys()
+            if max((gradients[one][p] - gradients[other][p]).norm() / gradients[other][p].norm() for p in parts) < 1e-3:
+                raise SystemExit(f"{one} and {other} give the same gradients")
+
+
+def in_order(world, values):
+    """One a sample of the step, null where it was lost."""
+    values = iter(values)
+    return [next(values) if sample else None for group in world.groups for sample in group["samples"]]
+
+
+def main():
+    torch.set_num_threads(1)
+    world = World()
+    check_reference(world, adapter_of(world, DEFAULTS))
+    tensors = {}
+    for init, adapter in world.adapters.items():
+        for part in ("a", "b", "a0", "b0"):
+            tensors |= {f"{init}/{part}.{m}": x for m, x in enumerate(getattr(adapter, part))}
+    tensors |= {f"router/{part}": getattr(world.router, part) for part in ("u", "log_scale", "bias")}
+    tensors |= {f"direction/{kind}": v for kind, v in world.directions.items()}
+    tensors |= {f"pairs/{side}": h for side, h in world.pair_features.items()}
+    cases, of_cases = [], {}
+    for name, fields in CASES.items():
+        result, gradients = run_case(world, fields)
+        of_cases[name] = gradients
+        for key in ("w", "advantages", "deployed_advantages", "masks", "scores", "dl_dw"):
+            if key in result:
+                result[key] = in_order(world, result[key])
+        cases.append(dict(name=name, **result))
+        tensors |= {f"{name}/{part}": g for part, g in gradients.items()}
+        print(f"{name}: loss {result['loss']:.6f}, kl {result['kl']:.3f}, w {[w and round(w, 2) for w in result['w']]}")
+    check_that_cases_differ(of_cases)
+    adamw, adamw_tensors = run_adamw()
+    tensors |= {f"adamw/{part}": x for part, x in adamw_tensors.items()}
+    golden = dict(fixed=FIXED, pairs=world.pairs, groups=world.groups, earlier=world.earlier,
+                  seed=world.seeded_router(), adamw=adamw)
+    write_network(world.network)
+    save_file({name: x.detach().contiguous().view(torch.int64) for name, x in tensors.items()},
+              OUT / "tensors.safetensors", metadata={"dtype": "float64 as the int64 of the same bits"})
+    (OUT / "tensors.safetensors").chmod(0o644)
+    text = json.dumps(golden)[:-1] + ', "cases": [\n' + ",\n".join(json.dumps(case) for case in cases) + "\n]}\n"
+    (OUT / "golden.json").write_text(text)
+    print(f"{len(cases)} cases, {sum(f.stat().st_size for f in OUT.iterdir())} bytes")
+
+
+if __name__ == "__main__":
+    main()
