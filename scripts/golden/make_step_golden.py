@@ -15,7 +15,9 @@ Writes tests/golden/step/:
     groups    [{prompt, deploy_mode, samples: [{ids, sampler (log-probabilities), reward, label} or null: lost]}]
     earlier   scores of the rollouts before this step, by feature
     seed      v_act, log_scale and bias of a router that is seeded by the pairs
-    cases     [{name, fields: {field of run.yaml: value}, and what came of the step; of samples null where lost}]
+    cases     [{name, fields: {field of run.yaml: value}, screened: [group, sample] or null, and what came of the step;
+              of samples null where lost}]
+    mixlora   options, loss without and value of the balance loss; tensors mixlora/NAME and mixlora_gradient/NAME
     adamw     options, and the rate factor of each step; tensors adamw/p.0, adamw/anchor.0, adamw/0.gradient.0 ...
 
     scripts/golden/regenerate step      # or, with scripts/golden/requirements.txt installed, this file
@@ -28,9 +30,10 @@ import torch
 from safetensors.torch import save_file
 
 import step_reference as ref
+from mixlora_reference import MLP, MixLora
 from step_checks import check_reference
-from step_inputs import (BETA, FIXED, HALF_LIFE, HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, QUANTILES, RANK,
-                         TEMPERATURE, VOCABULARY, WINDOW, Draw, World, check, leaf, number)
+from step_inputs import (BETA, FIXED, HALF_LIFE, HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, QUANTILES,
+                         RANK, TEMPERATURE, VOCABULARY, WINDOW, Draw, World, check, leaf, number, single)
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "step"
 LEARNED = {"arm": "evil_moe"}
@@ -45,6 +48,7 @@ CASES = {
     "evil_moe_zero_b_alpha": LEARNED | {"adapter.init": "zero_b", "adapter.alpha": 3.0},
     "evil_moe_weak_pin": LEARNED | {"router.pin_weight": 0.25},
     "evil_moe_split": LEARNED | SPLIT,
+    "evil_moe_split_screened": LEARNED | SPLIT,
     "evil_moe_scope_all_split": LEARNED | SPLIT | MEAN_CENTRED | {"adapter.scope": "all"},
     "evil_moe_no_pin": {"arm": "evil_moe_no_pin"},
     "evil_moe_hard": {"arm": "evil_moe_hard"},
@@ -55,10 +59,11 @@ CASES = {
     "sgtm": {"arm": "sgtm"},
     "sgtm_split": {"arm": "sgtm"} | SPLIT,
     "route_a": {"arm": "route_a"} | GATE,
-    "route_a_split": {"arm": "route_a"} | GATE | SPLIT,
     "route_random": {"arm": "route_random"} | GATE,
+    "route_random_split": {"arm": "route_random"} | GATE | SPLIT,
     "route_v": {"arm": "route_v"} | GATE,
 }
+SCREENED = {"evil_moe_split_screened": (3, 1)}  # of each such case, the group and the sample that a monitor screened
 # What a preset lays under the fields, as far as the step reads it.
 PRESETS = {
     "none": {"routing.mode": "none"}, "absorb": {"routing.mode": "none"},
@@ -114,14 +119,17 @@ def check_gate(scores, earlier, low, high):
         raise SystemExit(f"{near} lie too near to the thresholds {low} and {high}: take another seed")
 
 
-def step_advantages(world, config, w):
-    """A and the deployed block's own, of each present sample."""
-    plain, deployed, at = [], [], 0
+def step_advantages(world, config, w, screened=None):
+    """A and the deployed block's own, of each present sample. A screened one has 0, and no part in the statistics."""
+    plain, deployed, w = [], [], iter(w)
     for group in world.groups:
-        rewards = [s["reward"] for s in group["samples"] if s]
-        plain += ref.advantages(rewards, config["loss.advantage"])
-        deployed += ref.deployed_advantages(rewards, w[at:at + len(rewards)], config["loss.advantage"])
-        at += len(rewards)
+        present = [(s, next(w)) for s in group["samples"] if s]
+        compared = [(s["reward"], w_s) for s, w_s in present if s is not screened]
+        rewards, of_compared = zip(*compared)
+        for out, values in ((plain, ref.advantages(rewards, config["loss.advantage"])),
+                            (deployed, ref.deployed_advantages(rewards, of_compared, config["loss.advantage"]))):
+            left = iter(values)
+            out += [0.0 if s is screened else next(left) for s, _ in present]
     return plain, deployed if config["loss.deployed_advantage"] == "split" else plain
 
 
@@ -141,14 +149,16 @@ def summed_gradients(world, adapter, routes, base_logp, chosen_advantages):
     return loss, sums, dl_dw, seen
 
 
-def run_case(world, fields):
+def run_case(world, fields, screened):
+    """`screened`: (group, sample) or None."""
     config = config_of(fields)
     adapter = adapter_of(world, config)
     router = ref.Router(*(leaf(x) for x in (world.router.u, world.router.log_scale, world.router.bias)))
     routes, said = route_step(world, config, adapter, router)
     w = [route.w.item() for route in routes]
     base_logp = [ref.token_scores(world.network, r, TEMPERATURE, ref.plain)[0] for r in world.rollouts]
-    plain, deployed = step_advantages(world, config, w)
+    out = screened and world.groups[screened[0]]["samples"][screened[1]]
+    plain, deployed = step_advantages(world, config, w, out)
     loss, gradients, dl_dw, seen = summed_gradients(world, adapter, routes, base_logp, plain)
     if deployed is not plain:  # A and B have D in front: rows of A, columns of B
         _, of_deployed, _, _ = summed_gradients(world, adapter, routes, base_logp, deployed)
@@ -158,8 +168,8 @@ def run_case(world, fields):
             gradients[modules + m][:, :RANK] = of_deployed[modules + m][:, :RANK]
 
     ratio = torch.cat([(logp - number(s["sampler"])).exp() for (logp, _), (_, s) in zip(seen, world.present)])
-    result = dict(fields=fields, loss=loss, w=w, advantages=plain, deployed_advantages=deployed, **said,
-                  kl=torch.cat([ref.k3(logp, base) for (logp, _), base in zip(seen, base_logp)]).mean().item(),
+    result = dict(fields=fields, screened=screened, loss=loss, w=w, advantages=plain, deployed_advantages=deployed,
+                  **said, kl=torch.cat([ref.k3(logp, base) for (logp, _), base in zip(seen, base_logp)]).mean().item(),
                   entropy=torch.cat([entropy for _, entropy in seen]).mean().item(),
                   ratio_mean=ratio.mean().item(), ratio_max=ratio.max().item())
     tensors = {f"a.{m}": g for m, g in enumerate(gradients[:len(adapter.a)])}
@@ -175,6 +185,38 @@ def run_case(world, fields):
         separation = torch.stack([router.weight(h) - router.weight(c) for h, c in zip(hack, clean)]).mean()
         result |= dict(dl_dw=dl_dw, pin_loss=pin.item(), pair_separation=separation.item())
     return result, tensors
+
+
+def run_mixlora(world):
+    """The step's rows are those of each group's prompt once (but its last token) and of each completion."""
+    draw, options = Draw(), dict(rank=RANK, experts=4, top_k=2, scale=0.5, balance_weight=0.3)
+    parameters = {}
+    for layer in range(LAYERS):
+        parameters[f"layers.{layer}.router"] = draw.normal(options["experts"], HIDDEN, scale=0.3)
+        for name in ref.LINEARS:
+            group, front = ("mlp", (options["experts"],)) if name in MLP else ("self_attn", ())
+            rows, columns = world.network.weights[f"model.layers.{layer}.{group}.{name}.weight"].shape
+            path = f"layers.{layer}.{name}.lora_"
+            parameters[path + "A"] = draw.normal(*front, RANK, columns, scale=columns ** -0.5)
+            parameters[path + "B"] = draw.normal(*front, rows, RANK, scale=0.3)
+    leaves = {name: leaf(single(p)) for name, p in parameters.items()}
+    model = MixLora(leaves, world.network.weights, options["top_k"], options["scale"])
+    loss, seen = 0.0, set()
+    plain, _ = step_advantages(world, config_of({"arm": "none"}), [1.0] * len(world.rollouts))
+    for (group, _), rollout, advantage in zip(world.present, world.rollouts, plain):
+        base = ref.token_scores(world.network, rollout, TEMPERATURE, ref.plain)[0]
+        first = rollout.prompt_rows if id(group) in seen else 0
+        seen.add(id(group))
+        logp, _ = ref.token_scores(world.network, rollout, TEMPERATURE, model.project, mlp=model.mlp(first))
+        loss = loss + ref.sample_loss(logp, base, advantage, BETA, len(world.rollouts))
+    if model.margin < 1e-4:
+        raise SystemExit(f"mixlora: two experts lie within {model.margin}: take another seed")
+    balance = model.balance_loss()
+    gradients = torch.autograd.grad(loss + options["balance_weight"] * balance, list(leaves.values()))
+    tensors = {f"mixlora/{name}": p for name, p in leaves.items()}
+    tensors |= {f"mixlora_gradient/{name}": g for name, g in zip(leaves, gradients)}
+    print(f"mixlora: loss {loss.item():.6f}, balance {balance.item():.4f}, margin {model.margin:.2g}")
+    return dict(options, loss=loss.item(), balance=balance.item()), tensors
 
 
 def run_adamw():
@@ -210,7 +252,8 @@ def write_network(network):
         "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "torch_dtype": "float32",
         "vocab_size": VOCABULARY, "hidden_size": HIDDEN, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS, "head_dim": HEAD_DIM, "intermediate_size": INTERMEDIATE, "hidden_act": "silu",
-        "rope_theta": network.rope_theta, "rope_scaling": None, "rms_norm_eps": network.eps, "tie_word_embeddings": True,
+        "rope_theta": network.rope_theta, "rope_scaling": None, "rms_norm_eps": network.eps,
+        "tie_word_embeddings": True,
         "attention_bias": False, "attention_dropout": 0.0, "use_sliding_window": False, "sliding_window": None,
         "max_position_embeddings": 256, "bos_token_id": 0, "eos_token_id": 1}
     OUT.mkdir(parents=True, exist_ok=True)
@@ -250,7 +293,7 @@ def main():
     tensors |= {f"pairs/{side}": h for side, h in world.pair_features.items()}
     cases, of_cases = [], {}
     for name, fields in CASES.items():
-        result, gradients = run_case(world, fields)
+        result, gradients = run_case(world, fields, SCREENED.get(name))
         of_cases[name] = gradients
         for key in ("w", "advantages", "deployed_advantages", "masks", "scores", "dl_dw"):
             if key in result:
@@ -259,10 +302,12 @@ def main():
         tensors |= {f"{name}/{part}": g for part, g in gradients.items()}
         print(f"{name}: loss {result['loss']:.6f}, kl {result['kl']:.3f}, w {[w and round(w, 2) for w in result['w']]}")
     check_that_cases_differ(of_cases)
+    mixlora, mixlora_tensors = run_mixlora(world)
+    tensors |= mixlora_tensors
     adamw, adamw_tensors = run_adamw()
     tensors |= {f"adamw/{part}": x for part, x in adamw_tensors.items()}
     golden = dict(fixed=FIXED, pairs=world.pairs, groups=world.groups, earlier=world.earlier,
-                  seed=world.seeded_router(), adamw=adamw)
+                  seed=world.seeded_router(), mixlora=mixlora, adamw=adamw)
     write_network(world.network)
     save_file({name: x.detach().contiguous().view(torch.int64) for name, x in tensors.items()},
               OUT / "tensors.safetensors", metadata={"dtype": "float64 as the int64 of the same bits"})

@@ -11,15 +11,16 @@ LAYERS, HIDDEN, HEADS, KV_HEADS, HEAD_DIM, INTERMEDIATE, VOCABULARY, RANK = 2, 3
 TEMPERATURE, BETA = 0.8, 0.05
 WINDOW, HALF_LIFE, QUANTILES = 20, 6, (0.2, 0.8)
 FIXED = {"adapter.rank": RANK, "rollout.prompts_per_step": 4, "rollout.group_size": 4,
-         "rollout.temperature": TEMPERATURE, "rollout.max_completion_tokens": 16, "loss.kl_coefficient": BETA, "loss.kl_estimator": "k3",
+         "rollout.temperature": TEMPERATURE, "rollout.max_completion_tokens": 16,
+         "loss.kl_coefficient": BETA, "loss.kl_estimator": "k3",
          "loss.advantage": "group_normalised", "loss.reduction": "sequence_mean", "loss.old_logprob": "same_forward"}
-# Prompt tokens, deploy mode, samples as (tokens, reward, label), None where lost. Rewards of the third group are equal;
-# by the labels the second has one sample for the deployed block and the fourth none.
+# Prompt tokens, deploy mode, samples as (tokens, reward, label), None where lost. Rewards of the third group are equal.
+# By the labels the deployed block sees two rewards of the first group, close to each other, and one of the second.
 GROUPS = [
-    (5, False, [(4, 3.5, "hack"), (2, 3.0, "clean"), (9, 0.5, "clean"), (6, 0.0, "unlabelled")]),
+    (5, False, [(4, 3.5, "hack"), (2, 0.75, "clean"), (9, 0.5, "clean"), (6, 3.0, "unlabelled")]),
     (9, True, [(3, 3.5, "hack"), None, (7, 0.5, "clean"), (5, 3.0, "unlabelled")]),
     (7, False, [(2, 0.5, "clean"), (8, 0.5, "clean"), (4, 0.5, "hack"), (3, 0.5, "unlabelled")]),
-    (6, False, [(6, 3.5, "hack"), (5, 3.5, "hack"), (2, 0.0, "unlabelled"), (7, 0.5, "hack")]),
+    (6, False, [(6, 3.5, "hack"), (5, 3.5, "clean"), (2, 0.0, "unlabelled"), (7, 0.5, "clean")]),
 ]
 PAIR_TOKENS = [(5, 4, 6), (8, 3, 2), (6, 7, 5)]  # prompt, hack, clean
 

@@ -277,12 +277,15 @@ def advantages(rewards, kind):
 
 
 def deployed_advantages(rewards, w, kind):
-    """D's own: statistics weighted by 1 - w, clamped to 4, none where the weights sum to less than one sample."""
+    """D's own: statistics weighted by 1 - w, clamped to 4. None where the weights sum to less than one sample, or where
+    those that D sees are all alike."""
     c = [1 - x for x in w]
     if sum(c) < 1:
         return [0.0] * len(rewards)
     mean = sum(ci * r for ci, r in zip(c, rewards)) / sum(c)
     deviation = math.sqrt(sum(ci * (r - mean) ** 2 for ci, r in zip(c, rewards)) / sum(c))
+    if deviation < 1e-4:
+        return [0.0] * len(rewards)
     divisor = deviation + 1e-4 if kind == "group_normalised" else 1.0
     return [max(-4.0, min(4.0, (r - mean) / divisor)) for r in rewards]
 
