@@ -39,24 +39,27 @@ OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "step"
 LEARNED = {"arm": "evil_moe"}
 SPLIT, SAME = {"loss.deployed_advantage": "split"}, {"loss.deployed_advantage": "same"}
 GATE = {"routing.window": WINDOW, "routing.half_life": HALF_LIFE, "routing.quantiles": list(QUANTILES)}
+SCOPE_ALL = {"adapter.scope": "all"}
 MEAN_CENTRED = {"loss.advantage": "mean_centred"}
 CASES = {
     "none": {"arm": "none"},
     "absorb": {"arm": "absorb"},
     "evil_moe": LEARNED,
-    "evil_moe_scope_all": LEARNED | {"adapter.scope": "all"},
+    "evil_moe_scope_all": LEARNED | SCOPE_ALL,
     "evil_moe_zero_b_alpha": LEARNED | {"adapter.init": "zero_b", "adapter.alpha": 3.0},
     "evil_moe_weak_pin": LEARNED | {"router.pin_weight": 0.25},
     "evil_moe_split": LEARNED | SPLIT,
     "evil_moe_split_screened": LEARNED | SPLIT,
-    "evil_moe_scope_all_split": LEARNED | SPLIT | MEAN_CENTRED | {"adapter.scope": "all"},
+    "evil_moe_scope_all_split": LEARNED | SPLIT | MEAN_CENTRED | SCOPE_ALL,
     "evil_moe_no_pin": {"arm": "evil_moe_no_pin"},
     "evil_moe_hard": {"arm": "evil_moe_hard"},
     "evil_moe_hard_split": {"arm": "evil_moe_hard"} | SPLIT,
     "gradient_routing": {"arm": "gradient_routing"},
     "gradient_routing_same": {"arm": "gradient_routing"} | SAME,
     "gradient_routing_mean_centred": {"arm": "gradient_routing"} | MEAN_CENTRED,
+    "gradient_routing_scope_all": {"arm": "gradient_routing"} | SCOPE_ALL,
     "sgtm": {"arm": "sgtm"},
+    "sgtm_scope_all": {"arm": "sgtm"} | SCOPE_ALL,
     "sgtm_split": {"arm": "sgtm"} | SPLIT,
     "route_a": {"arm": "route_a"} | GATE,
     "route_random": {"arm": "route_random"} | GATE,
@@ -109,7 +112,8 @@ def route_step(world, config, adapter, router):
         check_gate(scores, world.earlier[kind], low, high)
         if len(set(masks)) < 3:
             raise SystemExit(f"{config['arm']}: only {set(masks)}: take another seed")
-    return [ref.by_mask(m, mode == "oracle_parameter") for m in masks], said | dict(masks=masks)
+    routes = [ref.by_mask(m, mode == "oracle_parameter", config["adapter.scope"]) for m in masks]
+    return routes, said | dict(masks=masks)
 
 
 def check_gate(scores, earlier, low, high):
@@ -168,8 +172,9 @@ def run_case(world, fields, screened):
             gradients[modules + m][:, :RANK] = of_deployed[modules + m][:, :RANK]
 
     ratio = torch.cat([(logp - number(s["sampler"])).exp() for (logp, _), (_, s) in zip(seen, world.present)])
-    result = dict(fields=fields, screened=screened, loss=loss, w=w, advantages=plain, deployed_advantages=deployed,
-                  **said, kl=torch.cat([ref.k3(logp, base) for (logp, _), base in zip(seen, base_logp)]).mean().item(),
+    result = dict(fields=fields, screened=screened, loss=loss, w=w, deployed_factor=[r.deployed for r in routes],
+                  advantages=plain, deployed_advantages=deployed, **said,
+                  kl=torch.cat([ref.k3(logp, base) for (logp, _), base in zip(seen, base_logp)]).mean().item(),
                   entropy=torch.cat([entropy for _, entropy in seen]).mean().item(),
                   ratio_mean=ratio.mean().item(), ratio_max=ratio.max().item())
     tensors = {f"a.{m}": g for m, g in enumerate(gradients[:len(adapter.a)])}
@@ -295,7 +300,7 @@ def main():
     for name, fields in CASES.items():
         result, gradients = run_case(world, fields, SCREENED.get(name))
         of_cases[name] = gradients
-        for key in ("w", "advantages", "deployed_advantages", "masks", "scores", "dl_dw"):
+        for key in ("w", "deployed_factor", "advantages", "deployed_advantages", "masks", "scores", "dl_dw"):
             if key in result:
                 result[key] = in_order(world, result[key])
         cases.append(dict(name=name, **result))

@@ -147,6 +147,7 @@ class Route:
     """What one rollout does with the two blocks: `combine(adapter, m, x)` is the adapter's part of a completion row."""
     w: torch.Tensor
     combine: Callable
+    deployed: float = 1.0  # factor on the gradient of D's parameters
     into_prompt: float = 1.0
     whole_prompt: bool = False  # the prompt's rows are treated as the completion's; else at w = 0, where D trains whole
 
@@ -173,12 +174,12 @@ def by_weight(w, hard_detach_above=None, scope="completion", bar=lambda m, dep: 
     def combine(adapter, m, x):
         dep = adapter.dep(m, x)
         return deployed * dep + (1 - deployed) * bar(m, dep) + w * adapter.quar(m, x)
-    return Route(w, combine, into_prompt=1.0 if scope == "all" else deployed, whole_prompt=scope == "all")
+    return Route(w, combine, deployed, into_prompt=1.0 if scope == "all" else deployed, whole_prompt=scope == "all")
 
 
-def by_mask(mask, parameters_only):
+def by_mask(mask, parameters_only, scope="completion"):
     """keep: Q off. absorb: both. rout: both, and D learns nothing: its activations' gradient is stopped, or (SGTM) that
-    of its parameters alone. The prompt matters to D's parameters only, so a routed rollout sends nothing there."""
+    of its parameters alone. At w = 0 a prompt matters to D's parameters only: a routed rollout sends it nothing."""
     def combine(adapter, m, x):
         if mask == "keep":
             return adapter.dep(m, x)
@@ -187,7 +188,8 @@ def by_mask(mask, parameters_only):
         dep = adapter.dep(m, x, frozen=True) if parameters_only else sg(adapter.dep(m, x))
         return dep + adapter.quar(m, x)
     w = torch.tensor(0.0 if mask == "keep" else 1.0, dtype=torch.double)
-    return Route(w, combine, into_prompt=0.0 if mask == "rout" else 1.0)
+    deployed = 0.0 if mask == "rout" else 1.0
+    return Route(w, combine, deployed, into_prompt=1.0 if scope == "all" else deployed, whole_prompt=scope == "all")
 
 
 def ablated():
