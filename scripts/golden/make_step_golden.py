@@ -12,11 +12,12 @@ Writes tests/golden/step/:
   golden.json
     fixed     {field of run.yaml: value} of all cases
     pairs     [{prompt, hack, clean}]
-    groups    [{prompt, deploy_mode, samples: [{ids, sampler (log-probabilities), reward, label} or null: lost]}]
+    groups    [{prompt, deploy_mode, samples: [{ids, sampler (log-probabilities), old (those of an earlier inner step),
+              reward, label} or null: lost]}]
     earlier   scores of the rollouts before this step, by feature
     seed      v_act, log_scale and bias of a router that is seeded by the pairs
-    cases     [{name, fields: {field of run.yaml: value}, screened: [group, sample] or null, and what came of the step;
-              of samples null where lost}]
+    cases     [{name, fields: {field of run.yaml: value}, gradients: NAME of the tensors, screened: [group, sample] or
+              null, later_pass: whether `old` counts, and what came of the step; of samples null where lost}]
     mixlora   options, loss without and value of the balance loss; tensors mixlora/NAME and mixlora_gradient/NAME
     adamw     options, and the rate factor of each step; tensors adamw/p.0, adamw/anchor.0, adamw/0.gradient.0 ...
 
@@ -32,13 +33,14 @@ from safetensors.torch import save_file
 import step_reference as ref
 from mixlora_reference import MLP, MixLora
 from step_checks import check_reference
-from step_inputs import (BETA, FIXED, HALF_LIFE, HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, QUANTILES,
-                         RANK, TEMPERATURE, VOCABULARY, WINDOW, Draw, World, check, leaf, number, single)
+from step_inputs import (BETA, FIXED, HEAD_DIM, HEADS, HIDDEN, INTERMEDIATE, KV_HEADS, LAYERS, RANK, TEMPERATURE,
+                         VOCABULARY, Draw, World, check, leaf, number, single)
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "golden" / "step"
 LEARNED = {"arm": "evil_moe"}
 SPLIT, SAME = {"loss.deployed_advantage": "split"}, {"loss.deployed_advantage": "same"}
-GATE = {"routing.window": WINDOW, "routing.half_life": HALF_LIFE, "routing.quantiles": list(QUANTILES)}
+GATE = {"routing.window": 20, "routing.half_life": 6, "routing.quantiles": [0.2, 0.8]}
+SHORT_GATE = {"routing.window": 16, "routing.half_life": 50, "routing.quantiles": [0.25, 0.9]}
 SCOPE_ALL = {"adapter.scope": "all"}
 MEAN_CENTRED = {"loss.advantage": "mean_centred"}
 CASES = {
@@ -48,10 +50,14 @@ CASES = {
     "evil_moe_scope_all": LEARNED | SCOPE_ALL,
     "evil_moe_zero_b_alpha": LEARNED | {"adapter.init": "zero_b", "adapter.alpha": 3.0},
     "evil_moe_weak_pin": LEARNED | {"router.pin_weight": 0.25},
+    "evil_moe_later_pass": LEARNED | {"loss.inner_steps": 2},
+    "evil_moe_later_pass_split": LEARNED | SPLIT | {"loss.inner_steps": 2},
     "evil_moe_split": LEARNED | SPLIT,
     "evil_moe_split_screened": LEARNED | SPLIT,
     "evil_moe_scope_all_split": LEARNED | SPLIT | MEAN_CENTRED | SCOPE_ALL,
     "evil_moe_no_pin": {"arm": "evil_moe_no_pin"},
+    "evil_moe_random": {"arm": "evil_moe_random"},
+    "evil_moe_placebo": {"arm": "evil_moe_placebo"},
     "evil_moe_hard": {"arm": "evil_moe_hard"},
     "evil_moe_hard_split": {"arm": "evil_moe_hard"} | SPLIT,
     "gradient_routing": {"arm": "gradient_routing"},
@@ -61,25 +67,28 @@ CASES = {
     "sgtm": {"arm": "sgtm"},
     "sgtm_scope_all": {"arm": "sgtm"} | SCOPE_ALL,
     "sgtm_split": {"arm": "sgtm"} | SPLIT,
-    "route_a": {"arm": "route_a"} | GATE,
+    "route_a": {"arm": "route_a"} | SHORT_GATE,
+    "route_a_split": {"arm": "route_a"} | SHORT_GATE | SPLIT,
     "route_random": {"arm": "route_random"} | GATE,
-    "route_random_split": {"arm": "route_random"} | GATE | SPLIT,
-    "route_v": {"arm": "route_v"} | GATE,
+    "route_v": {"arm": "route_v"} | SHORT_GATE,
 }
 SCREENED = {"evil_moe_split_screened": (3, 1)}  # of each such case, the group and the sample that a monitor screened
+# Arms that differ in what they sample, or in where the router began.
+SAME_STEP = {"absorb": "none", "evil_moe_random": "evil_moe", "evil_moe_placebo": "evil_moe_no_pin"}
 # What a preset lays under the fields, as far as the step reads it.
 PRESETS = {
     "none": {"routing.mode": "none"}, "absorb": {"routing.mode": "none"},
-    "evil_moe": {"routing.mode": "learned"},
+    "evil_moe": {"routing.mode": "learned"}, "evil_moe_random": {"routing.mode": "learned"},
     "evil_moe_no_pin": {"routing.mode": "learned", "router.pin_weight": 0.0},
+    "evil_moe_placebo": {"routing.mode": "learned", "router.pin_weight": 0.0},
     "evil_moe_hard": {"routing.mode": "learned", "router.hard_detach_above": 0.5},
     "gradient_routing": {"routing.mode": "oracle_mask"} | SPLIT,
     "sgtm": {"routing.mode": "oracle_parameter"},
     "route_a": {"routing.mode": "fixed_activation"}, "route_random": {"routing.mode": "fixed_activation"},
     "route_v": {"routing.mode": "fixed_gradient"},
 }
-DEFAULTS = {"router.pin_weight": 1.0, "router.hard_detach_above": None, "adapter.scope": "completion",
-            "adapter.init": "random_ab", "adapter.alpha": None} | SAME
+DEFAULTS = {"loss.inner_steps": 1, "router.pin_weight": 1.0, "router.hard_detach_above": None,
+            "adapter.scope": "completion", "adapter.init": "random_ab", "adapter.alpha": None} | SAME
 
 
 def config_of(fields):
@@ -107,18 +116,19 @@ def route_step(world, config, adapter, router):
     else:
         kind = "gradient" if mode == "fixed_gradient" else "random" if config["arm"] == "route_random" else "activation"
         scores = world.gate_scores(adapter, kind)
-        masks, low, high = ref.gate(scores, world.earlier[kind], WINDOW, HALF_LIFE, QUANTILES)
+        options = [config[f"routing.{name}"] for name in ("window", "half_life", "quantiles")]
+        masks, low, high = ref.gate(scores, world.earlier[kind], *options)
         said = dict(direction=kind, scores=scores, low=low, high=high)
-        check_gate(scores, world.earlier[kind], low, high)
-        if len(set(masks)) < 3:
-            raise SystemExit(f"{config['arm']}: only {set(masks)}: take another seed")
+        check_gate(scores, world.earlier[kind], masks, low, high)
     routes = [ref.by_mask(m, mode == "oracle_parameter", config["adapter.scope"]) for m in masks]
     return routes, said | dict(masks=masks)
 
 
-def check_gate(scores, earlier, low, high):
+def check_gate(scores, earlier, masks, low, high):
+    if len(set(masks)) < 3:
+        raise SystemExit(f"a gate that only says {set(masks)}: take another seed")
     spread = torch.tensor(scores).std().item()
-    near = [s for s in scores + earlier for bound in (low, high) if s != bound and abs(s - bound) < 1e-3 * spread]
+    near = [s for s in scores + earlier for bound in (low, high) if s != bound and abs(s - bound) < 1e-4 * spread]
     if near:
         raise SystemExit(f"{near} lie too near to the thresholds {low} and {high}: take another seed")
 
@@ -137,13 +147,17 @@ def step_advantages(world, config, w, screened=None):
     return plain, deployed if config["loss.deployed_advantage"] == "split" else plain
 
 
-def summed_gradients(world, adapter, routes, base_logp, chosen_advantages):
+def old_log_probs(world, later_pass):
+    return [number(s["old"]) if later_pass else None for _, s in world.present]
+
+
+def summed_gradients(world, adapter, routes, base_logp, old_logp, chosen_advantages):
     """Loss, and its gradients by A and B of each module and by each w."""
     leaves = adapter.a + adapter.b
     sums, dl_dw, loss, seen = [torch.zeros_like(x) for x in leaves], [], 0.0, []
-    for rollout, route, base, advantage in zip(world.rollouts, routes, base_logp, chosen_advantages):
+    for rollout, route, base, old, advantage in zip(world.rollouts, routes, base_logp, old_logp, chosen_advantages):
         logp, entropy = world.scores(adapter, rollout, route)
-        part = ref.sample_loss(logp, base, advantage, BETA, len(routes))
+        part = ref.sample_loss(logp, base, advantage, BETA, len(routes), old)
         wanted = leaves + ([route.w] if route.w.requires_grad else [])
         gradients = torch.autograd.grad(part, wanted, allow_unused=True)
         sums = [s if g is None else s + g for s, g in zip(sums, gradients)]
@@ -151,6 +165,18 @@ def summed_gradients(world, adapter, routes, base_logp, chosen_advantages):
         loss += part.item()
         seen.append((logp.detach(), entropy.detach()))
     return loss, sums, dl_dw, seen
+
+
+def clip_fractions(seen, old_logp, advantages, clip=0.2):
+    """Shares of the tokens whose ratio lies beyond the bound on the side that the advantage pushes to."""
+    low, high, count = 0, 0, 0
+    for (logp, _), old, advantage in zip(seen, old_logp, advantages):
+        for ratio in (logp - old).exp().tolist():
+            if min(abs(ratio - 1 + clip), abs(ratio - 1 - clip)) < 1e-4:
+                raise SystemExit(f"a ratio of {ratio} lies at a kink: take another seed")
+            low, high, count = (low + (advantage < 0 and ratio < 1 - clip), high + (advantage > 0 and ratio > 1 + clip),
+                                count + 1)
+    return dict(clip_low=low / count, clip_high=high / count)
 
 
 def run_case(world, fields, screened):
@@ -163,20 +189,25 @@ def run_case(world, fields, screened):
     base_logp = [ref.token_scores(world.network, r, TEMPERATURE, ref.plain)[0] for r in world.rollouts]
     out = screened and world.groups[screened[0]]["samples"][screened[1]]
     plain, deployed = step_advantages(world, config, w, out)
-    loss, gradients, dl_dw, seen = summed_gradients(world, adapter, routes, base_logp, plain)
+    later_pass = config["loss.inner_steps"] > 1
+    old_logp = old_log_probs(world, later_pass)
+    loss, gradients, dl_dw, seen = summed_gradients(world, adapter, routes, base_logp, old_logp, plain)
     if deployed is not plain:  # A and B have D in front: rows of A, columns of B
-        _, of_deployed, _, _ = summed_gradients(world, adapter, routes, base_logp, deployed)
+        _, of_deployed, _, _ = summed_gradients(world, adapter, routes, base_logp, old_logp, deployed)
         modules = len(adapter.a)
         for m in range(modules):
             gradients[m][:RANK] = of_deployed[m][:RANK]
             gradients[modules + m][:, :RANK] = of_deployed[modules + m][:, :RANK]
 
     ratio = torch.cat([(logp - number(s["sampler"])).exp() for (logp, _), (_, s) in zip(seen, world.present)])
-    result = dict(fields=fields, screened=screened, loss=loss, w=w, deployed_factor=[r.deployed for r in routes],
+    result = dict(fields=fields, screened=screened, later_pass=later_pass, loss=loss, w=w,
+                  deployed_factor=[r.deployed for r in routes],
                   advantages=plain, deployed_advantages=deployed, **said,
                   kl=torch.cat([ref.k3(logp, base) for (logp, _), base in zip(seen, base_logp)]).mean().item(),
                   entropy=torch.cat([entropy for _, entropy in seen]).mean().item(),
                   ratio_mean=ratio.mean().item(), ratio_max=ratio.max().item())
+    if later_pass:
+        result |= clip_fractions(seen, old_logp, plain)
     tensors = {f"a.{m}": g for m, g in enumerate(gradients[:len(adapter.a)])}
     tensors |= {f"b.{m}": g for m, g in enumerate(gradients[len(adapter.a):])}
     if config["routing.mode"] == "learned":
@@ -270,13 +301,33 @@ def write_network(network):
 
 def check_that_cases_differ(gradients):
     """Else a field of one of them does nothing, and a mistake in it would show nowhere."""
-    for i, one in enumerate(CASES):
-        for other in list(CASES)[:i]:
-            if {one, other} == {"none", "absorb"}:  # apart in what they sample
-                continue
+    for i, one in enumerate(gradients):
+        for other in list(gradients)[:i]:
             parts = gradients[one].keys() & gradients[other].keys()
             if max((gradients[one][p] - gradients[other][p]).norm() / gradients[other][p].norm() for p in parts) < 1e-3:
                 raise SystemExit(f"{one} and {other} give the same gradients")
+
+
+def check_groups(world, w):
+    """The deployed block sees less than one sample of some group, and more of another whose rewards differ."""
+    w = iter(w)
+    seen = [sum(1 - next(w) for sample in group["samples"] if sample) for group in world.groups]
+    if not min(seen) < 0.95 or not max(seen[0], seen[1], seen[3]) > 1.05 or min(abs(s - 1) for s in seen) < 0.01:
+        raise SystemExit(f"the deployed block sees {seen} samples of the groups: take another seed")
+
+
+def check_that_gates_matter(world, cases):
+    """Each field of a gate changes what some case decides."""
+    for name, other in (("window", 10 ** 6), ("half_life", 1e9), ("quantiles", [0.1, 0.8]), ("quantiles", [0.2, 0.9])):
+        moved = 0
+        for case in (case for case in cases if "scores" in case):
+            options = {key: case["fields"][f"routing.{key}"] for key in ("window", "half_life", "quantiles")}
+            masks, _, _ = ref.gate([s for s in case["scores"] if s is not None], world.earlier[case["direction"]],
+                                   **(options | {name: other}))
+            moved += masks != [mask for mask in case["masks"] if mask]
+        print(f"  routing.{name} {other}: other decisions in {moved} cases")
+        if moved == 0:
+            raise SystemExit(f"routing.{name} decides nothing: take another seed")
 
 
 def in_order(world, values):
@@ -299,14 +350,21 @@ def main():
     cases, of_cases = [], {}
     for name, fields in CASES.items():
         result, gradients = run_case(world, fields, SCREENED.get(name))
-        of_cases[name] = gradients
+        by_present = dict(result)
         for key in ("w", "deployed_factor", "advantages", "deployed_advantages", "masks", "scores", "dl_dw"):
             if key in result:
                 result[key] = in_order(world, result[key])
-        cases.append(dict(name=name, **result))
-        tensors |= {f"{name}/{part}": g for part, g in gradients.items()}
+        cases.append(dict(name=name, gradients=SAME_STEP.get(name, name), **result))
+        if name not in SAME_STEP:
+            of_cases[name] = gradients
+            tensors |= {f"{name}/{part}": g for part, g in gradients.items()}
+        elif any((g - of_cases[SAME_STEP[name]][part]).abs().max() > 0 for part, g in gradients.items()):
+            raise SystemExit(f"{name} is not the same step as {SAME_STEP[name]}")
+        if name == "evil_moe_split":
+            check_groups(world, by_present["w"])
         print(f"{name}: loss {result['loss']:.6f}, kl {result['kl']:.3f}, w {[w and round(w, 2) for w in result['w']]}")
     check_that_cases_differ(of_cases)
+    check_that_gates_matter(world, cases)
     mixlora, mixlora_tensors = run_mixlora(world)
     tensors |= mixlora_tensors
     adamw, adamw_tensors = run_adamw()

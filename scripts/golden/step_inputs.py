@@ -6,10 +6,9 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 import step_reference as ref
 from step_reference import Rollout
 
-SEED = 20261123
+SEED = 20261124
 LAYERS, HIDDEN, HEADS, KV_HEADS, HEAD_DIM, INTERMEDIATE, VOCABULARY, RANK = 2, 32, 2, 1, 16, 48, 96, 2
 TEMPERATURE, BETA = 0.8, 0.05
-WINDOW, HALF_LIFE, QUANTILES = 20, 6, (0.2, 0.8)
 FIXED = {"adapter.rank": RANK, "rollout.prompts_per_step": 4, "rollout.group_size": 4,
          "rollout.temperature": TEMPERATURE, "rollout.max_completion_tokens": 16,
          "loss.kl_coefficient": BETA, "loss.kl_estimator": "k3",
@@ -109,6 +108,7 @@ class World:
                 route = ref.ablated() if deploy_mode else ref.by_weight(number(1.0))
                 logp = self.scores(adapter, Rollout(group["prompt"], sample["ids"]), route)[0]
                 sample["sampler"] = single(logp + draw.normal(len(logp), scale=0.05)).tolist()
+                sample["old"] = single(logp + draw.normal(len(logp), scale=0.2)).tolist()
             self.groups.append(group)
         self.present = [(g, s) for g in self.groups for s in g["samples"] if s]
         self.rollouts = [Rollout(g["prompt"], s["ids"]) for g, s in self.present]

@@ -296,10 +296,19 @@ def k3(logp, base_logp):
     return (base_logp - logp).exp() - (base_logp - logp) - 1
 
 
-def sample_loss(logp, base_logp, advantage, beta, num_samples, old_logp=None):
-    """One sample's part under sequence_mean: on policy the ratio is 1, so no clip acts."""
-    ratio = (logp - (sg(logp) if old_logp is None else old_logp)).exp()
-    return (-ratio * advantage + beta * k3(logp, base_logp)).mean() / num_samples
+def token_terms(logp, old_logp, advantage, clip):
+    """-min(rho A, clip(rho) A) of each token, case by case; rho to the policy of the first inner step."""
+    def term(ratio):
+        bound = 1 + clip if advantage > 0 else 1 - clip
+        beyond = ratio.item() > bound if advantage > 0 else ratio.item() < bound
+        return -(bound if beyond else ratio) * advantage
+    return sum(term(ratio) for ratio in (logp - old_logp).exp())
+
+
+def sample_loss(logp, base_logp, advantage, beta, num_samples, old_logp=None, clip=0.2):
+    """One sample's part under sequence_mean. Without `old_logp` it is the first inner step: rho = 1, no clip acts."""
+    old_logp = sg(logp) if old_logp is None else old_logp
+    return (token_terms(logp, old_logp, advantage, clip) + beta * k3(logp, base_logp).sum()) / len(logp) / num_samples
 
 
 # ---- the optimizer -----------------------------------------------------------------------------------------------

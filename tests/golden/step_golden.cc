@@ -53,7 +53,7 @@ RunConfig StepConfig(const json& fields) {
   return *config;
 }
 
-std::vector<TrainGroup> StepGroups(const LossConfig& loss, const json& screened) {
+std::vector<TrainGroup> StepGroups(const LossConfig& loss, const json& screened, bool later_pass) {
   std::vector<TrainGroup> groups;
   for (const json& group : StepGolden()["groups"]) {
     std::vector<std::optional<double>> rewards;
@@ -71,6 +71,7 @@ std::vector<TrainGroup> StepGroups(const LossConfig& loss, const json& screened)
       if (!sample.is_null()) {
         train.ids = sample["ids"].get<std::vector<int32_t>>();
         train.sampler_logprobs = sample["sampler"].get<std::vector<float>>();
+        if (later_pass) train.old_logprobs = sample["old"].get<std::vector<float>>();
         if (!left_out[i]) train.reward = rewards[i];
         if (sample["label"] != "unlabelled") train.oracle_hack = sample["label"] == "hack";
       }

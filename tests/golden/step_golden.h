@@ -31,8 +31,9 @@ std::string PrecisionName(const ::testing::TestParamInfo<Precision>& info);
 
 // A run of `fields` (with "arm") on the fields that all cases share.
 RunConfig StepConfig(const nlohmann::json& fields);
-// The batch as GradeStep hands it over. `screened`: group and sample that a monitor screened, or null.
-std::vector<TrainGroup> StepGroups(const LossConfig& loss, const nlohmann::json& screened);
+// The batch as GradeStep hands it over. `screened`: group and sample that a monitor screened, or null. later_pass: with
+// the log-probabilities of an earlier inner step.
+std::vector<TrainGroup> StepGroups(const LossConfig& loss, const nlohmann::json& screened, bool later_pass = false);
 // Over the tensors as one vector; an undefined one is 0. Expects `want` not to be.
 double RelativeDifference(const std::vector<at::Tensor>& got, const std::vector<at::Tensor>& want);
 
