@@ -84,8 +84,8 @@ class ArmGolden : public ::testing::TestWithParam<int> {
     NotingGate noting(*gate);
     StepGradients gradients;
     const bool later_pass = golden_["later_pass"];
-    const auto stats = step.Run(StepGroups(config_.loss, golden_["screened"], later_pass), noting, gradients,
-                                {.first = !later_pass});
+    const auto stats =
+        step.Run(StepGroups(config_.loss, golden_["screened"], later_pass), noting, gradients, {.first = !later_pass});
     ASSERT_TRUE(stats.ok()) << stats.status();
     if (Learned()) ExpectNear(noting.dl_dw(), "dl_dw", precision.tolerance);
     CompareNumbers(*stats, precision.tolerance);
