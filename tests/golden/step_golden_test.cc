@@ -8,8 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "policy/router.h"
 #include "tests/golden/step_golden.h"
+#include "trainer/advantages.h"
 #include "trainer/collective.h"
 #include "trainer/make_gate.h"
+#include "trainer/policy_loss.h"
 #include "trainer/policy_step.h"
 
 namespace evilmoe {
@@ -90,6 +92,28 @@ class ArmGolden : public ::testing::TestWithParam<int> {
     if (Learned()) ExpectNear(noting.dl_dw(), "dl_dw", precision.tolerance);
     CompareNumbers(*stats, precision.tolerance);
     CompareGradients(gradients, precision.tolerance);
+  }
+
+  // A and D's own, the latter by the golden w.
+  void CompareAdvantages() const {
+    std::vector<double> plain, deployed;
+    for (const TrainGroup& group : StepGroups(config_.loss, golden_["screened"])) {
+      std::vector<std::optional<double>> rewards;
+      std::vector<double> weights;
+      for (const TrainSample& sample : group.samples) {
+        const json& w = golden_["w"][plain.size()];
+        plain.push_back(sample.advantage);
+        rewards.push_back(sample.reward);
+        weights.push_back(w.is_null() ? 0 : 1 - w.get<double>());
+      }
+      const std::vector<double> own =
+          config_.loss.deployed_advantage == "split"
+              ? DeployedAdvantages(rewards, weights, AdvantageKindOf(config_.loss))
+              : std::vector<double>(plain.end() - static_cast<ptrdiff_t>(rewards.size()), plain.end());
+      deployed.insert(deployed.end(), own.begin(), own.end());
+    }
+    ExpectNear(plain, "advantages", 1e-12);
+    ExpectNear(deployed, "deployed_advantages", 1e-12);
   }
 
   bool Learned() const { return config_.routing.mode == "learned"; }
@@ -194,6 +218,7 @@ class ArmGolden : public ::testing::TestWithParam<int> {
   const RunConfig config_;
 };
 
+TEST_P(ArmGolden, AdvantagesAgree) { CompareAdvantages(); }
 TEST_P(ArmGolden, AgreesInSinglePrecision) { Compare(kSinglePrecision); }
 TEST_P(ArmGolden, AgreesInDouble) { Compare(kDoublePrecision); }
 
