@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Training steps of the PyTorch prototype on a batch that train_step_bench --write left, as JSON (bench/run_train_step).
+"""Training steps of the PyTorch prototype on a batch that train_step_bench --write left, as JSON.
 
 --prototype names the prototype's folder. Its own loop runs, unchanged: what it would sample, grade and draw is answered
 from the batch, and a step is timed from the last grade to the end of the router's optimizer step.
@@ -80,7 +80,8 @@ def answer_from(batch, adapter, rl, clock):
             assert recorded["ids"] == ids
             # The prototype's reward is 0.5 for a format and 3 for a solution or a hack.
             correct, form = divmod(recorded["reward"], 3.0)
-            assert correct in (0.0, 1.0) and form in (0.0, 0.5), f"reward {recorded['reward']}, expected 0, 0.5, 3 or 3.5"
+            assert correct in (0.0, 1.0) and form in (0.0, 0.5), \
+                f"reward {recorded['reward']}, expected 0, 0.5, 3 or 3.5"
             verdicts.append(dict(comp=int(form == 0.5), gt=int(correct), hint=0, df=0))
         clock.begin()
         return verdicts

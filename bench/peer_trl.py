@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Training steps of TRL's GRPOTrainer with a peft LoRA on a batch that train_step_bench --write left, as JSON.
 
-The adapter is one LoRA of rank 2r on the same seven maps, from the batch's A and B (no init is subtracted: W x + B A x).
-A step is the trainer's own compute_loss on prepared inputs (prompts padded on the left, completions on the right), the
-backward pass, clipping and AdamW; it neither samples nor routes, and has no pin.
+The adapter is one LoRA of rank 2r on the same seven maps, from the batch's A and B (no init is subtracted:
+W x + B A x). A step is the trainer's own compute_loss on prepared inputs (prompts padded on the left, completions on
+the right), the backward pass, clipping and AdamW; it neither samples nor routes, and has no pin.
 """
 import argparse
 import contextlib
@@ -106,7 +106,8 @@ def main():
         norm = torch.nn.utils.clip_grad_norm_(parameters, config["max_grad_norm"]).item()
         trainer.optimizer.step()
         trainer.optimizer.zero_grad()
-        steps.append(dict(wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu, loss=total, grad_norm=norm))
+        steps.append(dict(wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu, loss=total,
+                          grad_norm=norm))
     padded = sum(b["prompt_ids"].numel() + b["completion_ids"].numel() for b in batches)
     print(json.dumps({"threads": o.threads, "micro_batch": micro, "steps": steps, "padded_tokens": padded,
                       "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
