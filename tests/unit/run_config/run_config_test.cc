@@ -110,9 +110,9 @@ TEST_F(RunConfigTest, TheDocumentedArmsAreThoseOfTheTable) {
   for (const ArmPreset& arm : ArmPresets()) {
     std::string fields;
     for (const auto& [field, value] : arm.fields) {
-      absl::StrAppend(&fields, fields.empty() ? "" : ", ", "`", field, ": ", value, "`");
+      fields += (fields.empty() ? "`" : ", `") + std::string(field) + ": " + std::string(value) + "`";
     }
-    absl::StrAppend(&table, "| `", arm.name, "` | ", arm.summary, " | ", fields, " |\n");
+    table += "| `" + std::string(arm.name) + "` | " + std::string(arm.summary) + " | " + fields + " |\n";
   }
   std::ifstream in(std::filesystem::path(EVILMOE_SOURCE_DIR) / "docs/arms.md");
   const std::string text((std::istreambuf_iterator<char>(in)), {});
