@@ -8,6 +8,13 @@ evilmoe_library(NAME policy_step
   SRCS policy_batch.cc policy_loss.cc policy_shard.cc policy_step.cc
   HDRS collective.h policy_batch.h policy_loss.h policy_shard.h policy_step.h train_samples.h
   DEPS evilmoe::lora2r evilmoe::run_config)
+# Ranks. c10d's header of Gloo wants headers that LibTorch does not ship (gloo_headers/README.md).
+evilmoe_library(NAME c10d_collective SRCS c10d_collective.cc rank_store.cc HDRS c10d_collective.h rank_store.h
+  DEPS evilmoe::policy_step libtorch)
+set_source_files_properties(c10d_collective.cc PROPERTIES COMPILE_OPTIONS
+  "-isystem;${CMAKE_CURRENT_SOURCE_DIR}/gloo_headers;-DUSE_C10D_GLOO")
+evilmoe_library(NAME rank_launcher SRCS rank_launcher.cc rank_link.cc HDRS rank_launcher.h rank_link.h
+  DEPS evilmoe::common PRIVATE_DEPS evilmoe::c10d_collective)
 # Each kind of monitor links only what it may read; none of these has labels.
 evilmoe_library(NAME monitor SRCS monitor.cc HDRS monitor.h DEPS evilmoe::common)
 evilmoe_library(NAME judge
@@ -24,8 +31,9 @@ evilmoe_library(NAME pretrain
 if(TARGET evilmoe_pairs)
   evilmoe_library(NAME training
     SRCS ablation.cc checkpoint.cc graded_step.cc ground_truth_monitor.cc inoculation.cc monitoring.cc prompt_source.cc
-         replay.cc replay_verb.cc run_recorder.cc saved_rollouts.cc training_loop.cc training_model.cc
-    HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h replay.h
+         rank_leader.cc rank_messages.cc replay.cc replay_verb.cc run_recorder.cc saved_rollouts.cc training_loop.cc training_model.cc
+    HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h rank_leader.h
+         rank_messages.h replay.h
          replay_verb.h rollouts.h run_recorder.h saved_rollouts.h training_loop.h training_model.h
     DEPS evilmoe::advantages evilmoe::chat_template evilmoe::judge evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs
          evilmoe::policy_step evilmoe::probe evilmoe::step_metrics evilmoe::token_sampler evilmoe::tokenizer
