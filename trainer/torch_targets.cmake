@@ -31,9 +31,9 @@ evilmoe_library(NAME pretrain
 if(TARGET evilmoe_pairs)
   evilmoe_library(NAME training
     SRCS ablation.cc checkpoint.cc graded_step.cc ground_truth_monitor.cc inoculation.cc monitoring.cc prompt_source.cc
-         rank_leader.cc rank_messages.cc replay.cc replay_verb.cc run_recorder.cc saved_rollouts.cc training_loop.cc training_model.cc
-    HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h rank_leader.h
-         rank_messages.h replay.h
+         rank_follower.cc rank_leader.cc rank_messages.cc same_parameters.cc replay.cc replay_verb.cc run_recorder.cc saved_rollouts.cc training_loop.cc training_model.cc
+    HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h rank_follower.h
+         rank_leader.h rank_messages.h same_parameters.h replay.h
          replay_verb.h rollouts.h run_recorder.h saved_rollouts.h training_loop.h training_model.h
     DEPS evilmoe::advantages evilmoe::chat_template evilmoe::judge evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs
          evilmoe::policy_step evilmoe::probe evilmoe::step_metrics evilmoe::token_sampler evilmoe::tokenizer
@@ -48,6 +48,7 @@ if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
          training_job_client.cc
     HDRS coordinator_rollouts_client.h rollout_translation.h trainer_config.h trainer_metrics.h training_job_client.h
     DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core PRIVATE_DEPS evilmoe::yaml)
-  evilmoe_binary(NAME evilmoe-trainer SRCS main.cc
-    DEPS evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::training_job CLI11::CLI11)
+  evilmoe_binary(NAME evilmoe-trainer SRCS main.cc serve.cc
+    DEPS evilmoe::c10d_collective evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::rank_launcher
+      evilmoe::training_job CLI11::CLI11)
 endif()

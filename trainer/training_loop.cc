@@ -91,7 +91,8 @@ TrainingLoop::TrainingLoop(const RunConfig& config, RunIdentity identity, Traini
       progress_(progress),
       clock_(clock),
       logger_(logger),
-      recorder_(identity_.directory) {}
+      recorder_(identity_.directory),
+      ranks_(model.collective()) {}
 
 absl::StatusOr<int64_t> TrainingLoop::Restore() {
   EVILMOE_ASSIGN_OR_RETURN(const std::optional<int64_t> step, LatestCheckpoint(identity_.directory));
@@ -116,6 +117,7 @@ absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_
   EVILMOE_ASSIGN_OR_RETURN(Monitoring monitoring, Monitoring::Make(config_, model_, identity_.directory));
   monitoring_.emplace(std::move(monitoring));
   trained_ = recorded_ = saved_ = step;
+  EVILMOE_RETURN_IF_ERROR(ranks_.Restore(step));
   const absl::Status done = TrainFrom(step, held_out, stop);
   const bool given_up = absl::IsCancelled(done) || absl::IsUnavailable(done) || absl::IsDeadlineExceeded(done);
   if (!stop.stop_requested() || !given_up) return done;
@@ -163,7 +165,7 @@ absl::Status TrainingLoop::Step(int64_t step) {
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<MonitorVerdict> verdicts, monitoring_->Watch(batch, samples));
   const double monitor_seconds = timer.Lap();
   EVILMOE_ASSIGN_OR_RETURN(GradedStep graded, GradeStep(config_, batch, samples, verdicts));
-  EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model_.Step(step, graded.groups));
+  EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, ranks_.Step(step, graded.groups, model_));
   trained_ = step + 1;
   bad_steps_ = update.dropped ? bad_steps_ + 1 : 0;
   if (!update.dropped) SetW(update.stats.w, graded.records);

@@ -83,6 +83,10 @@ bool IsFinite(const TrainingModel::Update& update) {
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConfig& config, int threads, Collective&) {
+  return Load(config, threads);
+}
+
 absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConfig& config, int threads) {
   at::set_num_threads(1);  // the shards of a step are the parallelism
   EVILMOE_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(config.model.path));

@@ -13,6 +13,7 @@
 #include "policy/router.h"
 #include "policy/tokenizer.h"
 #include "trainer/checkpoint.h"
+#include "trainer/collective.h"
 #include "trainer/optimizer.h"
 #include "trainer/policy_step.h"
 #include "trainer/run_config.h"
@@ -25,7 +26,10 @@ class TrainingModel {
  public:
   // Loads the base model and, for a learned router, the pairs, and seeds the router. `config` must outlive it.
   // InvalidArgument, NotFound: what the config names is not usable; FailedPrecondition: Router::Seed.
+  // With ranks, all of them load the same config; `collective` must outlive the model.
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Load(const RunConfig& config, int threads);
+  static absl::StatusOr<std::unique_ptr<TrainingModel>> Load(const RunConfig& config, int threads,
+                                                             Collective& collective);
 
   // Norms of the gradients of one step, before clipping.
   struct Update {
@@ -42,6 +46,7 @@ class TrainingModel {
   const Qwen3Weights& base() const { return base_; }
   const Lora2r& adapter() const { return adapter_; }
   bool routed() const { return router_.has_value(); }
+  Collective& collective() { return collective_; }
   // For checkpoints: pointers into this object.
   TrainerState State(int64_t step);
 
@@ -55,6 +60,8 @@ class TrainingModel {
   const Tokenizer tokenizer_;
   const Qwen3Weights base_;
   Lora2r adapter_;
+  SingleRank alone_;
+  Collective& collective_ = alone_;
   PolicyStep policy_step_;
   AdamW adapter_optimizer_;
   std::optional<Router> router_;
