@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstring>
+#include <optional>
 #include <type_traits>
 
 #include "absl/status/status.h"
@@ -12,10 +13,15 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "values are copied as they lie in memory");
 
-// The two archives have one Field() each for numbers and for vectors of numbers; Visit() below lists the fields once
+// The two archives have a Field() each for numbers, vectors of numbers and optional numbers; Visit() below lists the fields once
 // for both directions.
 class Writer {
  public:
+  template <typename T>
+  void Field(const std::optional<T>& value) {
+    Field(value.has_value());
+    if (value) Field(*value);
+  }
   template <typename T>
   void Field(const T& value) {
     if constexpr (std::is_arithmetic_v<T> || std::is_enum_v<T>) {
@@ -40,6 +46,12 @@ class Writer {
 class Reader {
  public:
   explicit Reader(std::string_view bytes) : rest_(bytes) {}
+  template <typename T>
+  void Field(std::optional<T>& value) {
+    bool is_set = false;
+    Field(is_set);
+    if (is_set) Field(value.emplace());
+  }
   template <typename T>
   void Field(T& value) {
     if constexpr (std::is_same_v<T, bool>) {
@@ -97,10 +109,13 @@ class Reader {
 template <typename Archive, typename Sample>
 requires std::is_same_v<std::remove_const_t<Sample>, TrainSample>
 void Visit(Archive& archive, Sample& sample) {
-  auto& [ids, sampler_logprobs, advantage, masked, left_out, deploy_mode] = sample;
+  auto& [ids, sampler_logprobs, advantage, reward, oracle_hack, old_logprobs, masked, left_out, deploy_mode] = sample;
   archive.Field(ids);
   archive.Field(sampler_logprobs);
   archive.Field(advantage);
+  archive.Field(reward);
+  archive.Field(oracle_hack);
+  archive.Field(old_logprobs);
   archive.Field(masked);
   archive.Field(left_out);
   archive.Field(deploy_mode);

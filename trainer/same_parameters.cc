@@ -40,11 +40,7 @@ uint64_t HashOf(const TrainerState& state, bool dropped) {
     hash.Add(m.a);
     hash.Add(m.b);
   }
-  if (state.router != nullptr) {
-    hash.Add(state.router->u());
-    hash.Add(state.router->log_scale());
-    hash.Add(state.router->bias());
-  }
+  for (const auto& [name, tensor] : state.tensors) hash.Add(tensor);
   return hash.value() ^ static_cast<uint64_t>(dropped);
 }
 

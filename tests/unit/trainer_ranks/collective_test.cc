@@ -7,33 +7,17 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <functional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "tests/unit/trainer_ranks/child.h"
+#include "tests/unit/trainer_ranks/thread_ranks.h"
 #include "trainer/c10d_collective.h"
 
 namespace evilmoe {
 namespace {
 
 using ::testing::StartsWith;
-
-// Runs `body` on every rank of a group, each a thread of its own.
-void OnEachRank(int size, const std::function<void(Collective&)>& body) {
-  const absl::StatusOr<ServedStore> server = ServeRankStore();
-  ASSERT_TRUE(server.ok()) << server.status();
-  std::vector<std::jthread> threads;
-  for (int rank = 0; rank < size; ++rank) {
-    threads.emplace_back([&, rank] {
-      const absl::StatusOr<RankStore> store = ConnectRankStore(server->port, kPatience);
-      ASSERT_TRUE(store.ok()) << store.status();
-      const auto ranks = C10dCollective::Join(*store, {.rank = rank, .size = size, .deadline = kPatience});
-      ASSERT_TRUE(ranks.ok()) << ranks.status();
-      body(**ranks);
-    });
-  }
-}
 
 class SumTest : public ::testing::TestWithParam<int> {};
 

@@ -19,6 +19,8 @@ RankMessage StepMessage() {
   sample.ids = {4, 5};
   sample.sampler_logprobs = {-0.5f, -1.25f};
   sample.advantage = -0.1;
+  sample.reward = 3.5;
+  sample.oracle_hack = false;
   sample.left_out = true;
   sample.deploy_mode = true;
   group.samples.emplace_back().masked = true;  // lost: nothing came of it
@@ -41,6 +43,10 @@ TEST(RankMessages, ComeBackAsTheyWere) {
   EXPECT_EQ(group.samples[0].ids, (std::vector<int32_t>{4, 5}));
   EXPECT_EQ(group.samples[0].sampler_logprobs, (std::vector<float>{-0.5f, -1.25f}));
   EXPECT_EQ(group.samples[0].advantage, -0.1);
+  EXPECT_EQ(group.samples[0].reward, 3.5);
+  EXPECT_EQ(group.samples[0].oracle_hack, false);
+  EXPECT_EQ(group.samples[1].reward, std::nullopt);
+  EXPECT_EQ(group.samples[1].oracle_hack, std::nullopt);
   EXPECT_TRUE(group.samples[0].left_out);
   EXPECT_TRUE(group.samples[0].deploy_mode);
   EXPECT_FALSE(group.samples[0].masked);
