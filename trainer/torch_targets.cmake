@@ -32,15 +32,15 @@ evilmoe_library(NAME pretrain
   DEPS evilmoe::chat_template evilmoe::optimizer evilmoe::policy_step evilmoe::qwen3 evilmoe::tokenizer PRIVATE_DEPS evilmoe::yaml)
 if(TARGET evilmoe_pairs)
   evilmoe_library(NAME training
-    SRCS ablation.cc checkpoint.cc graded_step.cc ground_truth_monitor.cc inoculation.cc monitoring.cc
-         prompt_source.cc rank_follower.cc rank_leader.cc replay.cc replay_verb.cc run_recorder.cc same_parameters.cc
-         saved_rollouts.cc training_loop.cc training_model.cc
-    HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h
-         rank_follower.h rank_leader.h replay.h replay_verb.h rollouts.h run_recorder.h same_parameters.h
-         saved_rollouts.h training_loop.h training_model.h
-    DEPS evilmoe::advantages evilmoe::chat_template evilmoe::judge evilmoe::labels evilmoe::loophole
-         evilmoe::optimizer evilmoe::pairs evilmoe::policy_step evilmoe::probe evilmoe::rank_messages
-         evilmoe::step_metrics evilmoe::token_sampler evilmoe::tokenizer
+    SRCS ablation.cc checkpoint.cc graded_step.cc ground_truth_monitor.cc inoculation.cc monitoring.cc prompt_source.cc
+         replay.cc replay_verb.cc run_recorder.cc sampled_step.cc saved_rollouts.cc training_loop.cc training_model.cc
+         rank_follower.cc rank_leader.cc same_parameters.cc
+    HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h replay.h
+         replay_verb.h rollouts.h run_recorder.h sampled_step.h saved_rollouts.h training_loop.h training_model.h
+         rank_follower.h rank_leader.h same_parameters.h
+    DEPS evilmoe::advantages evilmoe::chat_template evilmoe::judge evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs
+         evilmoe::policy_step evilmoe::probe evilmoe::rank_messages evilmoe::step_metrics evilmoe::token_sampler
+         evilmoe::tokenizer
     PRIVATE_DEPS evilmoe::zstd_text PkgConfig::ZSTD)
   evilmoe_library(NAME export_verb
     SRCS export_folder.cc export_source.cc export_verb.cc HDRS export_folder.h export_source.h export_verb.h
