@@ -3,10 +3,12 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <csignal>
-#include <cstring>
+#include <cstdlib>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <vector>
 #ifdef USE_C10D_NCCL
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
@@ -42,6 +44,7 @@ Backend MakeBackend(const RankStore& store, const RankGroup& group) {
   const auto timeout = absl::ToChronoMilliseconds(group.deadline);
 #ifdef USE_C10D_NCCL
   if (group.device.is_cuda()) {
+    setenv("TORCH_NCCL_BLOCKING_WAIT", "1", /*overwrite=*/0);  // wait() itself tells of a timeout, no watchdog's abort
     const auto options = c10d::ProcessGroupNCCL::Options::create();
     options->timeout = timeout;
     return c10::make_intrusive<c10d::ProcessGroupNCCL>(own, group.rank, group.size, options);

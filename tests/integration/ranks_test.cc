@@ -13,7 +13,7 @@
 namespace evilmoe {
 namespace {
 
-using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -81,9 +81,25 @@ TEST(TwoRanks, ADeadOneCostsTheRunNothing) {
     const std::vector<nlohmann::json> failures = TrainerLog(run, "rank_failed");
     ASSERT_THAT(failures, SizeIs(1));
     EXPECT_THAT(failures[0].value("error", ""),
-                ::testing::HasSubstr(absl::StrCat("rank ", rank, ": ended with signal 9 (Killed)")));
+                HasSubstr(absl::StrCat("rank ", rank, ": ended with signal 9 (Killed)")));
     ExpectSameResult(run, undisturbed);
   }
+}
+
+TEST(TwoRanks, AFrozenOneIsEndedAndTheRunGoesOn) {
+  RunSession session;
+  const RunOnDisk run = session.Submit(session.WriteRunFile(), kTwoRanks);
+  ASSERT_TRUE(run.AwaitStep(2));
+  const pid_t frozen = PidOfRank(run, 1);
+  ASSERT_EQ(kill(frozen, SIGSTOP), 0);
+  EXPECT_EQ(run.AwaitEnd(), "succeeded");
+  EXPECT_NE(kill(frozen, 0), 0) << "it was ended";
+  EXPECT_THAT(run.Events("recovery"), SizeIs(1));
+  const std::vector<nlohmann::json> failures = TrainerLog(run, "rank_failed");
+  ASSERT_THAT(failures, SizeIs(1));
+  EXPECT_THAT(failures[0].value("error", ""), HasSubstr("rank 1: no sign of life for 20s, killed"));
+  EXPECT_THAT(run.Metrics(), SizeIs(4));
+  EXPECT_TRUE(run.AwaitNoProcess());
 }
 
 }  // namespace

@@ -156,6 +156,31 @@ TEST_F(RankFollowerTest, AStepBeforeItsJobIsDataLoss) {
   EXPECT_EQ(followed.code(), absl::StatusCode::kDataLoss) << followed;
 }
 
+TEST_F(RankFollowerTest, ABadShareOfOneRankDropsTheStepOnAll) {
+  std::vector<TrainGroup> groups;
+  for (int32_t g = 0; g < 2; ++g) {  // one a rank
+    groups.push_back({.prompt_ids = {300 + g, 301}, .samples = {{.ids = {400, 410}, .sampler_logprobs = {-2, -2}}}});
+    groups.back().samples[0].advantage = 1;
+  }
+  std::vector<TrainGroup> bad = groups;
+  bad[1].samples[0].advantage = std::nan("");
+  OnEachRank(2, [&](Collective& ranks) {
+    const auto model = TrainingModel::Load(config_, 1, ranks);
+    ASSERT_TRUE(model.ok()) << model.status();
+    const at::Tensor before = (*model)->adapter().modules()[0].a.clone();
+    const auto dropped = (*model)->Step(0, bad);
+    ASSERT_TRUE(dropped.ok()) << dropped.status();
+    EXPECT_TRUE(dropped->dropped);
+    EXPECT_TRUE(at::equal((*model)->adapter().modules()[0].a, before));
+    EXPECT_TRUE(CheckSameParameters((*model)->State(1), dropped->dropped, ranks).ok());
+    const auto good = (*model)->Step(1, groups);
+    ASSERT_TRUE(good.ok()) << good.status();
+    EXPECT_FALSE(good->dropped);
+    EXPECT_FALSE(at::equal((*model)->adapter().modules()[0].a, before));
+    EXPECT_TRUE(CheckSameParameters((*model)->State(2), good->dropped, ranks).ok());
+  });
+}
+
 TEST_F(RankFollowerTest, RanksThatDifferSaySo) {
   OnEachRank(3, [&](Collective& ranks) {
     const auto model = TrainingModel::Load(config_, 1, ranks);
