@@ -11,6 +11,7 @@ namespace evilmoe {
 
 // Where the ranks of one host find each other: a key-value store, served by the process that started them.
 
+// One client a rank: a call that waits for a key keeps the others of its client waiting.
 using RankStore = c10::intrusive_ptr<c10d::Store>;
 
 struct ServedStore {

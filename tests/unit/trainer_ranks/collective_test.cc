@@ -89,8 +89,10 @@ TEST(C10dCollective, ANewGenerationWorksAfterADeadGroup) {
     std::vector<std::jthread> threads;
     for (int rank = 0; rank < 2; ++rank) {
       threads.emplace_back([&, rank] {
-        auto ranks = C10dCollective::Join(server->store,
-                                          {.rank = rank, .size = 2, .generation = generation, .deadline = kPatience});
+        const absl::StatusOr<RankStore> store = ConnectRankStore(server->port, kPatience);
+        ASSERT_TRUE(store.ok()) << store.status();
+        auto ranks =
+            C10dCollective::Join(*store, {.rank = rank, .size = 2, .generation = generation, .deadline = kPatience});
         ASSERT_TRUE(ranks.ok()) << ranks.status();
         if (rank == 1) return;  // leaves the other one alone
         at::Tensor flat = at::ones({4});
