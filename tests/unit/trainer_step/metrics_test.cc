@@ -101,7 +101,7 @@ TEST(AblationTableTest, SaysHowMuchOfTheDropARandomHalfBrings) {
     return AblationRow{mode, "trained", hack, hack, std::vector<double>(hack.size(), 0.5)};
   };
   const AblationRow on = row("on", {0.9, 0.7, 0.8, 0.8}), off = row("off", {0.1, 0.1, 0.0, 0.2});
-  const auto table = AblationTable({on, off, row("random_half", {0.5, 0.4, 0.4, 0.5})}, 1);
+  const auto table = AblationTable({on, off, row("random_half", {0.6, 0.3, 0.4, 0.5})}, 1);
   const auto& shrinkage = table["shrinkage"];
   EXPECT_NEAR(shrinkage["mean"].get<double>(), 1.4 / 2.8, 1e-12);
   EXPECT_LT(shrinkage["low"].get<double>(), 0.5);
