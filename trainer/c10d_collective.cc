@@ -27,21 +27,20 @@ constexpr std::chrono::milliseconds kLongWait = std::chrono::hours(1);
 using Backend = c10::intrusive_ptr<c10d::Backend>;
 
 // Gloo, NCCL and the store throw many types, some of which no header has; what they say tells which it was.
-absl::Status Typed(const char* what, const RankGroup& group, const absl::Status& error) {
+absl::Status Typed(const char* what, const RankGroup& group, absl::Duration deadline, const absl::Status& error) {
   std::string text(error.message());
   text.resize(std::min(text.size(), text.find('\n')));
   const std::string who = absl::StrCat(what, " on rank ", group.rank, " of ", group.size, ": ");
   if (absl::StrContains(text, "imed out") || absl::StrContains(text, "imeout")) {
-    return absl::DeadlineExceededError(absl::StrCat(who, "a rank did not take part within ",
-                                                    absl::FormatDuration(group.deadline), " (collective_timeout_s); ",
-                                                    text));
+    return absl::DeadlineExceededError(
+        absl::StrCat(who, "a rank did not take part within ", absl::FormatDuration(deadline), "; ", text));
   }
   return absl::UnavailableError(absl::StrCat(who, "a rank has died; ", text));
 }
 
 Backend MakeBackend(const RankStore& store, const RankGroup& group) {
   const auto own = c10::make_intrusive<c10d::PrefixStore>(absl::StrCat("group-", group.generation), store);
-  const auto timeout = absl::ToChronoMilliseconds(group.deadline);
+  const auto timeout = absl::ToChronoMilliseconds(group.join_deadline);
 #ifdef USE_C10D_NCCL
   if (group.device.is_cuda()) {
     setenv("TORCH_NCCL_BLOCKING_WAIT", "1", /*overwrite=*/0);  // wait() itself tells of a timeout, no watchdog's abort
@@ -78,11 +77,11 @@ absl::StatusOr<std::unique_ptr<C10dCollective>> C10dCollective::Join(RankStore s
   EVILMOE_RETURN_IF_ERROR(Check(group));
   std::signal(SIGPIPE, SIG_IGN);
   absl::StatusOr<Backend> backend = TorchGuard("c10d", [&] { return MakeBackend(store, group); });
-  if (!backend.ok()) return Typed("join", group, backend.status());
+  if (!backend.ok()) return Typed("join", group, group.join_deadline, backend.status());
   std::unique_ptr<C10dCollective> joined(new C10dCollective(std::move(store), group, *std::move(backend)));
   // Connections may be made as late as at the first use: whoever returns from here has met all the others.
   at::Tensor present = at::ones({1}, at::kLong);
-  EVILMOE_RETURN_IF_ERROR(joined->Sum(present, "join"));
+  EVILMOE_RETURN_IF_ERROR(joined->Sum(present, "join", group.join_deadline));
   return joined;
 }
 
@@ -92,7 +91,7 @@ C10dCollective::C10dCollective(RankStore store, const RankGroup& group, Backend 
 // Runs one operation to its end. The first error drops the backend: that closes the connections, which tells the
 // others.
 template <typename F>
-absl::Status C10dCollective::Do(const char* what, F&& start) {
+absl::Status C10dCollective::Do(const char* what, absl::Duration deadline, F&& start) {
   if (!dead_.ok()) return dead_;
   const c10::NoGradGuard no_grad;
   const absl::Status done = TorchGuard("c10d", [&] {
@@ -100,19 +99,21 @@ absl::Status C10dCollective::Do(const char* what, F&& start) {
                               return true;
                             }).status();
   if (done.ok()) return done;
-  dead_ = Typed(what, group_, done);
+  dead_ = Typed(what, group_, deadline, done);
   backend_.reset();
   return dead_;
 }
 
-absl::Status C10dCollective::Sum(at::Tensor& flat) { return Sum(flat, "sum"); }
+absl::Status C10dCollective::Sum(at::Tensor& flat) { return Sum(flat, "sum", group_.deadline); }
 
-absl::Status C10dCollective::Sum(at::Tensor& flat, const char* what) {
+absl::Status C10dCollective::Sum(at::Tensor& flat, const char* what, absl::Duration deadline) {
   if (flat.numel() == 0) return dead_;
   at::Tensor here = flat.to(group_.device);  // the same tensor where it is there already
-  EVILMOE_RETURN_IF_ERROR(Do(what, [&] {
+  EVILMOE_RETURN_IF_ERROR(Do(what, deadline, [&] {
     std::vector<at::Tensor> tensors = {here};
-    return backend_->allreduce(tensors);
+    c10d::AllreduceOptions options;
+    options.timeout = absl::ToChronoMilliseconds(deadline);
+    return backend_->allreduce(tensors, options);
   }));
   if (!here.is_same(flat)) flat.copy_(here);
   return absl::OkStatus();
@@ -120,9 +121,11 @@ absl::Status C10dCollective::Sum(at::Tensor& flat, const char* what) {
 
 absl::Status C10dCollective::BroadcastTensor(at::Tensor& tensor) {
   at::Tensor here = tensor.to(group_.device);
-  EVILMOE_RETURN_IF_ERROR(Do("broadcast", [&] {
+  EVILMOE_RETURN_IF_ERROR(Do("broadcast", group_.deadline, [&] {
     std::vector<at::Tensor> tensors = {here};
-    return backend_->broadcast(tensors);
+    c10d::BroadcastOptions options;
+    options.timeout = absl::ToChronoMilliseconds(group_.deadline);
+    return backend_->broadcast(tensors, options);
   }));
   if (!here.is_same(tensor)) tensor.copy_(here);
   return absl::OkStatus();

@@ -22,6 +22,8 @@ struct RankGroup {
   // Every operation ends within it, with its result or an error. At least as long as a rank may come later than another
   // to the same operation, within a step; at least 10 ms.
   absl::Duration deadline = absl::Minutes(5);
+  // Until all are there: processes that start together load LibTorch at their own pace.
+  absl::Duration join_deadline = absl::Minutes(2);
   c10::Device device = c10::kCPU;  // CPU: Gloo on 127.0.0.1; CUDA: NCCL
 };
 
@@ -45,10 +47,10 @@ class C10dCollective final : public Collective {
 
  private:
   C10dCollective(RankStore store, const RankGroup& group, c10::intrusive_ptr<c10d::Backend> backend);
-  absl::Status Sum(at::Tensor& flat, const char* what);
+  absl::Status Sum(at::Tensor& flat, const char* what, absl::Duration deadline);
   absl::Status BroadcastTensor(at::Tensor& tensor);
   template <typename F>
-  absl::Status Do(const char* what, F&& start);
+  absl::Status Do(const char* what, absl::Duration deadline, F&& start);
 
   const RankStore store_;
   const RankGroup group_;

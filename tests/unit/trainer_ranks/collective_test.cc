@@ -78,7 +78,8 @@ TEST(C10dCollective, RefusesARankThatIsNone) {
 TEST(C10dCollective, GivesUpOnARankThatNeverComes) {
   const absl::StatusOr<ServedStore> server = ServeRankStore();
   ASSERT_TRUE(server.ok());
-  const auto joined = C10dCollective::Join(server->store, {.rank = 0, .size = 2, .deadline = absl::Milliseconds(300)});
+  const auto joined =
+      C10dCollective::Join(server->store, {.rank = 0, .size = 2, .join_deadline = absl::Milliseconds(300)});
   EXPECT_EQ(joined.status().code(), absl::StatusCode::kDeadlineExceeded) << joined.status();
 }
 
