@@ -96,17 +96,20 @@ class Job {
 
   absl::Status Do() {
     const std::string& yaml = job_.run().config_yaml();
-    if (job_.kind() != v1::JOB_KIND_ABLATE) EVILMOE_RETURN_IF_ERROR(RankLeader(ranks_).StartJob(yaml));
+    // An ablation trains nothing: the other ranks are not told of it and take part in nothing.
+    const bool is_ablation = job_.kind() == v1::JOB_KIND_ABLATE;
+    Collective& ranks = is_ablation ? alone_ : ranks_;
+    if (!is_ablation) EVILMOE_RETURN_IF_ERROR(RankLeader(ranks).StartJob(yaml));
     EVILMOE_ASSIGN_OR_RETURN(run_, ParseRunConfig(yaml, "run.yaml", config_.run_directory));
     EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<TrainingModel> model,
-                             TrainingModel::Load(run_, config_.threads, ranks_));
+                             TrainingModel::Load(run_, config_.threads, ranks));
     EVILMOE_ASSIGN_OR_RETURN(std::vector<Problem> training, LoadProblems(run_.data.train));
     EVILMOE_ASSIGN_OR_RETURN(const PromptSource prompts,
                              PromptSource::Make(run_, model->tokenizer(), std::move(training)));
     if (prompts.num_dropped() > 0) logger_.Warn("prompts_dropped", {{"too_long", prompts.num_dropped()}});
     TrainingLoop loop(run_, {config_.run_directory, Sha256Hex(yaml), job_.run().run_id()}, *model, prompts, rollouts_,
                       progress_, clock_, logger_);
-    return job_.kind() == v1::JOB_KIND_ABLATE ? Ablate(loop) : Train(loop);
+    return is_ablation ? Ablate(loop) : Train(loop);
   }
 
  private:
@@ -150,6 +153,7 @@ class Job {
   const v1::AcquireJobResponse& job_;
   CoordinatorClient& coordinator_;
   Collective& ranks_;
+  SingleRank alone_;
   const Clock& clock_;
   Logger& logger_;
   const std::stop_token stop_;
