@@ -13,8 +13,8 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "values are copied as they lie in memory");
 
-// The two archives have a Field() each for numbers, vectors of numbers and optional numbers; Visit() below lists the fields once
-// for both directions.
+// The two archives have a Field() each for numbers, vectors of numbers and optional numbers; Visit() below lists the
+// fields once for both directions.
 class Writer {
  public:
   template <typename T>
