@@ -17,7 +17,8 @@
 namespace evilmoe {
 
 // The passes of a step through the network, each over one shard and safe to run on several threads for different
-// shards. fp32 beside any base but a double one, where all is double. Throws c10::Error (call it under TorchGuard).
+// shards. A shard is worked through in parts of whole groups, so activations exist for one part at a time and stay near
+// the caches. fp32 beside any base but a double one, where all is double. Throws c10::Error (call it under TorchGuard).
 class PolicyPasses {
  public:
   // References must outlive this.
@@ -32,8 +33,8 @@ class PolicyPasses {
   // Fills shard.features_SD. The ablated pass also compares deploy-mode samples with the sampler, which drew them from
   // exactly that model.
   void ReadFeatures(PolicyShard& shard, RolloutFeatures kind) const;
-  // The routed forward and backward over the shard's samples in the loss; shard.routing is set. wants_dl_dw: also
-  // shard.dl_dw_S.
+  // The routed forward and backward over the shard's samples in the loss, part by part; shard.routing is set.
+  // wants_dl_dw: also shard.dl_dw_S.
   void ForwardBackward(PolicyShard& shard, bool wants_dl_dw) const;
   // One sample that was drawn with the whole adapter and, where no ablated pass has done so, one in deploy mode,
   // forwarded as the sampler did.
@@ -44,12 +45,14 @@ class PolicyPasses {
     Routing rollouts;  // w a leaf where dL/dw is wanted
     ForwardOptions options;
   };
+  void ForwardBackwardPart(PolicyShard& shard, const ShardPart& part, bool wants_dl_dw) const;
   RoutedBatch RouteBatch(const Routing& chosen, const PolicyBatch& batch, bool wants_dl_dw) const;
   void Backward(PolicyShard& shard, const std::vector<int64_t>& kept, const PolicyBatch& batch, const at::Tensor& logp,
                 const RoutedBatch& routed) const;
   void KeepQuarantineOf(PolicyShard& shard, const AdapterLeaves& first) const;
   void CompareOne(PolicyShard& shard, bool deploy_mode) const;
-  void CompareDeployed(PolicyShard& shard, const PolicyBatch& batch, const at::Tensor& hidden) const;
+  void CompareDeployed(PolicyShard& shard, const ShardPart& part, const PolicyBatch& batch,
+                       const at::Tensor& hidden) const;
   at::Tensor LogProbs(const at::Tensor& hidden_NH, const at::Tensor& rows_C, const at::Tensor& targets_C) const;
   at::Tensor BaseLogProbs(const PolicyBatch& batch) const;
 

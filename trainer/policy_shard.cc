@@ -68,6 +68,25 @@ StepStats ShardStats::Means() const {
   return stats;
 }
 
+std::vector<ShardPart> PolicyShard::Parts() const {
+  std::vector<ShardPart> parts;
+  size_t position = 0;
+  for (const TrainGroup* group : groups) {
+    int64_t rows = static_cast<int64_t>(group->prompt_ids.size()) - 1;  // the last one stands in each completion
+    const size_t begin = position;
+    for (const TrainSample& sample : group->samples) {
+      if (sample.masked) continue;
+      rows += static_cast<int64_t>(sample.ids.size());
+      ++position;
+    }
+    if (position == begin) continue;
+    if (parts.empty() || parts.back().rows + rows > kPartRows) parts.push_back({.begin = begin});
+    parts.back().end = position;
+    parts.back().rows += rows;
+  }
+  return parts;
+}
+
 at::Tensor PolicyShard::Advantages(const std::vector<int64_t>& chosen, at::ScalarType dtype) const {
   std::vector<double> values;
   for (const int64_t i : chosen) values.push_back(samples[static_cast<size_t>(i)]->advantage);

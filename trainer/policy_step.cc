@@ -78,13 +78,20 @@ PolicyStep::PolicyStep(const RunConfig& config, const Qwen3Weights& base, const 
 
 absl::StatusOr<PairFeatures> PolicyStep::ReadPairs(RolloutFeatures kind) const {
   return TorchGuard("pair features", [&] {
+    std::vector<at::Tensor> parts;
     std::vector<PromptCompletions> groups;
+    int64_t rows = 0;
     for (const PairIds& pair : pairs_) {
       groups.push_back({.prompt = &pair.prompt_ids, .completions = {&pair.hack_ids, &pair.clean_ids}});
+      rows += static_cast<int64_t>(pair.prompt_ids.size() + pair.hack_ids.size() + pair.clean_ids.size());
+      if (rows < kPartRows && &pair != &pairs_.back()) continue;
+      const PolicyBatch batch = MakePolicyBatch(groups, /*share_prompt=*/true);
+      parts.push_back(kind == RolloutFeatures::kGradients ? passes_.ReadGradients(batch)
+                                                          : passes_.ReadActivations(batch));
+      groups.clear();
+      rows = 0;
     }
-    const PolicyBatch batch = MakePolicyBatch(groups, /*share_prompt=*/true);
-    const at::Tensor features =
-        kind == RolloutFeatures::kGradients ? passes_.ReadGradients(batch) : passes_.ReadActivations(batch);
+    const at::Tensor features = at::cat(parts, 0);
     const at::Tensor sides = features.view({static_cast<int64_t>(pairs_.size()), 2, -1});
     return PairFeatures{sides.select(1, 0).contiguous(), sides.select(1, 1).contiguous()};
   });

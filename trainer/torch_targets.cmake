@@ -6,9 +6,9 @@ evilmoe_library(NAME step_metrics SRCS step_metrics.cc ablation_statistics.cc HD
 evilmoe_library(NAME optimizer SRCS optimizer.cc HDRS optimizer.h DEPS evilmoe::common libtorch)
 evilmoe_library(NAME policy_step
   SRCS fixed_gate.cc learned_gate.cc make_gate.cc policy_batch.cc policy_loss.cc policy_passes.cc policy_shard.cc
-       policy_step.cc rollout_gate.cc score_window.cc step_update.cc
+       policy_step.cc rollout_gate.cc score_window.cc step_memory.cc step_update.cc
   HDRS collective.h fixed_gate.h learned_gate.h make_gate.h policy_batch.h policy_loss.h policy_passes.h policy_shard.h
-       policy_step.h rollout_gate.h score_window.h step_stats.h step_update.h train_samples.h
+       policy_step.h rollout_gate.h score_window.h step_memory.h step_stats.h step_update.h train_samples.h
   DEPS evilmoe::advantages evilmoe::lora2r evilmoe::optimizer evilmoe::run_config)
 # Ranks. c10d's header of Gloo wants headers that LibTorch does not ship (gloo_headers/README.md).
 evilmoe_library(NAME c10d_collective SRCS c10d_collective.cc rank_store.cc HDRS c10d_collective.h rank_store.h
