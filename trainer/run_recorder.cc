@@ -29,6 +29,9 @@ absl::Status MakeFolder(const fs::path& folder) {
 }  // namespace
 
 absl::Status RunRecorder::RewindTo(int64_t step) {
+  RemoveUnfinishedWrites(directory_ / "rollouts");
+  RemoveUnfinishedWrites(directory_ / "eval");
+  RemoveUnfinishedWrites(directory_, "metrics.jsonl");  // other processes write other files here
   const fs::path path = directory_ / "metrics.jsonl";
   const absl::StatusOr<std::string> old = ReadFile(path);
   if (absl::IsNotFound(old.status())) return absl::OkStatus();
