@@ -113,10 +113,14 @@ void RemoveUnfinishedWrites(const std::filesystem::path& folder, std::string_vie
   for (const std::filesystem::path& path : unfinished) std::filesystem::remove(path, ignored);
 }
 
-absl::Status AppendLine(const std::filesystem::path& path, std::string_view line) {
+absl::Status AppendFile(const std::filesystem::path& path, std::string_view bytes) {
   const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   if (!fd.ok()) return ErrnoStatus("open", path);
-  return WriteAll(fd.get(), std::string(line) + "\n", path);
+  return WriteAll(fd.get(), bytes, path);
+}
+
+absl::Status AppendLine(const std::filesystem::path& path, std::string_view line) {
+  return AppendFile(path, std::string(line) + "\n");
 }
 
 }  // namespace evilmoe

@@ -22,6 +22,9 @@ absl::Status WriteFileAtomic(const std::filesystem::path& path, std::string_view
 // whose name begins with `prefix`. Nobody may be writing one meanwhile. A folder that is not there has none.
 void RemoveUnfinishedWrites(const std::filesystem::path& folder, std::string_view prefix = "");
 
+// Appends with one write(2).
+absl::Status AppendFile(const std::filesystem::path& path, std::string_view bytes);
+
 // Appends a whole line (a newline is added) with one write(2).
 absl::Status AppendLine(const std::filesystem::path& path, std::string_view line);
 

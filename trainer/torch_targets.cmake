@@ -8,6 +8,9 @@ evilmoe_library(NAME policy_step
   SRCS policy_batch.cc policy_loss.cc policy_shard.cc policy_step.cc
   HDRS collective.h policy_batch.h policy_loss.h policy_shard.h policy_step.h train_samples.h
   DEPS evilmoe::lora2r evilmoe::run_config)
+evilmoe_library(NAME event_files
+  SRCS event_files.cc event_record.cc step_event.cc HDRS event_files.h event_record.h step_event.h
+  DEPS evilmoe::common evilmoe::tensorboard_proto nlohmann_json::nlohmann_json PRIVATE_DEPS PkgConfig::ISAL)
 # Each kind of monitor links only what it may read; none of these has labels.
 evilmoe_library(NAME monitor SRCS monitor.cc HDRS monitor.h DEPS evilmoe::common)
 evilmoe_library(NAME judge
@@ -27,7 +30,7 @@ if(TARGET evilmoe_pairs)
          replay.cc replay_verb.cc run_recorder.cc saved_rollouts.cc training_loop.cc training_model.cc
     HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h replay.h
          replay_verb.h rollouts.h run_recorder.h saved_rollouts.h training_loop.h training_model.h
-    DEPS evilmoe::advantages evilmoe::chat_template evilmoe::judge evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs
+    DEPS evilmoe::advantages evilmoe::chat_template evilmoe::event_files evilmoe::judge evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs
          evilmoe::policy_step evilmoe::probe evilmoe::step_metrics evilmoe::token_sampler evilmoe::tokenizer
     PRIVATE_DEPS evilmoe::zstd_text PkgConfig::ZSTD)
   evilmoe_library(NAME export_verb

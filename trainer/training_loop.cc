@@ -91,7 +91,7 @@ TrainingLoop::TrainingLoop(const RunConfig& config, RunIdentity identity, Traini
       progress_(progress),
       clock_(clock),
       logger_(logger),
-      recorder_(identity_.directory) {}
+      recorder_(identity_.directory, clock_) {}
 
 absl::StatusOr<int64_t> TrainingLoop::Restore() {
   EVILMOE_ASSIGN_OR_RETURN(const std::optional<int64_t> step, LatestCheckpoint(identity_.directory));

@@ -16,7 +16,9 @@
 #include "common/file.h"
 #include "common/seed.h"
 #include "nlohmann/json.hpp"
+#include "tensorboard/event.pb.h"
 #include "tests/unit/trainer_resume/traced_process.h"
+#include "trainer/event_record.h"
 #include "trainer/run_config.h"
 
 namespace evilmoe {
@@ -123,15 +125,20 @@ class KillableRun {
     return end;
   }
 
-  // Every file that the run wrote, by its path, times and rates aside.
+  // Every file that the run wrote, by its path, times and rates aside. The steps of all files for TensorBoard, of which
+  // each process writes one, count as one.
   std::map<std::string, std::string> Files() const {
-    std::map<std::string, std::string> files;
+    std::map<std::string, std::string> files, event_files;
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(directory_)) {
       const std::string name = entry.path().lexically_relative(directory_).string();
       if (!entry.is_regular_file() || name == "log" || name == "config.yaml") continue;
       const std::string bytes = ReadFile(entry.path()).value_or("unreadable");
-      files[name] = name == "metrics.jsonl" ? LinesWithoutTimes(bytes) : bytes;
+      if (name.starts_with("tensorboard/"))
+        event_files[name] = bytes;
+      else
+        files[name] = name == "metrics.jsonl" ? LinesWithoutTimes(bytes) : bytes;
     }
+    for (const auto& [name, bytes] : event_files) absl::StrAppend(&files["tensorboard"], EventsWithoutTimes(bytes));
     return files;
   }
   const std::map<std::string, json>& told() const { return coordinator_.told(); }
@@ -144,6 +151,21 @@ class KillableRun {
       const json metrics = json::parse(line, nullptr, false);
       EXPECT_TRUE(metrics.is_object()) << line;
       absl::StrAppend(&out, WithoutTimes(metrics).dump(), "\n");
+    }
+    return out;
+  }
+  static std::string EventsWithoutTimes(const std::string& bytes) {
+    const EventRecords records = ReadEventRecords(bytes);
+    EXPECT_EQ(records.whole_bytes, bytes.size());
+    std::string out;
+    for (const std::string_view data : records.data) {
+      tensorboard::Event event;
+      EXPECT_TRUE(event.ParseFromString(std::string(data)));
+      if (!event.has_summary()) continue;
+      for (const tensorboard::Summary::Value& value : event.summary().value()) {
+        if (value.tag().starts_with("time/")) continue;
+        absl::StrAppend(&out, event.step(), " ", value.ShortDebugString(), "\n");
+      }
     }
     return out;
   }
@@ -181,7 +203,7 @@ class KilledRunTest : public ::testing::Test {
     // What the comparison is worth: the run left all it should.
     for (const char* name : {"metrics.jsonl", "checkpoints/latest", "checkpoints/step-4/adapter.safetensors",
                              "checkpoints/step-5/trainer.safetensors", "rollouts/step-1.jsonl.zst",
-                             "eval/ablation-step-2.json", "eval/ablation.json"}) {
+                             "eval/ablation-step-2.json", "eval/ablation.json", "tensorboard"}) {
       EXPECT_TRUE(files_.contains(name)) << name;
     }
     for (const char* key : {"step/1", "step/5", "ablation/step-2", "ablation/end", "adapter/5"}) {
