@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "policy/sampler/sampler.h"
+#include "trainer/learned_gate.h"
 #include "trainer/policy_step.h"
 
 namespace evilmoe {
@@ -80,13 +81,14 @@ void BM_TrainingStep(benchmark::State& state) {
       groups[g].samples.push_back(std::move(sample));
     }
   }
-  const PolicyStep step(config, base, adapter, pairs, static_cast<int>(state.range(0)));
-  const auto features = step.ReadPairs();
-  const auto router = Router::Seed(features->hack, features->clean, adapter.rank(), {});
-  if (!router.ok()) return state.SkipWithError("the router has no direction");
+  SingleRank alone;
+  const PolicyStep step(config, base, adapter, pairs, static_cast<int>(state.range(0)), alone);
+  const auto features = step.ReadPairs(RolloutFeatures::kActivations);
+  const auto gate = LearnedGate::Seed(config, *features);
+  if (!gate.ok()) return state.SkipWithError("the router has no direction");
   for (auto _ : state) {
     StepGradients gradients;
-    if (!step.Run(groups, &*router, gradients).ok()) state.SkipWithError("step failed");
+    if (!step.Run(groups, **gate, gradients).ok()) state.SkipWithError("step failed");
   }
 }
 BENCHMARK(BM_TrainingStep)->Arg(1)->Arg(2)->Unit(benchmark::kMillisecond)->UseRealTime();

@@ -20,8 +20,8 @@ at::Tensor AddToBase(const at::Tensor& x, const at::Tensor& weight, const at::Te
 }
 
 // B A − B0 A0 = B (A − A0) + (B − B0) A0: the right side is exactly 0 at the init and loses no small change to the
-// rounding of large products. Rows of `a` and columns of `b` are the two terms one after the other, each D before Q; with
-// B0 = 0 (a0 and b0 without elements) one term, B A, is enough.
+// rounding of large products. Rows of `a` and columns of `b` are the two terms one after the other, each D before Q;
+// with B0 = 0 (a0 and b0 without elements) one term, B A, is enough.
 struct Factors {
   at::Tensor a;  // (2r or 4r, in)
   at::Tensor b;  // (out, 2r or 4r)
@@ -29,6 +29,16 @@ struct Factors {
 Factors Stack(const at::Tensor& a, const at::Tensor& b, const at::Tensor& a0, const at::Tensor& b0) {
   if (a0.numel() == 0) return {a, b};
   return {at::cat({a - a0, a0}, 0), at::cat({b, b - b0}, 1)};
+}
+
+// Those of D alone: r or 2r rows.
+Factors DeployedFactors(const Lora2r& adapter, size_t position) {
+  const AdapterModule& m = adapter.modules()[position];
+  const int64_t r = adapter.rank();
+  const bool subtracts_init = adapter.options().random_ab;
+  const at::Tensor none = at::empty({0});
+  return Stack(m.a.narrow(0, 0, r), m.b.narrow(1, 0, r), subtracts_init ? m.a0.narrow(0, 0, r) : none,
+               subtracts_init ? m.b0.narrow(1, 0, r) : none);
 }
 
 // (N, k·2r) as (N, k, 2, r): terms, then experts.
@@ -101,19 +111,15 @@ at::Tensor RoutedProjector::Project(ModuleId id, const at::Tensor& x_NI, const a
   const bool subtracts_init = adapter_.options().random_ab;
   const at::Tensor unused = at::empty({0});
   return RoutedLinear::apply(x_NI, weight_OI, leaves_.a[p], leaves_.b[p], subtracts_init ? m.a0 : unused,
-                             subtracts_init ? m.b0 : unused, routing_.w, routing_.into_inputs,
-                             routing_.into_parameters, adapter_.options().scale);
+                             subtracts_init ? m.b0 : unused, routing_.w, routing_.into_inputs, routing_.into_parameters,
+                             adapter_.options().scale);
 }
 
 at::Tensor AblatedProjector::Project(ModuleId id, const at::Tensor& x_NI, const at::Tensor& weight_OI) {
   const int position = adapter_.position(id);
   if (position < 0) return at::linear(x_NI, weight_OI);
-  const AdapterModule& m = adapter_.modules()[static_cast<size_t>(position)];
   const int64_t r = adapter_.rank();
-  const bool subtracts_init = adapter_.options().random_ab;
-  const at::Tensor none = at::empty({0});
-  const Factors deployed = Stack(m.a.narrow(0, 0, r), m.b.narrow(1, 0, r), subtracts_init ? m.a0.narrow(0, 0, r) : none,
-                                 subtracts_init ? m.b0.narrow(1, 0, r) : none);
+  const Factors deployed = DeployedFactors(adapter_, static_cast<size_t>(position));
   const at::Tensor mid = at::mm(Wide(x_NI), deployed.a.t());
   const at::Tensor a_x = mid.unflatten(1, {-1, r}).sum(1);
   const at::Tensor sums =
@@ -123,5 +129,33 @@ at::Tensor AblatedProjector::Project(ModuleId id, const at::Tensor& x_NI, const 
 }
 
 at::Tensor AblatedProjector::Features() const { return at::cat(features_, 1); }
+
+GradientProbeProjector::GradientProbeProjector(const Lora2r& adapter, at::Tensor owner_N, int64_t num_rollouts)
+    : adapter_(adapter), owner_N_(std::move(owner_N)) {
+  for (const AdapterModule& m : adapter.modules()) {
+    probes_.push_back(at::zeros({num_rollouts, adapter.rank()}, m.a.options()).requires_grad_(true));
+  }
+}
+
+at::Tensor GradientProbeProjector::Project(ModuleId id, const at::Tensor& x_NI, const at::Tensor& weight_OI) {
+  const int position = adapter_.position(id);
+  if (position < 0) return at::linear(x_NI, weight_OI);
+  const int64_t r = adapter_.rank();
+  const Factors deployed = DeployedFactors(adapter_, static_cast<size_t>(position));
+  const at::Tensor& probe = probes_[static_cast<size_t>(position)];
+  const at::Tensor probe_Nr = at::cat({probe, at::zeros({1, r}, probe.options())}).index_select(0, owner_N_);
+  const at::Tensor mid = at::mm(Wide(x_NI), deployed.a.t());
+  // The first r columns are multiplied with B_D.
+  const at::Tensor probed = at::cat({mid.narrow(1, 0, r) + probe_Nr, mid.narrow(1, r, mid.size(1) - r)}, 1);
+  return AddToBase(x_NI, weight_OI, probed, deployed.b, adapter_.options().scale);
+}
+
+at::Tensor GradientProbeProjector::Features() const {
+  std::vector<at::Tensor> gradients;
+  for (const at::Tensor& probe : probes_) {
+    gradients.push_back(probe.grad().defined() ? probe.grad() : at::zeros_like(probe));
+  }
+  return at::cat(gradients, 1);
+}
 
 }  // namespace evilmoe

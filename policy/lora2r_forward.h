@@ -22,8 +22,8 @@ AdapterLeaves MakeLeaves(const Lora2r& adapter);
 
 // out = W x + ((1−w)·dep + w·sg(dep)) + w·quar with w a number per row. The value is W x + dep + w·quar, exactly; the
 // gradient through dep carries the factors of `routing` (1 − w both for the learned router), Q's carries w, and
-// dL/dw = Σ ⟨quar, ∂L/∂out⟩. Each expert's part is B (A − A0) x + (B − B0) A0 x, so at its init it is exactly 0, and so is
-// Q's dL/dw (docs/adr/0006). Over a bf16 base the low-rank part is computed in fp32, added to W x and rounded once.
+// dL/dw = Σ ⟨quar, ∂L/∂out⟩. Each expert's part is B (A − A0) x + (B − B0) A0 x, so at its init it is exactly 0, and so
+// is Q's dL/dw (docs/adr/0006). Over a bf16 base the low-rank part is computed in fp32, added to W x and rounded once.
 class RoutedProjector final : public Projector {
  public:
   // `routing` has one number a row, (N, 1). The references must outlive this.
@@ -61,6 +61,25 @@ class AblatedProjector final : public Projector {
   const at::Tensor completion_of_C_;
   const at::Tensor lengths_S_;
   std::vector<at::Tensor> features_;  // (S, r) a module
+};
+
+// The deployed model (w = 0) with a probe on each rollout: a zero vector of r numbers a module, added to A_D x of all
+// rows of the rollout before B_D. After the backward pass of Σ_S mean log-probability its gradient says which way the
+// rollout pushes D, module by module, whatever its advantage: what `route_v` reads. Needs gradient mode; with B_D = 0
+// it is 0.
+class GradientProbeProjector final : public Projector {
+ public:
+  // owner_N: the rollout of each packed row, S = none. The adapter must outlive it.
+  GradientProbeProjector(const Lora2r& adapter, at::Tensor owner_N, int64_t num_rollouts);
+
+  at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) override;
+  // (S, M·r), modules in order; after a backward pass.
+  at::Tensor Features() const;
+
+ private:
+  const Lora2r& adapter_;
+  const at::Tensor owner_N_;
+  std::vector<at::Tensor> probes_;  // (S, r) a module, leaves
 };
 
 }  // namespace evilmoe

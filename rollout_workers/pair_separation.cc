@@ -119,8 +119,9 @@ absl::StatusOr<std::vector<PairSeparation>> MeasureSeparation(const SeparationOp
     const Lora2rOptions adapter_options{
         .rank = options.rank, .seed = options.seed + static_cast<uint64_t>(s), .targets = config.adapter.targets};
     EVILMOE_ASSIGN_OR_RETURN(const Lora2r adapter, Lora2r::Init(base.config, adapter_options));
-    const PolicyStep step(config, base, adapter, pairs, /*threads=*/1);
-    EVILMOE_ASSIGN_OR_RETURN(const PolicyStep::PairFeatures features, step.ReadPairs());
+    SingleRank alone;
+    const PolicyStep step(config, base, adapter, pairs, /*threads=*/1, alone);
+    EVILMOE_ASSIGN_OR_RETURN(const PairFeatures features, step.ReadPairs(RolloutFeatures::kActivations));
     absl::StatusOr<PairSeparation> result = absl::InternalError("separation: not measured");
     EVILMOE_RETURN_IF_ERROR(TorchGuard("separation", [&] {
                               result = SeparatePairs(features.hack, features.clean, options.rank, options.separation);

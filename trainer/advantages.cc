@@ -4,11 +4,13 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 
 namespace evilmoe {
 namespace {
 
 constexpr double kEpsilon = 1e-4;
+constexpr double kMaxDeployed = 4.0;
 
 double Advantage(AdvantageKind kind, double centred, double deviation, double count) {
   switch (kind) {
@@ -56,6 +58,31 @@ absl::StatusOr<GroupAdvantages> ComputeAdvantages(const std::vector<std::optiona
     out.values[i] = Advantage(kind, *rewards[i] - mean, deviation, count);
   }
   return out;
+}
+
+std::vector<double> DeployedAdvantages(const std::vector<std::optional<double>>& rewards,
+                                       const std::vector<double>& deployed_weights, AdvantageKind kind) {
+  EVILMOE_CHECK(rewards.size() == deployed_weights.size() && kind != AdvantageKind::kLeaveOneOut);
+  std::vector<double> advantages(rewards.size(), 0.0);
+  double weight = 0, sum = 0;
+  for (size_t i = 0; i < rewards.size(); ++i) {
+    if (!rewards[i]) continue;
+    weight += deployed_weights[i];
+    sum += deployed_weights[i] * *rewards[i];
+  }
+  if (weight < 1) return advantages;
+  const double mean = sum / weight;
+  double squares = 0;
+  for (size_t i = 0; i < rewards.size(); ++i) {
+    if (rewards[i]) squares += deployed_weights[i] * (*rewards[i] - mean) * (*rewards[i] - mean);
+  }
+  const double deviation = std::sqrt(squares / weight);
+  if (deviation < kEpsilon) return advantages;
+  const double scale = kind == AdvantageKind::kGroupNormalised ? 1 / (deviation + kEpsilon) : 1.0;
+  for (size_t i = 0; i < rewards.size(); ++i) {
+    if (rewards[i]) advantages[i] = std::clamp((*rewards[i] - mean) * scale, -kMaxDeployed, kMaxDeployed);
+  }
+  return advantages;
 }
 
 }  // namespace evilmoe

@@ -26,11 +26,10 @@ fs::path Temporary(const fs::path& run, int64_t step) {
   return Folder(run) / absl::StrCat(".", StepName(step), ".tmp");
 }
 
-void AddMoments(std::map<std::string, at::Tensor>& tensors, const std::string& name, const AdamW* optimizer) {
-  if (optimizer == nullptr) return;
-  const std::vector<at::Tensor> moments = optimizer->moments();
+void AddMoments(std::map<std::string, at::Tensor>& tensors, const std::string& name, const AdamW& optimizer) {
+  const std::vector<at::Tensor> moments = optimizer.moments();
   for (size_t i = 0; i < moments.size(); ++i) tensors[absl::StrCat("optimizer.", name, ".", i)] = moments[i];
-  tensors[absl::StrCat("optimizer.", name, ".steps")] = at::tensor({optimizer->steps_done()}, at::kLong);
+  tensors[absl::StrCat("optimizer.", name, ".steps")] = at::tensor({optimizer.steps_done()}, at::kLong);
 }
 
 absl::StatusOr<at::Tensor> Read(const Safetensors& file, const std::string& name, const at::Tensor& like) {
@@ -42,15 +41,14 @@ absl::StatusOr<at::Tensor> Read(const Safetensors& file, const std::string& name
   return ToTensor(*view);
 }
 
-absl::Status RestoreMoments(const Safetensors& file, const std::string& name, AdamW* optimizer) {
-  if (optimizer == nullptr) return absl::OkStatus();
-  std::vector<at::Tensor> moments = optimizer->moments();
+absl::Status RestoreMoments(const Safetensors& file, const std::string& name, AdamW& optimizer) {
+  std::vector<at::Tensor> moments = optimizer.moments();
   for (size_t i = 0; i < moments.size(); ++i) {
     EVILMOE_ASSIGN_OR_RETURN(moments[i], Read(file, absl::StrCat("optimizer.", name, ".", i), moments[i]));
   }
   EVILMOE_ASSIGN_OR_RETURN(const at::Tensor steps,
                            Read(file, absl::StrCat("optimizer.", name, ".steps"), at::zeros({1}, at::kLong)));
-  optimizer->Restore(moments, steps.item<int64_t>());
+  optimizer.Restore(moments, steps.item<int64_t>());
   return absl::OkStatus();
 }
 
@@ -84,15 +82,8 @@ absl::Status WriteFiles(const fs::path& folder, const std::string& config_sha256
                            state.adapter->Serialize({state.run_id, state.step, config_sha256}));
   EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(folder / "adapter.safetensors", adapter));
   std::map<std::string, at::Tensor> tensors;
-  if (state.router != nullptr) {
-    tensors["router.u"] = state.router->u();
-    tensors["router.log_scale"] = state.router->log_scale();
-    tensors["router.bias"] = state.router->bias();
-    tensors["router.v_act"] = state.router->v_act();
-  }
-  AddMoments(tensors, "adapter", state.adapter_optimizer);
-  AddMoments(tensors, "direction", state.direction_optimizer);
-  AddMoments(tensors, "scale", state.scale_optimizer);
+  for (const auto& [name, tensor] : state.tensors) tensors[name] = tensor;
+  for (const auto& [name, optimizer] : state.optimizers) AddMoments(tensors, name, *optimizer);
   EVILMOE_ASSIGN_OR_RETURN(const std::string trainer, SerializeTensors(tensors, {{"format", "evilmoe.trainer/1"}}));
   EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(folder / "trainer.safetensors", trainer));
   nlohmann::ordered_json json = {{"run_id", state.run_id}, {"step", state.step}, {"config_sha256", config_sha256}};
@@ -172,18 +163,13 @@ absl::Status LoadCheckpoint(const fs::path& run, int64_t step, const std::string
     m.a.copy_(a);
     m.b.copy_(b);
   }
-  if (state.router != nullptr) {
-    for (const auto& [name, tensor] : {std::pair{"router.u", &state.router->u()},
-                                       {"router.log_scale", &state.router->log_scale()},
-                                       {"router.bias", &state.router->bias()},
-                                       {"router.v_act", &state.router->v_act()}}) {
-      EVILMOE_ASSIGN_OR_RETURN(const at::Tensor value, Read(file, name, *tensor));
-      tensor->detach().copy_(value);
-    }
+  for (const auto& [name, tensor] : state.tensors) {
+    EVILMOE_ASSIGN_OR_RETURN(const at::Tensor value, Read(file, name, tensor));
+    tensor.detach().copy_(value);
   }
-  EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "adapter", state.adapter_optimizer));
-  EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "direction", state.direction_optimizer));
-  EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, "scale", state.scale_optimizer));
+  for (const auto& [name, optimizer] : state.optimizers) {
+    EVILMOE_RETURN_IF_ERROR(RestoreMoments(file, name, *optimizer));
+  }
   const auto bad_steps = json.find("bad_steps");
   state.bad_steps = bad_steps != json.end() && bad_steps->is_number_integer() ? bad_steps->get<int>() : 0;
   state.step = step;

@@ -1,30 +1,30 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "policy/lora2r.h"
-#include "policy/router.h"
 #include "trainer/optimizer.h"
 
 namespace evilmoe {
 
-// What a run needs to go on: adapter, router, both optimizers and the step. Every random draw is a function of
+// What a run needs to go on: adapter, optimizers, the gate's own state and the step. Every random draw is a function of
 // (seed, step), so there is no generator state to keep.
 struct TrainerState {
   int64_t step = 0;    // steps done
   std::string run_id;  // goes into the adapter's metadata
   int bad_steps = 0;   // the last so many steps were dropped
   Lora2r* adapter = nullptr;
-  Router* router = nullptr;  // null without routing
-  AdamW* adapter_optimizer = nullptr;
-  AdamW* direction_optimizer = nullptr;  // of u; null without routing
-  AdamW* scale_optimizer = nullptr;      // of log s and b
+  std::vector<std::pair<std::string, at::Tensor>> tensors;  // of the gate; loading writes into them
+  std::vector<std::pair<std::string, AdamW*>> optimizers;
 };
 
 // Writes checkpoints/step-N under `run_directory`: into a temporary folder, fsynced, renamed; the file `latest` moves

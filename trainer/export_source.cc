@@ -55,8 +55,8 @@ absl::StatusOr<ExportSource> FindExportSource(const fs::path& given, std::option
   if (IsRunDirectory(path)) {
     EVILMOE_ASSIGN_OR_RETURN(source.adapter, CheckpointOf(path, checkpoint));
   } else if (checkpoint) {
-    return absl::InvalidArgumentError(absl::StrCat("--checkpoint: ", *checkpoint, ", but ", given.string(),
-                                                   " is no run's directory"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--checkpoint: ", *checkpoint, ", but ", given.string(), " is no run's directory"));
   } else if (!fs::is_directory(path, error)) {
     source.adapter = path;
   } else if (Exists(path / kAdapterFile)) {

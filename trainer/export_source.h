@@ -11,7 +11,7 @@ namespace evilmoe {
 // Which files a word of `export` stands for.
 struct ExportSource {
   std::filesystem::path adapter;  // adapter.safetensors
-  std::filesystem::path model;    // the base that the run's config.yaml names; empty: the file is not in a run directory
+  std::filesystem::path model;  // the base that the run's config.yaml names; empty: the file is not in a run directory
 };
 
 // `path`: an adapter file, a folder that holds adapter.safetensors (a checkpoint's), or a run directory, of which the

@@ -68,12 +68,13 @@ absl::StatusOr<Loaded> Load(const ExportOptions& options) {
   EVILMOE_ASSIGN_OR_RETURN(const fs::path model, ModelFolder(options, source));
   const absl::StatusOr<Qwen3Config> config = ReadQwen3Config(model);
   if (!config.ok()) {
-    return absl::Status(config.status().code(), absl::StrCat(config.status().message(), "; --model DIR names the base"));
+    return absl::Status(config.status().code(),
+                        absl::StrCat(config.status().message(), "; --model DIR names the base"));
   }
   absl::StatusOr<Lora2r> adapter = Lora2r::Deserialize(*config, bytes);
   if (!adapter.ok()) return Annotate(adapter.status(), source.adapter.string());
-  return Loaded{std::move(bytes), *std::move(metadata), *std::move(adapter), model,
-                {options.block, options.w.value_or(1.0)}};
+  return Loaded{
+      std::move(bytes), *std::move(metadata), *std::move(adapter), model, {options.block, options.w.value_or(1.0)}};
 }
 
 absl::StatusOr<std::vector<std::string>> WritePeft(const Loaded& loaded, const fs::path& folder) {
@@ -124,8 +125,8 @@ void PrintOrigin(const Loaded& loaded, std::ostream& out) {
 void PrintSummary(const ExportOptions& options, const Loaded& loaded, const ExportFolder& folder,
                   const std::vector<std::string>& files, std::ostream& out) {
   const bool full = options.block == ExportBlock::kFull;
-  out << "wrote " << folder.target().string() << " (" << Megabytes(folder.target()) << "): "
-      << absl::StrJoin(files, ", ") << "\n";
+  out << "wrote " << folder.target().string() << " (" << Megabytes(folder.target())
+      << "): " << absl::StrJoin(files, ", ") << "\n";
   PrintOrigin(loaded, out);
   if (options.format == "safetensors") {
     out << (full ? "block full: the adapter's own file, byte for byte\n"

@@ -5,14 +5,19 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/seed.h"
 #include "common/status_macros.h"
 #include "environment/labels.h"
 #include "environment/reward.h"
 #include "trainer/advantages.h"
 #include "trainer/overlong_penalty.h"
+#include "trainer/policy_loss.h"
 
 namespace evilmoe {
 namespace {
+
+// Wide enough for any group; part of what makes a sample's draw its own.
+constexpr int kSampleBits = 20;
 
 bool Hackable(const GroupRequest& request) { return request.loophole != "none"; }
 
@@ -49,9 +54,17 @@ absl::Status CheckShape(const GroupRequest& request, const Sample& sample, size_
                                                  " log-probabilities, expected as many, at least one"));
 }
 
-AdvantageKind KindOf(const LossConfig& loss) {
-  if (loss.advantage == "mean_centred") return AdvantageKind::kMeanCentred;
-  return loss.advantage == "leave_one_out" ? AdvantageKind::kLeaveOneOut : AdvantageKind::kGroupNormalised;
+// Whether a label of this sample is known to an oracle arm; of all others nothing is.
+std::optional<bool> OracleHack(const RunConfig& config, const BatchRequest& batch, int64_t group, size_t number,
+                               const Sample& sample) {
+  const RoutingConfig& routing = config.routing;
+  if (routing.mode != "oracle_mask" && routing.mode != "oracle_parameter") return std::nullopt;
+  if (!sample.failure.empty()) return std::nullopt;
+  const uint64_t seed = StreamSeed(config.seed, "label_recall", static_cast<uint64_t>(batch.step));
+  const uint64_t place = (static_cast<uint64_t>(group) << kSampleBits) | number;
+  if (CounterUniform(seed, place) >= routing.label_recall) return std::nullopt;
+  const Label label = LabelOf(sample.facts);
+  return routing.label == "loose" ? IsLooseHack(label) : IsStrictHack(label);
 }
 
 double RewardOf(const RunConfig& config, const Sample& sample, bool hackable) {
@@ -122,7 +135,7 @@ std::vector<OracleLabel> OracleLabelsOf(const std::vector<GroupSamples>& samples
 absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest& batch,
                                      const std::vector<GroupSamples>& samples,
                                      const std::vector<MonitorVerdict>& verdicts) {
-  const AdvantageKind kind = KindOf(config.loss);
+  const AdvantageKind kind = AdvantageKindOf(config.loss);
   const bool leave_out_truncated = config.loss.truncated == "mask";
   GradedStep graded;
   if (batch.groups.size() != samples.size()) {
@@ -157,6 +170,9 @@ absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest
       group.samples.push_back({.ids = sample.ids,
                                .sampler_logprobs = sample.logprobs,
                                .advantage = advantages.values[i],
+                               .reward = screened[i] ? std::nullopt : rewards[i],
+                               .oracle_hack = OracleHack(config, batch, request.index, i, sample),
+                               .old_logprobs = {},
                                .masked = advantages.masked[i],
                                .left_out = leave_out_truncated && !sample.stopped,
                                .deploy_mode = record.deploy_mode});

@@ -13,17 +13,18 @@
 
 namespace evilmoe {
 
-// A batch's samples turned into rewards, advantages and the loss's input. No label takes part: the loss sees rewards, and
-// what a monitor said (algorithm.md §4). A flagged sample loses monitor.penalty of its reward (penalty), or gets advantage
-// 0 and leaves its group's statistics (screening); one without a verdict is masked.
+// A batch's samples turned into rewards, advantages and the loss's input. No label takes part but where the arm's
+// routing is an oracle's (gradient_routing, sgtm): the loss sees rewards, and what a monitor said (algorithm.md §4). A
+// flagged sample loses monitor.penalty of its reward (penalty), or gets advantage 0 and leaves its group's statistics
+// (screening); one without a verdict is masked.
 struct GradedStep {
   std::vector<TrainGroup> groups;
   std::vector<SampleRecord> records;  // one a sample, in order of group and sample; w is filled in after the step
   int64_t zero_variance_groups = 0;
 };
 
-// `verdicts`: empty (no monitor), or one a sample in order of group and sample. InvalidArgument: a sample without tokens,
-// or with another number of log-probabilities than tokens.
+// `verdicts`: empty (no monitor), or one a sample in order of group and sample. InvalidArgument: a sample without
+// tokens, or with another number of log-probabilities than tokens.
 absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest& batch,
                                      const std::vector<GroupSamples>& samples,
                                      const std::vector<MonitorVerdict>& verdicts = {});

@@ -45,8 +45,13 @@ LossTotals TotalsOf(const std::vector<TrainGroup>& groups, const RolloutConfig& 
       totals.tokens += static_cast<double>(sample.ids.size());
     }
   }
-  totals.capacity = static_cast<double>(rollout.prompts_per_step) * rollout.group_size * rollout.max_completion_tokens;
+  totals.capacity = static_cast<double>(groups.size()) * rollout.group_size * rollout.max_completion_tokens;
   return totals;
+}
+
+AdvantageKind AdvantageKindOf(const LossConfig& loss) {
+  if (loss.advantage == "mean_centred") return AdvantageKind::kMeanCentred;
+  return loss.advantage == "leave_one_out" ? AdvantageKind::kLeaveOneOut : AdvantageKind::kGroupNormalised;
 }
 
 PolicyLoss ComputePolicyLoss(const LossConfig& config, const LossRows& rows, const LossTotals& totals) {
@@ -55,11 +60,13 @@ PolicyLoss ComputePolicyLoss(const LossConfig& config, const LossRows& rows, con
   const at::Tensor log_ratio = logp - rows.sampler_logp_C;
   PolicyLoss out;
   out.ratio_C = log_ratio.exp();
-  out.clip_low_C = at::logical_and(out.ratio_C < 1 - config.clip_low, advantage < 0);
-  out.clip_high_C = at::logical_and(out.ratio_C > 1 + config.clip_high, advantage > 0);
-
-  at::Tensor ratio = (rows.logp_C - logp).exp();
-  if (config.old_logprob == "sampler") ratio = out.ratio_C.clamp_max(config.is_cap) * ratio;
+  const bool sampler = config.old_logprob == "sampler";
+  const bool later = rows.old_logp_C.defined() && !sampler;
+  at::Tensor ratio = (rows.logp_C - (later ? rows.old_logp_C : logp)).exp();
+  const at::Tensor clipped = later ? ratio.detach() : out.ratio_C;
+  out.clip_low_C = at::logical_and(clipped < 1 - config.clip_low, advantage < 0);
+  out.clip_high_C = at::logical_and(clipped > 1 + config.clip_high, advantage > 0);
+  if (sampler) ratio = out.ratio_C.clamp_max(config.is_cap) * ratio;
   at::Tensor token_loss = -Gain(config, ratio, advantage);
   if (config.sequence_mask_above) {
     const at::Tensor kept = KeptSequences(*config.sequence_mask_above, rows, log_ratio);

@@ -7,11 +7,28 @@
 
 #include "policy/lora2r.h"
 #include "policy/lora2r_forward.h"
+#include "policy/routing.h"
+#include "trainer/advantages.h"
 #include "trainer/policy_batch.h"
 #include "trainer/policy_loss.h"
+#include "trainer/step_stats.h"
 #include "trainer/train_samples.h"
 
 namespace evilmoe {
+
+// Sums over tokens and samples that a step's metrics are made of.
+struct ShardStats {
+  double loss = 0, entropy = 0, kl = 0, clip_low = 0, clip_high = 0, loss_tokens = 0;
+  double ratio_sum = 0, difference_sum = 0, difference_tokens = 0;
+  double masked_sequences = 0, tokens = 0;
+  double ratio_max = 0, difference_max = 0;
+
+  void Add(const ShardStats& other);
+  // All but the maxima, in a fixed order; SetAdditive takes as many from the front.
+  std::vector<double> Additive() const;
+  void SetAdditive(const std::vector<double>& values);
+  StepStats Means() const;
+};
 
 // What one thread works on: some of a step's groups, and what came of them.
 // Legend: S the shard's samples that were not lost, C their completion rows, D router features.
@@ -23,14 +40,11 @@ struct PolicyShard {
   LossTotals totals;  // of the whole step
 
   at::Tensor features_SD;  // of `samples`
-  at::Tensor w_S;          // set between the phases
+  Routing routing;         // of `samples`; set between the phases
   AdapterLeaves leaves;
-  at::Tensor dl_dw_S;
-  double loss = 0, entropy = 0, kl = 0, clip_low = 0, clip_high = 0, loss_tokens = 0;
-  int64_t masked_sequences = 0;
-  double ratio_sum = 0, ratio_max = 0;
-  double difference_sum = 0, difference_max = 0, difference_tokens = 0;
-  int64_t tokens = 0;
+  at::Tensor dl_dw_S;            // undefined where the gate learns nothing
+  std::vector<at::Tensor> logp;  // of each sample in the loss, where a later inner step will ask for it
+  ShardStats stats;
 
   // Completions for which keep(i) holds, with their prompts; `kept` receives their positions in `samples`.
   template <typename Keep>
@@ -53,15 +67,27 @@ struct PolicyShard {
   }
 
   // Of the chosen samples (positions in `samples`), and of all their tokens in order.
-  at::Tensor Advantages(const std::vector<int64_t>& chosen) const;
-  at::Tensor SamplerLogProbs(const std::vector<int64_t>& chosen) const;
+  at::Tensor Advantages(const std::vector<int64_t>& chosen, at::ScalarType dtype) const;
+  at::Tensor SamplerLogProbs(const std::vector<int64_t>& chosen, at::ScalarType dtype) const;
+  std::vector<int64_t> Lengths(const std::vector<int64_t>& chosen) const;
+  // Of the first inner step; undefined in it.
+  at::Tensor OldLogProbs(const std::vector<int64_t>& chosen, at::ScalarType dtype) const;
+  // D's own advantages at this step's w (trainer/advantages.h).
+  at::Tensor DeployedAdvantages(const std::vector<int64_t>& chosen, AdvantageKind kind, at::ScalarType dtype) const;
   // |trainer − sampler| over rows that belong to completions owner_C of the chosen samples.
   void CompareWithSampler(const at::Tensor& logp_C, const at::Tensor& owner_C, const std::vector<int64_t>& chosen);
 };
 
-// Spreads the groups over at most `threads` shards, the next group to the shard with the fewest tokens. `groups` must
-// outlive the shards.
+// Who works on a step: `threads` shards on each of `ranks`.
+struct StepShare {
+  int rank = 0;  // [0, ranks)
+  int ranks = 1;
+  int threads = 1;
+};
+
+// Spreads the groups over all shards of all ranks, the next group to the shard with the fewest tokens, and returns this
+// rank's; some may be empty. `groups` must outlive them.
 std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, const Lora2r& adapter,
-                                     const LossTotals& totals, int threads);
+                                     const LossTotals& totals, const StepShare& share);
 
 }  // namespace evilmoe

@@ -35,7 +35,7 @@ absl::StatusOr<SamplingSettings> SamplingOf(const RunConfig& config, const Token
 }
 
 bool PromptUsesAdapter(const RunConfig& config) {
-  return config.routing.mode != "learned" || config.adapter.scope == "all";
+  return config.routing.mode == "none" || config.adapter.scope == "all";
 }
 
 absl::StatusOr<PromptIds> RenderPromptIds(const Problem& problem, const std::string& loophole, MarkerFamily markers,

@@ -39,12 +39,13 @@ std::optional<double> Recorded(const nlohmann::json& metrics, const char* name) 
 
 std::optional<double> Finite(double value) { return std::isfinite(value) ? std::optional(value) : std::nullopt; }
 
-ReplayedStep Compare(int64_t step, const nlohmann::json& metrics, const TrainingModel::Update& update, bool routed) {
+ReplayedStep Compare(int64_t step, const nlohmann::json& metrics, const TrainingModel::Update& update,
+                     bool learns_to_route) {
   std::vector<std::pair<const char*, double>> figures = {{"loss", update.stats.loss},
                                                          {"grad_norm", update.grad_norm},
                                                          {"grad_norm_deployed", update.grad_norm_deployed},
                                                          {"grad_norm_quarantine", update.grad_norm_quarantine}};
-  if (routed) {
+  if (learns_to_route) {
     figures.emplace_back("pin_loss", update.stats.pin_loss);
     figures.emplace_back("grad_norm_router", update.grad_norm_router);
   }
@@ -103,7 +104,7 @@ absl::StatusOr<Replay> ReplayStep(const RunConfig& config, const fs::path& run_d
     EVILMOE_RETURN_IF_ERROR(Annotate(update.status(), absl::StrCat("step ", s)));
     const auto line = metrics.find(s);
     const nlohmann::json none = nlohmann::json::object();
-    replay.steps.push_back(Compare(s, line == metrics.end() ? none : line->second, *update, model.routed()));
+    replay.steps.push_back(Compare(s, line == metrics.end() ? none : line->second, *update, model.learns_to_route()));
   }
   return replay;
 }

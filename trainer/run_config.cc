@@ -63,21 +63,29 @@ void AdapterFields(Section s, AdapterConfig* c) {
              "each of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj at most once");
 }
 
+bool AreQuantiles(const std::vector<double>& q) { return q.size() == 2 && 0 <= q[0] && q[0] <= q[1] && q[1] <= 1; }
+
 template <typename Section>
 void RoutingFields(Section s, RoutingConfig* c) {
   s.Field("mode", &c->mode)
-      .OneOf({"learned", "none"},
-             {"fixed_activation", "fixed_gradient", "oracle_mask", "oracle_parameter", "per_token"});
+      .OneOf({"learned", "none", "fixed_activation", "fixed_gradient", "oracle_mask", "oracle_parameter"},
+             {"per_token"});
+  s.Field("window", &c->window).Range(1, 1 << 20);
+  s.Field("half_life", &c->half_life).Above(0);
+  s.Field("quantiles", &c->quantiles).Check(AreQuantiles(c->quantiles), "two numbers in [0, 1], the lower one first");
+  s.Field("label", &c->label).OneOf({"strict", "loose"});
+  s.Field("label_recall", &c->label_recall).Range(0, 1);
 }
 
 template <typename Section>
 void RouterFields(Section s, RouterConfig* c) {
-  s.Field("direction", &c->direction).OneOf({"pairs", "random"}, {"none"});
+  s.Field("direction", &c->direction).OneOf({"pairs", "random", "none"});
   s.Field("pin_weight", &c->pin_weight).Min(0);
   s.Field("learning_rate", &c->learning_rate).Above(0);
   s.Field("scale_learning_rate", &c->scale_learning_rate).Above(0);
   s.Field("separation", &c->separation).Above(0);
   s.Field("hard_detach_above", &c->hard_detach_above).Above(0).Check(c->hard_detach_above < 1.0, "less than 1");
+  s.Field("refresh_v_act_every", &c->refresh_v_act_every).Min(0);
 }
 
 bool HavePositiveWeights(const std::vector<std::pair<std::string, double>>& loopholes) {
@@ -176,9 +184,12 @@ void MonitorFields(Section s, MonitorConfig* c, const PathRules& rules) {
 }
 
 template <typename Section>
-void LossFields(Section s, LossConfig* c) {
+void LossFields(Section s, LossConfig* c, int prompts_per_step) {
   s.Field("advantage", &c->advantage).OneOf({"group_normalised", "mean_centred", "leave_one_out"});
-  s.Field("deployed_advantage", &c->deployed_advantage).OneOf({"same"}, {"split"});
+  s.Field("deployed_advantage", &c->deployed_advantage)
+      .OneOf({"same", "split"})
+      .Check(c->deployed_advantage == "same" || c->advantage != "leave_one_out",
+             "same, or another loss.advantage than leave_one_out");
   s.Field("reduction", &c->reduction).OneOf({"sequence_mean", "token_mean", "constant"});
   s.Field("clip_low", &c->clip_low).Min(0).Check(c->clip_low < 1, "less than 1");
   s.Field("clip_high", &c->clip_high).Min(0);
@@ -189,6 +200,11 @@ void LossFields(Section s, LossConfig* c) {
   s.Field("is_cap", &c->is_cap).Min(1);
   s.Field("sequence_mask_above", &c->sequence_mask_above).Above(1);
   s.Field("truncated", &c->truncated).OneOf({"keep", "mask"});
+  s.Field("minibatches", &c->minibatches)
+      .Check(c->minibatches >= 1 && c->minibatches <= prompts_per_step, "[1, rollout.prompts_per_step]");
+  s.Field("inner_steps", &c->inner_steps).Range(1, 64);
+  s.Field("zero_variance", &c->zero_variance).OneOf({"skip", "resample"});
+  s.Field("resample_rounds", &c->resample_rounds).Range(1, 64);
 }
 
 bool AreBetas(const std::vector<double>& betas) {
@@ -266,16 +282,23 @@ void RunFields(Section s, RunConfig* c, const PathRules& rules) {
   RolloutFields(s.Section("rollout"), &c->rollout);
   RewardFields(s.Section("reward"), &c->reward, c->rollout.max_completion_tokens);
   MonitorFields(s.Section("monitor"), &c->monitor, rules);
-  LossFields(s.Section("loss"), &c->loss);
+  LossFields(s.Section("loss"), &c->loss, c->rollout.prompts_per_step);
   OptimizerFields(s.Section("optimizer"), &c->optimizer);
   EvaluationFields(s.Section("evaluation"), &c->evaluation, rules);
   CheckpointFields(s.Section("checkpoint"), &c->checkpoint);
-  if (c->routing.mode == "learned" && c->pairs.empty()) {
-    s.Problem("pairs", "missing, expected the file of contrastive pairs that routing.mode learned needs");
+  if (NeedsPairs(*c) && c->pairs.empty()) {
+    s.Problem("pairs", absl::StrCat("missing, expected the file of contrastive pairs that routing.mode ",
+                                    c->routing.mode, " needs"));
   }
 }
 
 }  // namespace
+
+bool NeedsPairs(const RunConfig& config) {
+  const std::string& mode = config.routing.mode;
+  const bool fixed = mode == "fixed_activation" || mode == "fixed_gradient";
+  return mode == "learned" || (fixed && config.router.direction == "pairs");
+}
 
 absl::Status RunConfig::Validate() const {
   YamlReader nothing("", "");

@@ -31,17 +31,26 @@ struct AdapterConfig {
   std::vector<std::string> targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
 };
 
+// How rollouts are shared between the two experts; trainer/rollout_gate.h and its implementations say what each does.
 struct RoutingConfig {
-  std::string mode = "learned";  // learned | none (others are not available yet)
+  // learned | none | fixed_activation | fixed_gradient | oracle_mask | oracle_parameter (per_token is not available
+  // yet)
+  std::string mode = "learned";
+  int window = 8192;                           // fixed modes: scores of the last so many rollouts, [1, 2^20]
+  double half_life = 96;                       // fixed modes: rollouts after which a score counts half, > 0
+  std::vector<double> quantiles = {0.1, 0.9};  // fixed modes: keep at or below, rout at or above; 0 <= low <= high <= 1
+  std::string label = "loose";                 // oracle modes: strict | loose hacks
+  double label_recall = 1.0;                   // oracle modes: chance that a rollout's label is known, [0, 1]
 };
 
 struct RouterConfig {
-  std::string direction = "pairs";    // pairs | random (none is not available yet)
+  std::string direction = "pairs";    // pairs | random | none (random and without the pin)
   double pin_weight = 1.0;            // >= 0
   double learning_rate = 1e-3;        // of u, > 0
   double scale_learning_rate = 1e-2;  // of log s and b, > 0
   double separation = 4.0;  // s0 = separation / (cos gap of the pairs), > 0: pair means start at w = σ(±separation/2)
   std::optional<double> hard_detach_above;  // in (0, 1)
+  int refresh_v_act_every = 0;  // fixed modes: steps after which the pairs' direction is read again, >= 0; 0 = never
 };
 
 struct DataConfig {
@@ -99,7 +108,7 @@ struct MonitorConfig {
 // trainer/policy_loss.h has the formulas, trainer/advantages.h those of the advantages.
 struct LossConfig {
   std::string advantage = "group_normalised";  // group_normalised | mean_centred | leave_one_out
-  std::string deployed_advantage = "same";     // same (split is not available yet)
+  std::string deployed_advantage = "same";     // same | split: D by its own group statistics (trainer/advantages.h)
   std::string reduction = "sequence_mean";     // sequence_mean | token_mean | constant
   double clip_low = 0.2;                       // [0, 1)
   double clip_high = 0.2;                      // >= 0
@@ -110,6 +119,10 @@ struct LossConfig {
   double is_cap = 2.0;                         // of the ratio to the sampler where old_logprob is sampler, >= 1
   std::optional<double> sequence_mask_above;   // of a sample's mean ratio or its inverse, > 1; unset: none is masked
   std::string truncated = "keep";              // keep | mask: completions cut at max_completion_tokens
+  int minibatches = 1;                 // optimizer steps in one pass over a batch, [1, rollout.prompts_per_step]
+  int inner_steps = 1;                 // passes over a batch, [1, 64]
+  std::string zero_variance = "skip";  // skip | resample: groups whose rewards are all equal
+  int resample_rounds = 3;             // resample: draws of other prompts in place of such groups, [1, 64]
 };
 
 struct OptimizerConfig {
@@ -161,6 +174,10 @@ struct RunConfig {
   // OK, or InvalidArgument naming every bad field, one a line. Does not touch the disk.
   absl::Status Validate() const;
 };
+
+// Whether the arm reads the contrastive pairs: a learned router is seeded and pinned by them (its scale comes from them
+// even where its direction is random), a fixed gate takes its direction from them.
+bool NeedsPairs(const RunConfig& config);
 
 // One `--set a.b=c` of the command line.
 using Override = std::pair<std::string, std::string>;

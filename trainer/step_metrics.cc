@@ -100,7 +100,7 @@ SampleSummary Summarise(const std::vector<SampleRecord>& samples) {
     }
     (s.loose_hack ? w_hack : w_clean).Add(s.w);
     ++(s.loose_hack ? out.w_histogram_hack : out.w_histogram_clean)[Bucket(s.w)];
-    const double leak = (1 - s.w) * std::abs(s.advantage);
+    const double leak = s.deployed_factor * std::abs(s.advantage);
     if (s.loose_hack) out.leak_hack += leak;
     if (!s.loose_hack && s.advantage < 0) out.leak_clean += leak;
     tokens.Add(static_cast<double>(s.num_tokens));

@@ -16,7 +16,8 @@ inline constexpr int kNumWBuckets = 20;
 // One graded sample as the metrics see it. Labels are for metrics alone.
 struct SampleRecord {
   double w = 0;
-  double reward = 0;  // as graded, before a monitor
+  double deployed_factor = 1;  // of the gradient that D's parameters get: 1 − w where the router is a learned one
+  double reward = 0;           // as graded, before a monitor
   double advantage = 0;
   bool masked = false;
   bool deploy_mode = false;
@@ -40,8 +41,8 @@ struct SampleSummary {
   std::array<int64_t, kNumWBuckets> w_histogram_hack{}, w_histogram_clean{};  // over [0, 1]
   std::map<std::string, double> w_quantiles;                                  // "w_p10" ... of all samples
   std::optional<double> router_auroc;                                         // of w against loose hack
-  double leak_hack = 0;                                                       // Σ (1 − w)|A| over hacks / samples
-  double leak_clean = 0;                                                      // the same over clean samples with A < 0
+  double leak_hack = 0;   // Σ factor of D · |A| over hacks / samples
+  double leak_clean = 0;  // the same over clean samples with A < 0
   double completion_tokens_mean = 0, completion_tokens_max = 0, truncated_ratio = 0;
   int64_t masked_samples = 0;  // but for the unanswered
   // Of a monitor; unset without one. Precision and recall are against strict hacks.

@@ -5,9 +5,11 @@ evilmoe_library(NAME step_metrics SRCS step_metrics.cc ablation_statistics.cc HD
   DEPS evilmoe::common)
 evilmoe_library(NAME optimizer SRCS optimizer.cc HDRS optimizer.h DEPS evilmoe::common libtorch)
 evilmoe_library(NAME policy_step
-  SRCS policy_batch.cc policy_loss.cc policy_shard.cc policy_step.cc
-  HDRS collective.h policy_batch.h policy_loss.h policy_shard.h policy_step.h train_samples.h
-  DEPS evilmoe::lora2r evilmoe::run_config)
+  SRCS fixed_gate.cc learned_gate.cc make_gate.cc policy_batch.cc policy_loss.cc policy_passes.cc policy_shard.cc
+       policy_step.cc rollout_gate.cc score_window.cc step_update.cc
+  HDRS collective.h fixed_gate.h learned_gate.h make_gate.h policy_batch.h policy_loss.h policy_passes.h policy_shard.h
+       policy_step.h rollout_gate.h score_window.h step_stats.h step_update.h train_samples.h
+  DEPS evilmoe::advantages evilmoe::lora2r evilmoe::optimizer evilmoe::run_config)
 evilmoe_library(NAME event_files
   SRCS event_files.cc event_record.cc step_event.cc HDRS event_files.h event_record.h step_event.h
   DEPS evilmoe::common evilmoe::tensorboard_proto nlohmann_json::nlohmann_json PRIVATE_DEPS PkgConfig::ISAL)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace evilmoe {
@@ -10,6 +11,12 @@ struct TrainSample {
   std::vector<int32_t> ids;             // >= 1 tokens
   std::vector<float> sampler_logprobs;  // one an id
   double advantage = 0;
+  // What its group is compared by, for loss.deployed_advantage split; unset: lost, or screened by a monitor.
+  std::optional<double> reward;
+  // Only where the arm's routing is an oracle's (algorithm.md §4): whether it is a hack; unset: no label is known.
+  std::optional<bool> oracle_hack;
+  // Of π_old, one an id, from an earlier inner step of the same batch; empty: this is the first.
+  std::vector<float> old_logprobs;
   bool masked = false;       // lost by the infrastructure: takes no part in any mean
   bool left_out = false;     // takes no part in the loss or its means; its w is read all the same
   bool deploy_mode = false;  // sampled with the quarantine off

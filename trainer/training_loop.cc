@@ -12,7 +12,7 @@
 namespace evilmoe {
 namespace {
 
-void AddUpdate(nlohmann::ordered_json& json, const TrainingModel::Update& update, bool routed) {
+void AddUpdate(nlohmann::ordered_json& json, const TrainingModel::Update& update, bool learns_to_route) {
   const StepStats& stats = update.stats;
   json["loss"] = stats.loss;
   json["kl"] = stats.kl ? nlohmann::ordered_json(*stats.kl) : nlohmann::ordered_json(nullptr);
@@ -28,7 +28,7 @@ void AddUpdate(nlohmann::ordered_json& json, const TrainingModel::Update& update
   json["logp_difference_mean"] = stats.logp_difference_mean;
   json["logp_difference_max"] = stats.logp_difference_max;
   json["learning_rate"] = update.learning_rate;
-  if (routed) {
+  if (learns_to_route) {
     json["pin_loss"] = stats.pin_loss;
     json["pair_separation"] = stats.pair_separation;
     json["router_angle_radians"] = stats.router_angle;
@@ -49,8 +49,11 @@ void DropRouterFields(nlohmann::ordered_json& json) {
   }
 }
 
-void SetW(const std::vector<double>& w, std::vector<SampleRecord>& records) {
-  for (size_t i = 0; i < records.size(); ++i) records[i].w = w[i];
+void SetRouting(const StepStats& stats, std::vector<SampleRecord>& records) {
+  for (size_t i = 0; i < records.size(); ++i) {
+    records[i].w = stats.w[i];
+    records[i].deployed_factor = stats.deployed_factor[i];
+  }
 }
 
 std::string WhatIsBad(const TrainingModel::Update& update) {
@@ -167,14 +170,14 @@ absl::Status TrainingLoop::Step(int64_t step) {
   EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model_.Step(step, graded.groups));
   trained_ = step + 1;
   bad_steps_ = update.dropped ? bad_steps_ + 1 : 0;
-  if (!update.dropped) SetW(update.stats.w, graded.records);
+  if (!update.dropped) SetRouting(update.stats, graded.records);
   const double train_seconds = timer.Lap();
   EVILMOE_RETURN_IF_ERROR(PublishAdapter(step + 1));
 
   nlohmann::ordered_json metrics = {{"step", step + 1}};
   AddTo(metrics, Summarise(graded.records));
   if (!model_.routed() || update.dropped) DropRouterFields(metrics);
-  AddUpdate(metrics, update, model_.routed());
+  AddUpdate(metrics, update, model_.learns_to_route());
   int64_t sampled_tokens = 0;
   for (const SampleRecord& record : graded.records) sampled_tokens += record.num_tokens;
   if (config_.loss.sequence_mask_above) metrics["masked_sequences"] = update.stats.masked_sequences;
@@ -188,7 +191,7 @@ absl::Status TrainingLoop::Step(int64_t step) {
   metrics["publish_seconds"] = timer.Lap();
   metrics["step_seconds"] = timer.Total();
   metrics["tokens_per_second"] = static_cast<double>(sampled_tokens) / std::max(1e-9, timer.Total());
-  SetW(update.stats.w, graded.records);
+  SetRouting(update.stats, graded.records);
   EVILMOE_RETURN_IF_ERROR(
       recorder_.Rollouts(step + 1, RolloutLines(step + 1, batch, samples, graded.records, verdicts)));
   if (update.dropped) EVILMOE_RETURN_IF_ERROR(TellBadStep(step + 1, update));

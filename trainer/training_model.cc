@@ -8,10 +8,12 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "common/seed.h"
 #include "common/status_macros.h"
 #include "environment/pairs.h"
 #include "policy/chat_template.h"
 #include "policy/torch_guard.h"
+#include "trainer/make_gate.h"
 
 namespace evilmoe {
 namespace {
@@ -34,7 +36,7 @@ absl::StatusOr<std::vector<int32_t>> SideIds(const std::string& text, const Toke
 
 absl::StatusOr<std::vector<PairIds>> TokenisePairs(const RunConfig& config, const Tokenizer& tokenizer) {
   std::vector<PairIds> out;
-  if (config.routing.mode != "learned") return out;
+  if (!NeedsPairs(config)) return out;
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<ContrastivePair> pairs, LoadPairs(config.pairs));
   const std::optional<int32_t> end_of_turn = tokenizer.IdOf("<|im_end|>");
   if (!end_of_turn) return absl::InvalidArgumentError("tokenizer: no token <|im_end|>");
@@ -84,6 +86,12 @@ bool IsFinite(const TrainingModel::Update& update) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConfig& config, int threads) {
+  static SingleRank alone;
+  return Load(config, threads, alone);
+}
+
+absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConfig& config, int threads,
+                                                                   Collective& collective) {
   at::set_num_threads(1);  // the shards of a step are the parallelism
   EVILMOE_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(config.model.path));
   EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights base, LoadQwen3(config.model.path));
@@ -100,57 +108,71 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConf
   }
   EVILMOE_ASSIGN_OR_RETURN(Lora2r adapter, Lora2r::Init(base.config, AdapterOptions(config)));
   EVILMOE_ASSIGN_OR_RETURN(std::vector<PairIds> pairs, TokenisePairs(config, tokenizer));
-  std::unique_ptr<TrainingModel> model(
-      new TrainingModel(config, std::move(tokenizer), std::move(base), std::move(adapter), std::move(pairs), threads));
-  EVILMOE_RETURN_IF_ERROR(model->SeedRouter());
+  std::unique_ptr<TrainingModel> model(new TrainingModel(config, std::move(tokenizer), std::move(base),
+                                                         std::move(adapter), std::move(pairs), threads, collective));
+  EVILMOE_RETURN_IF_ERROR(model->SeedGate());
   return model;
 }
 
 TrainingModel::TrainingModel(const RunConfig& config, Tokenizer tokenizer, Qwen3Weights base, Lora2r adapter,
-                             std::vector<PairIds> pairs, int threads)
+                             std::vector<PairIds> pairs, int threads, Collective& collective)
     : config_(config),
       tokenizer_(std::move(tokenizer)),
       base_(std::move(base)),
       adapter_(std::move(adapter)),
-      policy_step_(config_, base_, adapter_, std::move(pairs), threads),
+      policy_step_(config_, base_, adapter_, std::move(pairs), threads, collective),
       adapter_optimizer_(AdapterOptimizer(config_, adapter_)) {}
 
-absl::Status TrainingModel::SeedRouter() {
-  if (config_.routing.mode != "learned") return absl::OkStatus();
-  EVILMOE_ASSIGN_OR_RETURN(const PolicyStep::PairFeatures pairs, policy_step_.ReadPairs());
-  const RouterOptions options{
-      .direction = config_.router.direction == "pairs" ? RouterDirection::kPairs : RouterDirection::kRandom,
-      .separation = config_.router.separation,
-      .seed = config_.seed};
-  absl::StatusOr<Router> router = Router::Seed(pairs.hack, pairs.clean, adapter_.rank(), options);
-  EVILMOE_RETURN_IF_ERROR(Annotate(router.status(), config_.pairs.string()));
-  router_.emplace(*std::move(router));
-  const auto betas = std::pair{config_.optimizer.betas[0], config_.optimizer.betas[1]};
-  direction_optimizer_.emplace(
-      std::vector<at::Tensor>{router_->u()}, std::vector<at::Tensor>{},
-      AdamWOptions{.learning_rate = config_.router.learning_rate, .beta1 = betas.first, .beta2 = betas.second});
-  scale_optimizer_.emplace(
-      std::vector<at::Tensor>{router_->log_scale(), router_->bias()}, std::vector<at::Tensor>{},
-      AdamWOptions{.learning_rate = config_.router.scale_learning_rate, .beta1 = betas.first, .beta2 = betas.second});
+absl::Status TrainingModel::SeedGate() {
+  PairFeatures pairs;
+  if (NeedsPairs(config_)) {
+    EVILMOE_ASSIGN_OR_RETURN(pairs, policy_step_.ReadPairs(FeaturesOf(config_)));
+  }
+  const auto num_features = static_cast<int64_t>(adapter_.modules().size()) * adapter_.rank();
+  absl::StatusOr<std::unique_ptr<RolloutGate>> gate = MakeGate(config_, num_features, pairs);
+  EVILMOE_RETURN_IF_ERROR(Annotate(gate.status(), config_.pairs.string()));
+  gate_ = *std::move(gate);
   return absl::OkStatus();
 }
 
 absl::StatusOr<TrainingModel::Update> TrainingModel::Step(int64_t step, const std::vector<TrainGroup>& groups) {
+  if (gate_->refreshes(step)) {
+    EVILMOE_ASSIGN_OR_RETURN(const PairFeatures pairs, policy_step_.ReadPairs(gate_->reads()));
+    gate_->Refresh(pairs);
+  }
+  const double factor = ScheduleFactor(config_.optimizer.schedule, step, config_.steps, config_.optimizer.warmup_steps);
+  const LossConfig& loss = config_.loss;
+  if (loss.inner_steps == 1 && loss.minibatches == 1) return OptimizerStep(factor, groups, {});
+  Minibatches minibatches(groups, loss.minibatches,
+                          StreamSeed(config_.seed, "minibatches", static_cast<uint64_t>(step)));
+  UpdateMean mean(minibatches.num_samples());
+  for (int inner = 0; inner < loss.inner_steps; ++inner) {
+    for (int m = 0; m < minibatches.size(); ++m) {
+      std::vector<std::vector<float>> logprobs;
+      EVILMOE_ASSIGN_OR_RETURN(const Update update,
+                               OptimizerStep(factor, minibatches.groups(m),
+                                             {.first = inner == 0, .logprobs = inner == 0 ? &logprobs : nullptr}));
+      if (inner == 0) minibatches.SetOldLogProbs(m, logprobs);
+      mean.Add(update, minibatches.sample_places(m));
+      if (update.dropped) return mean.Get();
+    }
+  }
+  return mean.Get();
+}
+
+absl::StatusOr<TrainingModel::Update> TrainingModel::OptimizerStep(double factor, const std::vector<TrainGroup>& groups,
+                                                                   const InnerPass& pass) {
   StepGradients gradients;
   Update update;
-  EVILMOE_ASSIGN_OR_RETURN(update.stats, policy_step_.Run(groups, router_ ? &*router_ : nullptr, gradients));
+  EVILMOE_ASSIGN_OR_RETURN(update.stats, policy_step_.Run(groups, *gate_, gradients, pass));
   EVILMOE_ASSIGN_OR_RETURN(std::vector<at::Tensor> adapter_gradients,
                            TorchGuard("gradients", [&] { return MeasureAndClip(gradients, update); }));
-  const double factor = ScheduleFactor(config_.optimizer.schedule, step, config_.steps, config_.optimizer.warmup_steps);
   update.learning_rate = config_.optimizer.learning_rate * factor;
   update.dropped = !IsFinite(update);
   if (update.dropped) return update;
   return TorchGuard("optimizer", [&] {
     adapter_optimizer_.Step(adapter_gradients, factor);
-    if (router_) {
-      direction_optimizer_->Step({gradients.u}, 1.0);
-      scale_optimizer_->Step({gradients.log_scale, gradients.bias}, 1.0);
-    }
+    gate_->Step(gradients);
     return update;
   });
 }
@@ -172,13 +194,10 @@ std::vector<at::Tensor> TrainingModel::MeasureAndClip(const StepGradients& gradi
 }
 
 TrainerState TrainingModel::State(int64_t step) {
-  return {.step = step,
-          .run_id = {},
-          .adapter = &adapter_,
-          .router = router_ ? &*router_ : nullptr,
-          .adapter_optimizer = &adapter_optimizer_,
-          .direction_optimizer = direction_optimizer_ ? &*direction_optimizer_ : nullptr,
-          .scale_optimizer = scale_optimizer_ ? &*scale_optimizer_ : nullptr};
+  TrainerState state{.step = step, .run_id = {}, .adapter = &adapter_, .tensors = gate_->tensors()};
+  state.optimizers = {{"adapter", &adapter_optimizer_}};
+  for (const auto& optimizer : gate_->optimizers()) state.optimizers.push_back(optimizer);
+  return state;
 }
 
 }  // namespace evilmoe

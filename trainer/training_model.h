@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,12 +9,14 @@
 #include "absl/status/statusor.h"
 #include "policy/lora2r.h"
 #include "policy/qwen3_weights.h"
-#include "policy/router.h"
 #include "policy/tokenizer.h"
 #include "trainer/checkpoint.h"
+#include "trainer/collective.h"
 #include "trainer/optimizer.h"
 #include "trainer/policy_step.h"
+#include "trainer/rollout_gate.h"
 #include "trainer/run_config.h"
+#include "trainer/step_update.h"
 
 namespace evilmoe {
 
@@ -25,30 +26,30 @@ class TrainingModel {
  public:
   // Loads the base model and, for a learned router, the pairs, and seeds the router. `config` must outlive it.
   // InvalidArgument, NotFound: what the config names is not usable; FailedPrecondition: Router::Seed.
+  // With ranks, all of them load the same config; `collective` must outlive the model.
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Load(const RunConfig& config, int threads);
+  static absl::StatusOr<std::unique_ptr<TrainingModel>> Load(const RunConfig& config, int threads,
+                                                             Collective& collective);
 
-  // Norms of the gradients of one step, before clipping.
-  struct Update {
-    StepStats stats;
-    double grad_norm = 0, grad_norm_deployed = 0, grad_norm_quarantine = 0, grad_norm_router = 0;
-    double q_mass = 0;  // ‖g_Q‖ / (‖g_D‖ + ‖g_Q‖)
-    double learning_rate = 0;
-    bool dropped = false;  // the loss, a gradient or a w is not finite: no parameter and no optimizer has moved
-  };
-  // One optimizer step on these groups. `step`: steps done before it. Internal: LibTorch failed.
+  using Update = StepUpdate;
+  // One step on these groups: loss.inner_steps passes of loss.minibatches optimizer steps each; what the update says is
+  // the mean over them. `step`: steps done before it. Every rank passes the same groups. Internal: LibTorch failed.
+  // Errors of Collective.
   absl::StatusOr<Update> Step(int64_t step, const std::vector<TrainGroup>& groups);
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const Qwen3Weights& base() const { return base_; }
   const Lora2r& adapter() const { return adapter_; }
-  bool routed() const { return router_.has_value(); }
+  bool routed() const { return IsRouted(config_); }
+  bool learns_to_route() const { return gate_->learns(); }
   // For checkpoints: pointers into this object.
   TrainerState State(int64_t step);
 
  private:
   TrainingModel(const RunConfig& config, Tokenizer tokenizer, Qwen3Weights base, Lora2r adapter,
-                std::vector<PairIds> pairs, int threads);
-  absl::Status SeedRouter();
+                std::vector<PairIds> pairs, int threads, Collective& collective);
+  absl::Status SeedGate();
+  absl::StatusOr<Update> OptimizerStep(double factor, const std::vector<TrainGroup>& groups, const InnerPass& pass);
   std::vector<at::Tensor> MeasureAndClip(const StepGradients& gradients, Update& update) const;
 
   const RunConfig& config_;
@@ -57,9 +58,7 @@ class TrainingModel {
   Lora2r adapter_;
   PolicyStep policy_step_;
   AdamW adapter_optimizer_;
-  std::optional<Router> router_;
-  std::optional<AdamW> direction_optimizer_;
-  std::optional<AdamW> scale_optimizer_;
+  std::unique_ptr<RolloutGate> gate_;
 };
 
 }  // namespace evilmoe

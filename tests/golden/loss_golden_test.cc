@@ -109,7 +109,7 @@ class LossGolden : public ::testing::TestWithParam<int> {
     const Qwen3Weights network = TinyNetwork();
     const Lora2r adapter = Lora2r::Init(network.config, TinyAdapterOptions()).value();
     const std::vector<PolicyShard> shards =
-        SplitGroups(graded->groups, adapter, TotalsOf(graded->groups, config_.rollout), 1);
+        SplitGroups(graded->groups, adapter, TotalsOf(graded->groups, config_.rollout), {});
     const PolicyShard& shard = shards[0];
     std::vector<int64_t> kept;
     const PolicyBatch batch = MakePolicyBatch(shard.Select([&](size_t i) { return shard.in_loss[i]; }, kept), true);
@@ -131,7 +131,7 @@ class LossGolden : public ::testing::TestWithParam<int> {
     const PolicyLoss got =
         ComputePolicyLoss(config_.loss,
                           {.logp_C = logp,
-                           .sampler_logp_C = shard.SamplerLogProbs(kept).to(dtype),
+                           .sampler_logp_C = shard.SamplerLogProbs(kept, dtype),
                            .base_logp_C = at::tensor(rows.base, at::kDouble).index_select(0, chosen_C).to(dtype),
                            .advantage_S = at::tensor(advantages, at::kDouble).to(dtype),
                            .completion_of_C = batch.completion_of_C,

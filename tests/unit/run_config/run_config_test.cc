@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "environment/loophole.h"
@@ -64,24 +66,66 @@ TEST_F(RunConfigTest, EveryArmIsReadAndValid) {
 struct ArmCase {
   std::string name;
   std::string routing;
-  std::string direction;
-  double deploy_mode_fraction;
-  std::optional<double> hard_detach_above;
+  std::string direction = "pairs";
+  double deploy_mode_fraction = 0.25;
+  std::optional<double> hard_detach_above = std::nullopt;
+  double pin_weight = 1;
+  std::string deployed_advantage = "same";
 };
 
+const std::vector<ArmCase>& Arms() {
+  static const std::vector<ArmCase> arms = {
+      {.name = "none", .routing = "none", .deploy_mode_fraction = 0},
+      {.name = "absorb", .routing = "none"},
+      {.name = "route_a", .routing = "fixed_activation"},
+      {.name = "route_v", .routing = "fixed_gradient"},
+      {.name = "route_random", .routing = "fixed_activation", .direction = "random"},
+      {.name = "evil_moe", .routing = "learned"},
+      {.name = "evil_moe_random", .routing = "learned", .direction = "random"},
+      {.name = "evil_moe_no_pin", .routing = "learned", .pin_weight = 0},
+      {.name = "evil_moe_placebo", .routing = "learned", .direction = "none"},
+      {.name = "evil_moe_hard", .routing = "learned", .hard_detach_above = 0.5},
+      {.name = "gradient_routing", .routing = "oracle_mask", .deployed_advantage = "split"},
+      {.name = "sgtm", .routing = "oracle_parameter"}};
+  return arms;
+}
+
 TEST_F(RunConfigTest, ArmsAreTheFieldsOfTheTable) {
-  for (const ArmCase& arm : std::vector<ArmCase>{{"none", "none", "pairs", 0, std::nullopt},
-                                                 {"absorb", "none", "pairs", 0.25, std::nullopt},
-                                                 {"evil_moe", "learned", "pairs", 0.25, std::nullopt},
-                                                 {"evil_moe_hard", "learned", "pairs", 0.25, 0.5},
-                                                 {"evil_moe_random", "learned", "random", 0.25, std::nullopt}}) {
+  ASSERT_EQ(Arms().size(), ArmPresets().size());
+  for (const ArmCase& arm : Arms()) {
     const absl::StatusOr<RunConfig> config = Parse("arm: " + arm.name);
     ASSERT_TRUE(config.ok()) << arm.name << ": " << config.status();
     EXPECT_EQ(config->routing.mode, arm.routing) << arm.name;
     EXPECT_EQ(config->router.direction, arm.direction) << arm.name;
     EXPECT_EQ(config->rollout.deploy_mode_fraction, arm.deploy_mode_fraction) << arm.name;
     EXPECT_EQ(config->router.hard_detach_above, arm.hard_detach_above) << arm.name;
+    EXPECT_EQ(config->router.pin_weight, arm.pin_weight) << arm.name;
+    EXPECT_EQ(config->loss.deployed_advantage, arm.deployed_advantage) << arm.name;
   }
+}
+
+TEST_F(RunConfigTest, ArmsThatReadThePairsNeedThem) {
+  const std::set<std::string> without = {"none", "absorb", "route_random", "gradient_routing", "sgtm"};
+  for (const ArmCase& arm : Arms()) {
+    const absl::StatusOr<RunConfig> config = Parse("arm: " + arm.name, {{"pairs", ""}});
+    EXPECT_EQ(config.ok(), without.contains(arm.name)) << arm.name << ": " << config.status();
+  }
+}
+
+TEST_F(RunConfigTest, RoutingAndSplitAdvantagesAreChecked) {
+  for (const auto& [field, value, expected] : std::vector<std::tuple<std::string, std::string, std::string>>{
+           {"routing.quantiles", "[0.9, 0.1]", "two numbers in [0, 1], the lower one first"},
+           {"routing.quantiles", "[0.1]", "two numbers in [0, 1], the lower one first"},
+           {"routing.half_life", "0", "more than 0"},
+           {"routing.label_recall", "1.5", "[0, 1]"},
+           {"loss.minibatches", "4097", "[1, rollout.prompts_per_step]"}}) {
+    const absl::StatusOr<RunConfig> config = Parse("arm: route_a", {{field, value}});
+    ASSERT_FALSE(config.ok()) << field;
+    EXPECT_THAT(std::string(config.status().message()), HasSubstr(expected)) << field;
+  }
+  const absl::StatusOr<RunConfig> both = Parse("loss: {deployed_advantage: split, advantage: leave_one_out}");
+  ASSERT_FALSE(both.ok());
+  EXPECT_THAT(std::string(both.status().message()), HasSubstr("another loss.advantage than leave_one_out"));
 }
 
 TEST_F(RunConfigTest, TheFileLiesOverTheArmAndSetOverTheFile) {
@@ -174,6 +218,7 @@ TEST_F(RunConfigTest, ToYamlWritesEveryFieldOut) {
                                          "  scale_learning_rate: 0.01\n"
                                          "  separation: 4\n"
                                          "  hard_detach_above: null\n"
+                                         "  refresh_v_act_every: 0\n"
                                          "data:\n"));
   EXPECT_THAT(ToYaml(*config), HasSubstr("  loopholes: {simple_overwrite_tests: 1}\n"));
 }
@@ -200,8 +245,9 @@ TEST_F(RunConfigTest, AnUnknownLoopholeBringsTheNearestNameOrAll) {
             "--set data.loopholes: bad value, got [sentinel: 1, stdout_maker: 1], expected stdout_marker in place of "
             "stdout_maker");
   const absl::StatusOr<RunConfig> far = Parse("", {{"data.loopholes", "{backdoor: 1}"}});
-  EXPECT_THAT(std::string(far.status().message()),
-              HasSubstr("expected names out of none, overwrite_tests, simple_overwrite_tests, overwrite_tests_detailed"));
+  EXPECT_THAT(
+      std::string(far.status().message()),
+      HasSubstr("expected names out of none, overwrite_tests, simple_overwrite_tests, overwrite_tests_detailed"));
 }
 
 TEST_F(RunConfigTest, AMonitorIsReadAndReadsBack) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <limits>
 #include <utility>
 
@@ -106,6 +108,32 @@ TEST(SoftOverlongPenaltyTest, FallsFromTheBuffersBeginToTheLimit) {
 TEST(AdvantagesTest, RefusesARewardThatIsNotFinite) {
   const auto got = ComputeAdvantages({std::numeric_limits<double>::quiet_NaN(), 1.0}, kNormalised);
   EXPECT_EQ(got.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(DeployedAdvantagesTest, AreThoseOfTheGroupAsDSeesIt) {
+  struct Case {
+    std::vector<std::optional<double>> rewards;
+    std::vector<double> weights;  // 1 − w
+    AdvantageKind kind;
+    std::vector<double> want;
+  };
+  const double sigma = std::sqrt(0.5 * 0.25 + 0.5 * 0.25);
+  for (const Case& c : std::vector<Case>{
+           // A hack that D does not see leaves the clean ones among themselves.
+           {{0.0, 1.0, 3.5}, {1, 1, 0}, AdvantageKind::kMeanCentred, {-0.5, 0.5, 3}},
+           {{0.0, 1.0, 3.5},
+            {1, 1, 0},
+            AdvantageKind::kGroupNormalised,
+            {-0.5 / (sigma + 1e-4), 0.5 / (sigma + 1e-4), 4}},
+           {{0.0, 1.0, 3.5}, {0.4, 0.4, 0.1}, AdvantageKind::kMeanCentred, {0, 0, 0}},  // too little of a group
+           {{1.0, 1.0, 3.5}, {1, 1, 0}, AdvantageKind::kMeanCentred, {0, 0, 0}},        // nothing to compare
+           {{0.0, std::nullopt, 1.0}, {1, 1, 1}, AdvantageKind::kMeanCentred, {-0.5, 0, 0.5}},
+           {{0.0, 9.0}, {1, 1}, AdvantageKind::kMeanCentred, {-4, 4}},
+           {{}, {}, AdvantageKind::kMeanCentred, {}}}) {
+    const std::vector<double> got = DeployedAdvantages(c.rewards, c.weights, c.kind);
+    ASSERT_EQ(got.size(), c.want.size());
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], c.want[i], 1e-12) << i;
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/seed.h"
+#include "environment/labels.h"
 #include "trainer/policy_loss.h"
 
 namespace evilmoe {
@@ -17,8 +18,9 @@ namespace {
 // The training inputs of a sample and of a group, whole. A field that is added to either makes this file stop
 // compiling: nothing of a label may be in it, and none of the rest may come from one.
 auto FieldsOf(const TrainSample& sample) {
-  const auto& [ids, sampler_logprobs, advantage, masked, left_out, deploy_mode] = sample;
-  return std::tie(ids, sampler_logprobs, advantage, masked, left_out, deploy_mode);
+  const auto& [ids, sampler_logprobs, advantage, reward, oracle_hack, old_logprobs, masked, left_out, deploy_mode] =
+      sample;
+  return std::tie(ids, sampler_logprobs, advantage, reward, oracle_hack, old_logprobs, masked, left_out, deploy_mode);
 }
 auto FieldsOf(const TrainGroup& group) {
   const auto& [prompt_ids, samples, in_loss] = group;
@@ -110,6 +112,37 @@ TEST_F(GradeStepTest, FlippingEveryLabelAtOnceChangesRecordsAlone) {
     EXPECT_EQ(before->records[i].reward, after->records[i].reward);
   }
   EXPECT_GT(num_moved, 10);
+}
+
+// Labels reach a step in the arms that are oracles, as the mask alone.
+TEST_F(GradeStepTest, OnlyOracleArmsGetLabelsAndAsManyAsTheRecallSays) {
+  for (const auto& [mode, recall] : std::vector<std::pair<std::string, double>>{{"learned", 1},
+                                                                                {"none", 1},
+                                                                                {"fixed_activation", 1},
+                                                                                {"fixed_gradient", 1},
+                                                                                {"oracle_mask", 1},
+                                                                                {"oracle_parameter", 0.5},
+                                                                                {"oracle_parameter", 0}}) {
+    config_.routing.mode = mode;
+    config_.routing.label_recall = recall;
+    const bool oracle = mode.starts_with("oracle");
+    int known = 0, hacks = 0;
+    const std::vector<TrainGroup> groups = Groups();
+    for (size_t g = 0; g < groups.size(); ++g) {
+      for (size_t i = 0; i < groups[g].samples.size(); ++i) {
+        const std::optional<bool> hack = groups[g].samples[i].oracle_hack;
+        const Sample& sample = samples_[g].samples[i];
+        known += hack.has_value();
+        hacks += hack.value_or(false);
+        if (!hack) continue;
+        EXPECT_TRUE(sample.failure.empty());
+        EXPECT_EQ(*hack, IsLooseHack(LabelOf(sample.facts)));
+      }
+    }
+    const double expected = oracle ? 64 * recall : 0;  // a third of 96 was lost
+    EXPECT_NEAR(known, expected, recall == 0.5 ? 14 : 0) << mode << " " << recall;
+    EXPECT_EQ(hacks > 0, expected > 0) << mode;
+  }
 }
 
 TEST_F(GradeStepTest, WhatTheCheckSaysCountsOnHackablePromptsAlone) {

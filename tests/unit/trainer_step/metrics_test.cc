@@ -31,6 +31,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, AurocTest,
 
 SampleRecord Record(double w, bool hack, double advantage) {
   return {.w = w,
+          .deployed_factor = 1 - w,
           .reward = hack ? 3.5 : 0.5,
           .advantage = advantage,
           .strict_hack = hack,

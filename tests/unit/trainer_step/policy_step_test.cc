@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "policy/qwen3.h"
 #include "tests/unit/policy_network/tiny_network.h"
+#include "trainer/learned_gate.h"
 
 namespace evilmoe {
 namespace {
@@ -60,16 +62,18 @@ class PolicyStepTest : public ::testing::Test {
     return s;
   }
   Router MakeRouter() {
-    const PolicyStep step(config_, base_, adapter_, pairs_, 1);
-    const auto features = step.ReadPairs();
+    const PolicyStep step(config_, base_, adapter_, pairs_, 1, alone_);
+    const auto features = step.ReadPairs(RolloutFeatures::kActivations);
     EXPECT_TRUE(features.ok()) << features.status();
     return *Router::Seed(features->hack, features->clean, adapter_.rank(), {});
   }
   StepGradients Run(const std::vector<TrainGroup>& groups, const Router* router, int threads,
                     StepStats* stats = nullptr) {
-    const PolicyStep step(config_, base_, adapter_, pairs_, threads);
+    const PolicyStep step(config_, base_, adapter_, pairs_, threads, alone_);
+    std::unique_ptr<RolloutGate> gate = std::make_unique<OpenGate>();
+    if (router != nullptr) gate = std::make_unique<LearnedGate>(*router, config_.router, 0.9, 0.99);
     StepGradients gradients;
-    const auto got = step.Run(groups, router, gradients);
+    const auto got = step.Run(groups, *gate, gradients);
     EXPECT_TRUE(got.ok()) << got.status();
     if (stats != nullptr) *stats = *got;
     return gradients;
@@ -87,6 +91,7 @@ class PolicyStepTest : public ::testing::Test {
     return gradients;
   }
 
+  SingleRank alone_;
   RunConfig config_;
   Qwen3Weights base_;
   Lora2r adapter_;

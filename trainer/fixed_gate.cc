@@ -1,0 +1,59 @@
+#include "trainer/fixed_gate.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "policy/router.h"
+#include "trainer/make_gate.h"
+
+namespace evilmoe {
+
+absl::StatusOr<at::Tensor> FixedDirection(const RunConfig& config, int64_t num_features, const PairFeatures& pairs) {
+  const int64_t rank = config.adapter.rank;
+  if (config.router.direction != "pairs") return RandomDirection(num_features, rank, config.seed);
+  const at::Tensor direction = ActivationDirection(pairs.hack, pairs.clean, rank);
+  if (direction.norm().item<double>() > 0.5) return direction;
+  return absl::FailedPreconditionError(
+      "fixed gate: the pairs' hack and clean sides look alike to the model, expected a difference; add clearer pairs "
+      "(gradients need adapter.init random_ab: with B = 0 there are none)");
+}
+
+FixedGate::FixedGate(const RunConfig& config, at::Tensor direction_D)
+    : features_(FeaturesOf(config)),
+      config_(config.routing),
+      refresh_every_(config.router.direction == "pairs" ? config.router.refresh_v_act_every : 0),
+      rank_(config.adapter.rank),
+      direction_D_(std::move(direction_D)),
+      window_(config.routing.window, config.routing.half_life) {}
+
+Routing FixedGate::Route(const std::vector<const TrainSample*>& samples, const at::Tensor& features_SD,
+                         bool first_pass) {
+  const at::Tensor scores_S = at::mv(features_SD.to(at::kDouble), direction_D_.to(at::kDouble)).contiguous();
+  const double* scores = scores_S.const_data_ptr<double>();
+  std::vector<double> present;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    if (!samples[i]->masked && std::isfinite(scores[i])) present.push_back(scores[i]);
+  }
+  if (first_pass) window_.Add(present);
+  std::vector<RolloutMask> masks(samples.size(), RolloutMask::kAbsorb);
+  if (window_.size() == 0) return RouteByMask(masks, MaskedGradient::kActivations);
+  const double low = window_.Quantile(config_.quantiles[0]), high = window_.Quantile(config_.quantiles[1]);
+  for (size_t i = 0; i < samples.size(); ++i) {
+    if (scores[i] <= low) masks[i] = RolloutMask::kKeep;
+    if (scores[i] >= high) masks[i] = RolloutMask::kRout;
+  }
+  return RouteByMask(masks, MaskedGradient::kActivations);
+}
+
+bool FixedGate::refreshes(int64_t step) const { return refresh_every_ > 0 && step > 0 && step % refresh_every_ == 0; }
+
+void FixedGate::Refresh(const PairFeatures& pairs) {
+  direction_D_.copy_(ActivationDirection(pairs.hack, pairs.clean, rank_));
+}
+
+std::vector<std::pair<std::string, at::Tensor>> FixedGate::tensors() const {
+  return {{"gate.direction", direction_D_}, {"gate.scores", window_.scores()}, {"gate.count", window_.count()}};
+}
+
+}  // namespace evilmoe
