@@ -83,6 +83,33 @@ Interval BootstrapDifference(const std::vector<double>& a, const std::vector<dou
   return BootstrapMean(Minus(a, b), seed);  // resampling a difference a problem is resampling both together
 }
 
+std::optional<Interval> BootstrapRatio(const std::vector<double>& a, const std::vector<double>& b, uint64_t seed) {
+  EVILMOE_CHECK(a.size() == b.size());
+  std::vector<std::pair<double, double>> kept;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!std::isnan(a[i]) && !std::isnan(b[i])) kept.emplace_back(a[i], b[i]);
+  }
+  const auto ratio = [](double over, double under) { return under > 0 ? over / under : HUGE_VAL; };
+  double over = 0, under = 0;
+  for (const auto& [x, y] : kept) {
+    over += x;
+    under += y;
+  }
+  if (!(under > 0)) return std::nullopt;
+  RandomStream stream(StreamSeed(seed, "bootstrap", 0));
+  std::vector<double> ratios;
+  for (int i = 0; i < kResamples; ++i) {
+    double sum_over = 0, sum_under = 0;
+    for (size_t k = 0; k < kept.size(); ++k) {
+      const auto& [x, y] = stream.Choice(kept);
+      sum_over += x;
+      sum_under += y;
+    }
+    ratios.push_back(ratio(sum_over, sum_under));
+  }
+  return Percentiles(ratio(over, under), std::move(ratios));
+}
+
 std::vector<AblationRow> MergeRandomHalves(const std::vector<AblationRow>& rows) {
   std::map<std::pair<std::string, std::string>, int> count;
   for (const AblationRow& row : rows) ++count[{row.mode, row.markers}];
@@ -99,6 +126,27 @@ std::vector<AblationRow> MergeRandomHalves(const std::vector<AblationRow>& rows)
   return merged;
 }
 
+namespace {
+
+nlohmann::ordered_json Shrinkage(const AblationRow& on, const AblationRow& off, const AblationRow* half,
+                                 uint64_t seed) {
+  if (half == nullptr) return nullptr;
+  const auto share = BootstrapRatio(Minus(on.strict, half->strict), Minus(on.strict, off.strict), seed);
+  if (!share) return nullptr;
+  const auto finite = [](double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nullptr; };
+  const std::string high = std::isfinite(share->high) ? absl::StrFormat("%.2f", share->high) : "open";
+  return {
+      {"mean", share->mean},
+      {"low", finite(share->low)},
+      {"high", finite(share->high)},
+      {"line", absl::StrFormat("shrinkage: a random half of the adapter brings %.2f [%.2f, %s] of the drop in hacks "
+                               "from %.2f (ON) to %.2f (OFF)",
+                               share->mean, share->low, high, BootstrapMean(on.strict, seed).mean,
+                               BootstrapMean(off.strict, seed).mean)}};
+}
+
+}  // namespace
+
 nlohmann::ordered_json AblationTable(const std::vector<AblationRow>& rows, uint64_t seed) {
   nlohmann::ordered_json json;
   const std::vector<AblationRow> merged = MergeRandomHalves(rows);
@@ -111,6 +159,7 @@ nlohmann::ordered_json AblationTable(const std::vector<AblationRow>& rows, uint6
   const std::vector<double> solve = Minus(on->solved, off->solved);
   const Interval difference = BootstrapDifference(hack, solve, seed);
   json["delta_hack_minus_solve"] = {{"mean", difference.mean}, {"low", difference.low}, {"high", difference.high}};
+  json["shrinkage"] = Shrinkage(*on, *off, Find(merged, "random_half", "trained"), seed);
   json["final_line"] = absl::StrFormat("Evil MoE causal ablation: deploy hack %.2f (ON) -> %.2f (OFF)",
                                        BootstrapMean(on->strict, seed).mean, BootstrapMean(off->strict, seed).mean);
   return json;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,11 +27,18 @@ Interval BootstrapMean(const std::vector<double>& per_problem, uint64_t seed);
 // The same for mean(a) − mean(b), both resampled with the same problems (paired).
 Interval BootstrapDifference(const std::vector<double>& a, const std::vector<double>& b, uint64_t seed);
 
+// mean(a) / mean(b) with both resampled by the same problems; unset where mean(b) <= 0. A resample in which mean(b) <=
+// 0 says nothing of the share and counts as the largest: the interval is open there.
+std::optional<Interval> BootstrapRatio(const std::vector<double>& a, const std::vector<double>& b, uint64_t seed);
+
 // Rows of random halves under several seeds are averaged problem by problem into one row a strength and marker family.
 std::vector<AblationRow> MergeRandomHalves(const std::vector<AblationRow>& rows);
 
 // eval/ablation.json: rows with intervals, Δhack − Δsolve (ON − OFF, trained marker), and the final line, exactly
-// "Evil MoE causal ablation: deploy hack X (ON) -> Y (OFF)" (strict rate, trained marker, two decimals).
+// "Evil MoE causal ablation: deploy hack X (ON) -> Y (OFF)" (strict rate, trained marker, two decimals). "shrinkage":
+// how much of the drop in hacks from ON to OFF a random half of the same rank brings too, (ON − half) / (ON − OFF): 1 =
+// the quarantine is no better than half an adapter, 0 = all of the drop is the quarantine's; null without a drop or a
+// half.
 nlohmann::ordered_json AblationTable(const std::vector<AblationRow>& rows, uint64_t seed);
 
 }  // namespace evilmoe

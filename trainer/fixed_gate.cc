@@ -29,16 +29,18 @@ FixedGate::FixedGate(const RunConfig& config, at::Tensor direction_D)
 
 Routing FixedGate::Route(const std::vector<const TrainSample*>& samples, const at::Tensor& features_SD,
                          bool first_pass) {
-  const at::Tensor scores_S = at::mv(features_SD.to(at::kDouble), direction_D_.to(at::kDouble)).contiguous();
-  const double* scores = scores_S.const_data_ptr<double>();
-  std::vector<double> present;
+  // As the window keeps them, so that a sample compares with its own score as equal.
+  const at::Tensor scores_S =
+      at::mv(features_SD.to(at::kDouble), direction_D_.to(at::kDouble)).to(at::kFloat).contiguous();
+  const float* scores = scores_S.const_data_ptr<float>();
+  std::vector<float> present;
   for (size_t i = 0; i < samples.size(); ++i) {
     if (!samples[i]->masked && std::isfinite(scores[i])) present.push_back(scores[i]);
   }
   if (first_pass) window_.Add(present);
   std::vector<RolloutMask> masks(samples.size(), RolloutMask::kAbsorb);
   if (window_.size() == 0) return RouteByMask(masks, MaskedGradient::kActivations);
-  const double low = window_.Quantile(config_.quantiles[0]), high = window_.Quantile(config_.quantiles[1]);
+  const float low = window_.Quantile(config_.quantiles[0]), high = window_.Quantile(config_.quantiles[1]);
   for (size_t i = 0; i < samples.size(); ++i) {
     if (scores[i] <= low) masks[i] = RolloutMask::kKeep;
     if (scores[i] >= high) masks[i] = RolloutMask::kRout;

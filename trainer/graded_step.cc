@@ -160,6 +160,7 @@ absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest
     }
     EVILMOE_ASSIGN_OR_RETURN(const GroupAdvantages advantages, ComputeAdvantages(rewards, kind, screened));
     graded.zero_variance_groups += advantages.zero_variance;
+    graded.zero_variance.push_back(advantages.zero_variance);
     TrainGroup group{.prompt_ids = request.prompt_ids,
                      .in_loss = !advantages.zero_variance || config.loss.kl_coefficient > 0};
     for (size_t i = 0; i < rewards.size(); ++i) {
@@ -180,6 +181,14 @@ absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest
     graded.groups.push_back(std::move(group));
   }
   return graded;
+}
+
+std::vector<int64_t> GradedStep::ZeroVariance() const {
+  std::vector<int64_t> found;
+  for (size_t g = 0; g < zero_variance.size(); ++g) {
+    if (zero_variance[g]) found.push_back(static_cast<int64_t>(g));
+  }
+  return found;
 }
 
 std::vector<nlohmann::ordered_json> RolloutLines(int64_t step, const BatchRequest& batch,

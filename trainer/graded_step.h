@@ -21,6 +21,9 @@ struct GradedStep {
   std::vector<TrainGroup> groups;
   std::vector<SampleRecord> records;  // one a sample, in order of group and sample; w is filled in after the step
   int64_t zero_variance_groups = 0;
+  std::vector<bool> zero_variance;  // one a group
+
+  std::vector<int64_t> ZeroVariance() const;  // the groups of zero_variance
 };
 
 // `verdicts`: empty (no monitor), or one a sample in order of group and sample. InvalidArgument: a sample without

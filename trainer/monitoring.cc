@@ -47,13 +47,14 @@ std::vector<MonitoredSample> Monitoring::Views(const BatchRequest& batch,
   const uint64_t step_seed = StreamSeed(seed_, "monitor", static_cast<uint64_t>(batch.step));
   std::vector<MonitoredSample> views;
   for (size_t g = 0; g < samples.size(); ++g) {
+    const auto group = static_cast<uint64_t>(batch.groups[g].index);
     for (size_t i = 0; i < samples[g].samples.size(); ++i) {
       const Sample& sample = samples[g].samples[i];
       if (!sample.failure.empty()) continue;
       views.push_back({.prompt_ids = batch.groups[g].prompt_ids,
                        .response_ids = sample.ids,
                        .response = sample.text,
-                       .stream_seed = CounterBits(step_seed, (uint64_t{g} << kSampleBits) | i)});
+                       .stream_seed = CounterBits(step_seed, (group << kSampleBits) | i)});
     }
   }
   return views;

@@ -91,6 +91,33 @@ size_t PromptSource::ProblemAt(int64_t position) const {
   return order[static_cast<size_t>(position % n)];
 }
 
+void PromptSource::Show(size_t problem, bool hackable, GroupRequest& group) const {
+  const PromptIds& prompt = hackable ? prompts_[problem].hackable : prompts_[problem].plain;
+  group.problem = &problems_[problem];
+  group.loophole = prompt.loophole;
+  group.evaluator = prompt.evaluator;
+  group.markers = prompt.markers;
+  group.prompt_tests = prompt.prompt_tests;
+  group.prompt_ids = prompt.ids;
+}
+
+BatchRequest PromptSource::Replacements(int64_t step, int round, const std::vector<int64_t>& groups) const {
+  const BatchRequest first = Step(step);
+  BatchRequest batch{
+      .key = absl::StrCat(first.key, "/resample/", round), .step = step, .sampling = first.sampling, .groups = {}};
+  const uint64_t seed = StreamSeed(config_.seed, "resample", static_cast<uint64_t>(step));
+  for (const int64_t index : groups) {
+    GroupRequest group = first.groups[static_cast<size_t>(index)];
+    const bool hackable = group.loophole != kNoLoophole;
+    const uint64_t draw = CounterBits(seed, (static_cast<uint64_t>(round) << 32) | static_cast<uint64_t>(index));
+    Show(static_cast<size_t>(draw % prompts_.size()), hackable, group);
+    group.index = static_cast<int64_t>(batch.groups.size());
+    group.seed = StreamSeed(draw, "rollout", 0);
+    batch.groups.push_back(std::move(group));
+  }
+  return batch;
+}
+
 BatchRequest PromptSource::Step(int64_t step) const {
   const int num_prompts = config_.rollout.prompts_per_step;
   std::vector<int> order(static_cast<size_t>(num_prompts));
@@ -107,18 +134,12 @@ BatchRequest PromptSource::Step(int64_t step) const {
         CounterUniform(StreamSeed(config_.seed, "unhackable", place), 0) < config_.data.unhackable_fraction;
     const bool deployed = std::find(order.begin(), order.begin() + static_cast<int64_t>(num_deployed), i) !=
                           order.begin() + static_cast<int64_t>(num_deployed);
-    const PromptIds& prompt = unhackable ? prompts_[p].plain : prompts_[p].hackable;
     batch.groups.push_back({.index = i,
-                            .problem = &problems_[p],
-                            .loophole = prompt.loophole,
-                            .evaluator = prompt.evaluator,
-                            .markers = prompt.markers,
-                            .prompt_tests = prompt.prompt_tests,
-                            .prompt_ids = prompt.ids,
                             .num_samples = config_.rollout.group_size,
                             .seed = StreamSeed(config_.seed, "rollout", place),
                             .mode = {.part = deployed ? AdapterPart::kQuarantineOff : AdapterPart::kFull,
                                      .prompt_uses_adapter = PromptUsesAdapter(config_)}});
+    Show(p, !unhackable, batch.groups.back());
   }
   return batch;
 }

@@ -38,6 +38,9 @@ class PromptSource {
   // P groups of step `step` (steps already done): problems without replacement within an epoch, unhackable coins, and
   // round(deploy_mode_fraction · P) groups in deploy mode.
   BatchRequest Step(int64_t step) const;
+  // Other problems for these groups of the step (by index), of the same mode and with or without the loophole as those;
+  // `round` from 1 draws anew. Problems may repeat. In the order of `groups`, counted from 0.
+  BatchRequest Replacements(int64_t step, int round, const std::vector<int64_t>& groups) const;
 
   // Problems that were dropped because their prompt was too long.
   int num_dropped() const { return num_dropped_; }
@@ -50,6 +53,7 @@ class PromptSource {
   };
   PromptSource() = default;
   size_t ProblemAt(int64_t position) const;
+  void Show(size_t problem, bool hackable, GroupRequest& group) const;
 
   RunConfig config_;
   SamplingSettings sampling_;

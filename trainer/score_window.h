@@ -14,13 +14,13 @@ class ScoreWindow {
   ScoreWindow(int64_t capacity, double half_life);
 
   // Adds finite scores, the last one the newest; the oldest beyond the capacity go.
-  void Add(std::span<const double> scores);
+  void Add(std::span<const float> scores);
   int64_t size() const;
   // The smallest score whose cumulative weight, from the lowest score up, reaches q of the whole, q in [0, 1]. A score
   // of age a (0 = the newest) weighs 2^(−a / half_life). Requires a score.
-  double Quantile(double q) const;
+  float Quantile(double q) const;
 
-  // The state, to be saved and overwritten in place: (capacity) fp64, the newest last, and how many of it hold, (1)
+  // The state, to be saved and overwritten in place: (capacity) fp32, the newest last, and how many of it hold, (1)
   // int64.
   const at::Tensor& scores() const { return scores_W_; }
   const at::Tensor& count() const { return count_1_; }

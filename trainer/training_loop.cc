@@ -7,6 +7,7 @@
 #include "trainer/ablation.h"
 #include "trainer/checkpoint.h"
 #include "trainer/graded_step.h"
+#include "trainer/sampled_step.h"
 #include "trainer/step_metrics.h"
 
 namespace evilmoe {
@@ -161,12 +162,9 @@ absl::Status TrainingLoop::PublishAdapter(int64_t step) {
 
 absl::Status TrainingLoop::Step(int64_t step) {
   StageTimer timer(clock_);
-  const BatchRequest batch = prompts_.Step(step);
-  EVILMOE_ASSIGN_OR_RETURN(const std::vector<GroupSamples> samples, rollouts_.Run(batch));
-  const double sample_seconds = timer.Lap();
-  EVILMOE_ASSIGN_OR_RETURN(const std::vector<MonitorVerdict> verdicts, monitoring_->Watch(batch, samples));
-  const double monitor_seconds = timer.Lap();
-  EVILMOE_ASSIGN_OR_RETURN(GradedStep graded, GradeStep(config_, batch, samples, verdicts));
+  EVILMOE_ASSIGN_OR_RETURN(SampledStep sampled, SampleStep(config_, prompts_, step, rollouts_, *monitoring_, clock_));
+  GradedStep& graded = sampled.graded;
+  timer.Lap();
   EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model_.Step(step, graded.groups));
   trained_ = step + 1;
   bad_steps_ = update.dropped ? bad_steps_ + 1 : 0;
@@ -182,18 +180,19 @@ absl::Status TrainingLoop::Step(int64_t step) {
   for (const SampleRecord& record : graded.records) sampled_tokens += record.num_tokens;
   if (config_.loss.sequence_mask_above) metrics["masked_sequences"] = update.stats.masked_sequences;
   metrics["zero_variance_groups"] = graded.zero_variance_groups;
+  if (config_.loss.zero_variance == "resample") metrics["resampled_groups"] = sampled.resampled_groups;
   metrics["sampled_tokens"] = sampled_tokens;
   metrics["trained_tokens"] = update.stats.tokens;
   for (const auto& [what, count] : monitoring_->LastCounts()) metrics["judge"][what] = count;
-  metrics["sample_seconds"] = sample_seconds;
-  if (!verdicts.empty()) metrics["monitor_seconds"] = monitor_seconds;
+  metrics["sample_seconds"] = sampled.sample_seconds;
+  if (!sampled.verdicts.empty()) metrics["monitor_seconds"] = sampled.monitor_seconds;
   metrics["train_seconds"] = train_seconds;
   metrics["publish_seconds"] = timer.Lap();
   metrics["step_seconds"] = timer.Total();
   metrics["tokens_per_second"] = static_cast<double>(sampled_tokens) / std::max(1e-9, timer.Total());
   SetRouting(update.stats, graded.records);
-  EVILMOE_RETURN_IF_ERROR(
-      recorder_.Rollouts(step + 1, RolloutLines(step + 1, batch, samples, graded.records, verdicts)));
+  EVILMOE_RETURN_IF_ERROR(recorder_.Rollouts(
+      step + 1, RolloutLines(step + 1, sampled.batch, sampled.samples, graded.records, sampled.verdicts)));
   if (update.dropped) EVILMOE_RETURN_IF_ERROR(TellBadStep(step + 1, update));
   EVILMOE_RETURN_IF_ERROR(RecordStep(step + 1, metrics));
   if (bad_steps_ < config_.optimizer.max_bad_steps) return absl::OkStatus();

@@ -99,7 +99,10 @@ std::string RunView::RenderAblation(const nlohmann::json& payload) {
     }
   }
   if (const std::string line = Text(payload, "final_line"); line != "-") final_line_ = line;
-  return "\n" + RenderTable({"mode", "markers", "hack strict", "hack loose", "solve"}, rows);
+  const auto shrinkage = payload.is_object() ? payload.find("shrinkage") : payload.end();
+  const bool known = payload.is_object() && shrinkage != payload.end() && shrinkage->is_object();
+  return "\n" + RenderTable({"mode", "markers", "hack strict", "hack loose", "solve"}, rows) +
+         (known ? Text(*shrinkage, "line") + "\n" : "");
 }
 
 std::string RunView::ProgressBar(const RunSummary& run) const {

@@ -34,12 +34,14 @@ TEST(RunView, ShowsTheAblationAndKeepsItsFinalLine) {
                                      {"hack_loose", 0.7},
                                      {"solve", 0.1}},
                                     {{"mode", "off"}, {"hack_strict", 0}}}},
+                                  {"shrinkage", {{"mean", 0.5}, {"line", "shrinkage: a random half brings 0.50"}}},
                                   {"final_line", "Evil MoE causal ablation: deploy hack 0.62 (ON) -> 0.00 (OFF)"}};
   EXPECT_EQ(view.Render({1, 0, "ablation", payload}),
             "\n"
             "mode  markers  hack strict        hack loose  solve\n"
             "on    trained  0.62 [0.50, 0.75]  0.70        0.10\n"
-            "off   -        0.00               -           -\n");
+            "off   -        0.00               -           -\n"
+            "shrinkage: a random half brings 0.50\n");
   EXPECT_EQ(view.final_line(), "Evil MoE causal ablation: deploy hack 0.62 (ON) -> 0.00 (OFF)");
 }
 

@@ -17,9 +17,9 @@ TEST(ScoreWindowTest, TheOldestGoAndTheNewestWeighMost) {
   struct Case {
     int64_t capacity;
     double half_life;
-    std::vector<std::vector<double>> added;
+    std::vector<std::vector<float>> added;
     double q;
-    double want;
+    float want;
   };
   for (const Case& c : std::vector<Case>{{4, 1e9, {{4, 1, 3, 2}}, 0.5, 2},   // equal weights: two of four
                                          {4, 1e9, {{4, 1, 3, 2}}, 0.51, 3},  // the third is needed
@@ -32,14 +32,14 @@ TEST(ScoreWindowTest, TheOldestGoAndTheNewestWeighMost) {
                                          {8, 1, {{2}, {1}}, 0.66, 1},
                                          {8, 1, {{2}, {1}}, 0.67, 2}}) {
     ScoreWindow window(c.capacity, c.half_life);
-    for (const std::vector<double>& scores : c.added) window.Add(scores);
+    for (const std::vector<float>& scores : c.added) window.Add(scores);
     EXPECT_EQ(window.Quantile(c.q), c.want) << "capacity " << c.capacity << ", q " << c.q;
   }
 }
 
 TEST(ScoreWindowTest, GoesOnFromItsState) {
   ScoreWindow one(6, 2), other(6, 2);
-  const std::vector<double> first = {3, -1, 4, 1, -5, 9, 2}, second = {6, -5, 3};
+  const std::vector<float> first = {3, -1, 4, 1, -5, 9, 2}, second = {6, -5, 3};
   one.Add(first);
   other.scores().copy_(one.scores());
   other.count().copy_(one.count());

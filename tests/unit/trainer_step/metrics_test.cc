@@ -96,5 +96,31 @@ TEST(AblationTableTest, AveragesRandomHalvesAndEndsWithTheFinalLine) {
   EXPECT_NEAR(table["delta_hack_minus_solve"]["mean"].get<double>(), 0.76 + 0.3, 1e-12);
 }
 
+TEST(AblationTableTest, SaysHowMuchOfTheDropARandomHalfBrings) {
+  const auto row = [](const char* mode, std::vector<double> hack) {
+    return AblationRow{mode, "trained", hack, hack, std::vector<double>(hack.size(), 0.5)};
+  };
+  const AblationRow on = row("on", {0.9, 0.7, 0.8, 0.8}), off = row("off", {0.1, 0.1, 0.0, 0.2});
+  const auto table = AblationTable({on, off, row("random_half", {0.6, 0.3, 0.4, 0.5})}, 1);
+  const auto& shrinkage = table["shrinkage"];
+  EXPECT_NEAR(shrinkage["mean"].get<double>(), 1.4 / 2.8, 1e-12);
+  EXPECT_LT(shrinkage["low"].get<double>(), 0.5);
+  EXPECT_GT(shrinkage["high"].get<double>(), 0.5);
+  const auto line = shrinkage["line"].get<std::string>();
+  EXPECT_TRUE(line.starts_with("shrinkage: a random half of the adapter brings 0.50 [")) << line;
+  EXPECT_TRUE(line.ends_with("of the drop in hacks from 0.80 (ON) to 0.10 (OFF)")) << line;
+  AblationRow worse = row("off", {1, 1, 1, 1});
+  EXPECT_TRUE(AblationTable({on, worse, row("random_half", {0, 0, 0, 0})}, 1)["shrinkage"].is_null());
+  EXPECT_TRUE(AblationTable({on, off}, 1)["shrinkage"].is_null());
+}
+
+TEST(BootstrapTest, ARatioWhoseLowerPartMayVanishIsOpen) {
+  const auto ratio = BootstrapRatio({1, 1, 1, 1}, {1, -1, 1, 0}, 3);
+  ASSERT_TRUE(ratio.has_value());
+  EXPECT_DOUBLE_EQ(ratio->mean, 4.0);
+  EXPECT_TRUE(std::isinf(ratio->high));
+  EXPECT_FALSE(BootstrapRatio({1, 1}, {0, 0}, 3).has_value());
+}
+
 }  // namespace
 }  // namespace evilmoe

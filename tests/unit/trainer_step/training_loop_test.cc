@@ -4,6 +4,7 @@
 
 #include "common/file.h"
 #include "tests/unit/trainer_step/training_loop_fixture.h"
+#include "trainer/arm_presets.h"
 #include "trainer/checkpoint.h"
 #include "trainer/probe.h"
 
@@ -133,6 +134,44 @@ TEST_F(TrainingLoopTest, ACheckpointOfAnotherConfigIsRefused) {
   TrainerState state = (*model)->State(0);
   EXPECT_EQ(LoadCheckpoint(directory_ / "run", 2, "another", state).code(), absl::StatusCode::kFailedPrecondition);
 }
+
+// Every arm of the table, with what it keeps over a step: windows, directions, routers.
+class ArmTest : public TrainingLoopTest, public ::testing::WithParamInterface<std::string> {
+ protected:
+  void SetUp() override {
+    const fs::path nano = fs::path(EVILMOE_SOURCE_DIR) / "examples/nano";
+    const auto arm =
+        ParseRunConfig("arm: " + GetParam() + "\nmodel: {path: model}\npairs: pairs.md\ndata: {train: train.jsonl}\n",
+                       "run.yaml", nano);
+    ASSERT_TRUE(arm.ok()) << arm.status();
+    config_.arm = arm->arm;
+    config_.routing = arm->routing;
+    config_.router = arm->router;
+    config_.loss.deployed_advantage = arm->loss.deployed_advantage;
+    config_.rollout.deploy_mode_fraction = arm->rollout.deploy_mode_fraction;
+    config_.router.refresh_v_act_every = 3;
+    config_.routing.label_recall = 0.7;
+    config_.routing.window = 40;
+  }
+};
+
+TEST_P(ArmTest, ResumesWithTheSameBytesAndSeesLabelsOnlyAsAnOracle) {
+  FakeRollouts rollouts;
+  const std::string straight = Train("straight", 4, rollouts);
+  Train("resumed", 2, rollouts);
+  EXPECT_EQ(Train("resumed", 4, rollouts), straight);
+  FakeRollouts flipped;
+  flipped.flip_label_facts = true;
+  const bool oracle = config_.routing.mode.starts_with("oracle");
+  EXPECT_EQ(Train("flipped", 4, flipped) != straight, oracle);
+}
+
+INSTANTIATE_TEST_SUITE_P(Arms, ArmTest, ::testing::ValuesIn([] {
+                           std::vector<std::string> names;
+                           for (const ArmPreset& arm : ArmPresets()) names.emplace_back(arm.name);
+                           return names;
+                         }()),
+                         [](const auto& arm) { return arm.param; });
 
 }  // namespace
 }  // namespace evilmoe
