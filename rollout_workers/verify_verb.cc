@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "environment/pairs.h"
@@ -23,6 +24,7 @@
 #include "rollout_workers/verify_routing.h"
 #include "rollout_workers/verify_sampler.h"
 #include "rollout_workers/verify_smoke.h"
+#include "trainer/arm_presets.h"
 #include "trainer/prompt_source.h"
 #include "trainer/training_model.h"
 
@@ -126,6 +128,12 @@ absl::Status Verify(const VerifyOptions& options, const absl::StatusOr<LocalGrad
     return VerifyRun(config, options.threads, grader, clock, found);
   }
   const std::string arm = options.arm.empty() ? "evil_moe" : options.arm;
+  if (FindArm(arm) == nullptr) {
+    std::vector<std::string> arms;
+    for (const ArmPreset& preset : ArmPresets()) arms.emplace_back(preset.name);
+    return absl::InvalidArgumentError(
+        absl::StrCat("--arm: got ", arm, ", expected one of ", absl::StrJoin(arms, ", ")));
+  }
   EVILMOE_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Make());
   if (options.smoke) return VerifySmoke(folder.path(), arm, options.threads, clock, found);
   EVILMOE_ASSIGN_OR_RETURN(const RunConfig config, MakeTinyRun(folder.path(), arm, /*seed=*/1));
