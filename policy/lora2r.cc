@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "common/seed.h"
+#include "common/status_macros.h"
 
 namespace evilmoe {
 namespace {
@@ -110,6 +111,27 @@ void Lora2r::ResetQuarantine() {
     m.a.narrow(0, r, r).copy_(m.a0.narrow(0, r, r));
     m.b.narrow(1, r, r).copy_(m.b0.narrow(1, r, r));
   }
+}
+
+Lora2r Lora2r::InMode(const AdapterMode& mode) const {
+  EVILMOE_CHECK(mode.part != AdapterPart::kBase);
+  if (mode.part == AdapterPart::kFull) return *this;
+  const c10::InferenceMode off(false);
+  const c10::NoGradGuard no_grad;
+  Lora2r other = Clone();
+  const int64_t r = rank(), begin = mode.part == AdapterPart::kDeployedOff ? 0 : r;  // of the expert that is off
+  for (AdapterModule& m : other.modules_) {
+    if (mode.part == AdapterPart::kRandomHalf) {
+      // B (s P A) − B0 (s P A0): the projector goes with the down maps.
+      const at::Tensor p = HaarProjector(mode.projector_seed, m.id.index(), r) * mode.strength;
+      m.a = at::mm(p, m.a);
+      m.a0 = at::mm(p, m.a0);
+    } else {
+      m.a.narrow(0, begin, r).copy_(m.a0.narrow(0, begin, r));
+      m.b.narrow(1, begin, r).copy_(m.b0.narrow(1, begin, r));
+    }
+  }
+  return other;
 }
 
 at::Tensor Lora2r::Delta(const AdapterModule& m, const AdapterMode& mode) const {

@@ -56,6 +56,9 @@ class Lora2r {
   Lora2r Clone() const;
   // Ablation: Q back to its init, never to zero (zero would subtract the init product).
   void ResetQuarantine();
+  // An adapter whose two experts together (w = 1) add what `mode` does, for a base that nothing may be merged into. It
+  // shares with this one what the mode leaves alone. Not for kBase, which has no adapter.
+  Lora2r InMode(const AdapterMode& mode) const;
   // W + this = W as `mode` would have it, or with the quarantine at weight w: (out, in), fp32.
   at::Tensor Delta(const AdapterModule& module, const AdapterMode& mode) const;
   at::Tensor Delta(const AdapterModule& module, double w) const;

@@ -37,8 +37,9 @@ class Network {
 
  private:
   static RotaryTables RotaryIn(const Qwen3Weights& weights, const PackedBatch& batch) {
-    const RotaryTables tables = Rotary(weights.config, batch.positions_N);
     const at::ScalarType dtype = weights.embedding.scalar_type();
+    const RotaryTables tables =
+        Rotary(weights.config, batch.positions_N, dtype == at::kDouble ? at::kDouble : at::kFloat);
     return {tables.cos.to(dtype), tables.sin.to(dtype)};
   }
 
@@ -83,11 +84,11 @@ at::Tensor PlainProjector::Project(ModuleId, const at::Tensor& x_NI, const at::T
   return at::linear(x_NI, weight_OI);
 }
 
-RotaryTables Rotary(const Qwen3Config& config, const at::Tensor& positions_N) {
-  const auto fp32 = positions_N.options().dtype(at::kFloat);
-  const at::Tensor exponent = at::arange(0, config.head_dim, 2, fp32) / static_cast<double>(config.head_dim);
+RotaryTables Rotary(const Qwen3Config& config, const at::Tensor& positions_N, at::ScalarType dtype) {
+  const auto options = positions_N.options().dtype(dtype);
+  const at::Tensor exponent = at::arange(0, config.head_dim, 2, options) / static_cast<double>(config.head_dim);
   const at::Tensor frequency = at::pow(config.rope_theta, exponent).reciprocal();
-  const at::Tensor angle = at::outer(positions_N.to(at::kFloat), frequency);
+  const at::Tensor angle = at::outer(positions_N.to(dtype), frequency);
   const at::Tensor both = at::cat({angle, angle}, -1).unsqueeze(1);
   return {both.cos(), both.sin()};
 }

@@ -49,7 +49,8 @@ struct ForwardOptions {
 };
 
 // The network up to the final norm: (N, H), in the weights' dtype and on their device, where `batch` must be too. As
-// Hugging Face transformers computes it: norms and rotary tables in fp32, everything between in the weights' dtype.
+// Hugging Face transformers computes it: norms and rotary tables in fp32, everything between in the weights' dtype; of
+// double weights all in double.
 // Differentiable with respect to what `projector` and the weights are.
 // Thread-safe for distinct projectors. Throws c10::Error (call it under TorchGuard).
 at::Tensor Qwen3Hidden(const Qwen3Weights& weights, const PackedBatch& batch, Projector& projector,
@@ -59,13 +60,14 @@ at::Tensor Qwen3Hidden(const Qwen3Weights& weights, const PackedBatch& batch, Pr
 at::Tensor TokenLogProbs(const Qwen3Weights& weights, const at::Tensor& hidden_NH, const at::Tensor& targets_N,
                          double temperature);
 
-// Rotary tables for positions_N, on its device: cos and sin, (N, 1, head_dim), fp32, halves repeated (Su et al. 2021,
-// NeoX layout).
+// Rotary tables for positions_N, on its device: cos and sin, (N, 1, head_dim), fp32 or double, halves repeated (Su et
+// al. 2021, NeoX layout).
 struct RotaryTables {
   at::Tensor cos;
   at::Tensor sin;
 };
-RotaryTables Rotary(const Qwen3Config& config, const at::Tensor& positions_N);
+RotaryTables Rotary(const Qwen3Config& config, const at::Tensor& positions_N,
+                    at::ScalarType dtype = at::ScalarType::Float);
 // x (N, heads, head_dim), rotated in its own dtype.
 at::Tensor ApplyRotary(const at::Tensor& x, const RotaryTables& tables);
 

@@ -40,8 +40,9 @@ absl::StatusOr<SamplerModels> PackModels(LoadedPolicy policy, const PolicySource
   }
   const std::shared_ptr<const PackedModel> base = models.prompt;
   const auto merged = [&](double w) -> absl::StatusOr<std::shared_ptr<const PackedModel>> {
-    EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights weights,
-                             TorchGuard("merging the adapter", [&] { return Merge(policy.weights, *policy.adapter, w); }));
+    EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights weights, TorchGuard("merging the adapter", [&] {
+                               return Merge(policy.weights, *policy.adapter, w);
+                             }));
     return PackedModel::WithLinears(*base, std::move(weights));
   };
   EVILMOE_ASSIGN_OR_RETURN(models.completion, merged(source.w));
@@ -195,12 +196,10 @@ absl::StatusOr<std::unique_ptr<Sampler>> MakeSampler(LoadedPolicy policy, const 
                                                      const GenerateOptions& options) {
   EVILMOE_ASSIGN_OR_RETURN(SamplerModels models, PackModels(std::move(policy), source, options.unmerged));
   const Qwen3Config& c = models.completion->config();
-  EVILMOE_ASSIGN_OR_RETURN(
-      std::shared_ptr<KvPool> pool,
-      KvPool::Create({static_cast<int>(c.num_layers), c.num_kv_heads, c.head_dim, options.kv_format},
-                     options.kv_cache_mib << 20));
-  return Sampler::Create(std::move(models), std::move(pool),
-                         {.max_running = options.batch, .threads = source.threads});
+  EVILMOE_ASSIGN_OR_RETURN(std::shared_ptr<KvPool> pool, KvPool::Create({static_cast<int>(c.num_layers), c.num_kv_heads,
+                                                                         c.head_dim, options.kv_format},
+                                                                        options.kv_cache_mib << 20));
+  return Sampler::Create(std::move(models), std::move(pool), {.max_running = options.batch, .threads = source.threads});
 }
 
 }  // namespace

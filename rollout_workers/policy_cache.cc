@@ -9,7 +9,7 @@ namespace evilmoe {
 namespace {
 
 constexpr size_t kMaxAdapters = 3;
-constexpr size_t kMaxMerged = 4;  // of one adapter: an evaluation walks through its modes one after another
+constexpr size_t kMaxPacked = 4;  // of one adapter: an evaluation walks through its modes one after another
 
 std::string ModeKey(const AdapterMode& mode) {
   return absl::StrCat(static_cast<int>(mode.part), "/", mode.projector_seed, "/", mode.strength);
@@ -24,14 +24,16 @@ AdapterMode PromptMode(const AdapterMode& mode) {
 
 }  // namespace
 
-absl::Status PolicyCache::UseModel(const std::filesystem::path& folder) {
-  if (base_ != nullptr && folder == folder_) return absl::OkStatus();
+absl::Status PolicyCache::UseModel(const std::filesystem::path& folder, NumberFormat format) {
+  if (base_ != nullptr && folder == folder_ && format == format_) return absl::OkStatus();
   EVILMOE_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(folder));
-  EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights weights, LoadQwen3(folder, {.map_file = true}));
-  EVILMOE_ASSIGN_OR_RETURN(packed_base_, PackedModel::Create(weights, NumberFormat::kFloat32));
+  const auto dtype = format == NumberFormat::kBFloat16 ? at::kBFloat16 : at::kFloat;
+  EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights weights, LoadQwen3(folder, {.dtype = dtype, .map_file = true}));
+  EVILMOE_ASSIGN_OR_RETURN(packed_base_, PackedModel::Create(weights, format));
   adapters_.clear();
   order_.clear();
   folder_ = folder;
+  format_ = format;
   tokenizer_ = std::make_unique<Tokenizer>(std::move(tokenizer));
   base_ = std::make_shared<Qwen3Weights>(std::move(weights));
   return absl::OkStatus();
@@ -52,24 +54,50 @@ absl::Status PolicyCache::Put(const std::string& sha256, std::string_view bytes)
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const PackedModel>> PolicyCache::Merged(Adapter& adapter, const AdapterMode& mode) {
-  if (mode.part == AdapterPart::kBase) return packed_base_;
-  const std::string key = ModeKey(mode);
-  if (const auto found = adapter.merged.find(key); found != adapter.merged.end()) return found->second;
-  if (adapter.merged.size() >= kMaxMerged) adapter.merged.clear();  // samplers hold on to what they still use
+absl::StatusOr<std::shared_ptr<const PackedModel>> PolicyCache::Pack(const Adapter& adapter,
+                                                                     const AdapterMode& mode) const {
+  if (format_ == NumberFormat::kBFloat16) {
+    EVILMOE_ASSIGN_OR_RETURN(const Lora2r lora,
+                             TorchGuard("an adapter's mode", [&] { return adapter.lora.InMode(mode); }));
+    return PackedModel::WithAdapter(*packed_base_, lora);
+  }
   EVILMOE_ASSIGN_OR_RETURN(const Qwen3Weights weights,
                            TorchGuard("merging an adapter", [&] { return Merge(*base_, adapter.lora, mode); }));
-  EVILMOE_ASSIGN_OR_RETURN(std::shared_ptr<const PackedModel> packed, PackedModel::WithLinears(*packed_base_, weights));
-  return adapter.merged[key] = std::move(packed);
+  return PackedModel::WithLinears(*packed_base_, weights);
 }
 
-absl::StatusOr<SamplerModels> PolicyCache::Models(const std::string& sha256, const AdapterMode& mode) {
+absl::StatusOr<std::shared_ptr<const PackedModel>> PolicyCache::Packed(Adapter& adapter, const AdapterMode& mode) {
+  if (mode.part == AdapterPart::kBase) return packed_base_;
+  const std::string key = ModeKey(mode);
+  if (const auto found = adapter.packed.find(key); found != adapter.packed.end()) return found->second;
+  if (adapter.packed.size() >= kMaxPacked) adapter.packed.clear();  // samplers hold on to what they still use
+  EVILMOE_ASSIGN_OR_RETURN(std::shared_ptr<const PackedModel> packed, Pack(adapter, mode));
+  return adapter.packed[key] = std::move(packed);
+}
+
+// One model for prompt and completion; full and ablated groups differ in w alone.
+absl::StatusOr<PolicyModels> PolicyCache::Beside(Adapter& adapter, const AdapterMode& mode) {
+  const bool ablated = mode.part == AdapterPart::kQuarantineOff;
+  if (mode.part == AdapterPart::kRandomHalf && !mode.prompt_uses_adapter) {
+    return absl::InvalidArgumentError(
+        "adapter mode: a random half of the completion alone, expected of the prompt too");
+  }
+  AdapterMode packed = mode;
+  if (ablated) packed.part = AdapterPart::kFull;
+  EVILMOE_ASSIGN_OR_RETURN(const std::shared_ptr<const PackedModel> model, Packed(adapter, packed));
+  return PolicyModels{.models = {model, model},
+                      .prompt_w = !ablated && mode.prompt_uses_adapter ? 1.0 : 0.0,
+                      .completion_w = ablated ? 0.0 : 1.0};
+}
+
+absl::StatusOr<PolicyModels> PolicyCache::Models(const std::string& sha256, const AdapterMode& mode) {
   const auto found = adapters_.find(sha256);
   if (found == adapters_.end()) return absl::NotFoundError(absl::StrCat("adapter ", sha256, ": not held"));
-  SamplerModels models;
-  EVILMOE_ASSIGN_OR_RETURN(models.prompt, Merged(found->second, PromptMode(mode)));
-  EVILMOE_ASSIGN_OR_RETURN(models.completion, Merged(found->second, mode));
-  return models;
+  if (format_ == NumberFormat::kBFloat16) return Beside(found->second, mode);
+  PolicyModels policy;
+  EVILMOE_ASSIGN_OR_RETURN(policy.models.prompt, Packed(found->second, PromptMode(mode)));
+  EVILMOE_ASSIGN_OR_RETURN(policy.models.completion, Packed(found->second, mode));
+  return policy;
 }
 
 }  // namespace evilmoe

@@ -18,12 +18,20 @@
 
 namespace evilmoe {
 
-// The base model, the adapter versions that the worker was given, and the merged weights that sampling wants.
-// Adapters go by the hash of their bytes. Keeps the newest few. Not thread-safe.
+// What samples a group: models, and the quarantine's weight where the adapter lies beside them (SampleGroup's fields).
+struct PolicyModels {
+  SamplerModels models;
+  double prompt_w = 0;
+  double completion_w = 1;
+};
+
+// The base model, the adapter versions that the worker was given, and the weights that sampling wants: merged over an
+// fp32 base, which then costs nothing a token; beside a bf16 one, since a merged bf16 copy would lose small updates to
+// its rounding. Adapters go by the hash of their bytes. Keeps the newest few. Not thread-safe.
 class PolicyCache {
  public:
-  // Loads the base model of `folder` unless it is loaded already.
-  absl::Status UseModel(const std::filesystem::path& folder);
+  // Loads the base model of `folder` in this format unless it is loaded already.
+  absl::Status UseModel(const std::filesystem::path& folder, NumberFormat format = NumberFormat::kFloat32);
   // After UseModel.
   const Tokenizer& tokenizer() const { return *tokenizer_; }
 
@@ -32,16 +40,19 @@ class PolicyCache {
   absl::Status Put(const std::string& sha256, std::string_view bytes);
 
   // What forwards the prompt and what forwards the completion under a mode. NotFound: the adapter is not held.
-  // ResourceExhausted: no memory for merged weights.
-  absl::StatusOr<SamplerModels> Models(const std::string& sha256, const AdapterMode& mode);
+  // ResourceExhausted: no memory for the weights. InvalidArgument: over bf16, a random half that leaves out the prompt.
+  absl::StatusOr<PolicyModels> Models(const std::string& sha256, const AdapterMode& mode);
 
  private:
   struct Adapter {
     Lora2r lora;
-    std::map<std::string, std::shared_ptr<const PackedModel>> merged;  // by mode
+    std::map<std::string, std::shared_ptr<const PackedModel>> packed;  // by mode
   };
-  absl::StatusOr<std::shared_ptr<const PackedModel>> Merged(Adapter& adapter, const AdapterMode& mode);
+  absl::StatusOr<std::shared_ptr<const PackedModel>> Packed(Adapter& adapter, const AdapterMode& mode);
+  absl::StatusOr<std::shared_ptr<const PackedModel>> Pack(const Adapter& adapter, const AdapterMode& mode) const;
+  absl::StatusOr<PolicyModels> Beside(Adapter& adapter, const AdapterMode& mode);
 
+  NumberFormat format_ = NumberFormat::kFloat32;
   std::filesystem::path folder_;
   std::shared_ptr<const Qwen3Weights> base_;
   std::shared_ptr<const PackedModel> packed_base_;

@@ -20,9 +20,9 @@ constexpr absl::Duration kQueueWait = absl::Milliseconds(200);
 constexpr int kTokensBetweenLeases = 2;
 
 // The run's model folder out of its config, whose every other field is somebody else's.
-absl::StatusOr<std::string> ModelFolder(const std::string& config_yaml) {
+absl::StatusOr<ModelConfig> ModelOf(const std::string& config_yaml) {
   EVILMOE_ASSIGN_OR_RETURN(const RunConfig config, ParseRunConfig(config_yaml, "run.yaml", "/"));
-  return config.model.path.string();
+  return config.model;
 }
 
 }  // namespace
@@ -97,8 +97,9 @@ absl::Status RolloutWorker::Adopt(const v1::LeaseGroupsResponse& response) {
 
 absl::Status RolloutWorker::Prepare(const v1::LeaseGroupsResponse& response) {
   if (response.config_yaml() != run_config_) {
-    EVILMOE_ASSIGN_OR_RETURN(const std::string folder, ModelFolder(response.config_yaml()));
-    EVILMOE_RETURN_IF_ERROR(policies_.UseModel(folder));
+    EVILMOE_ASSIGN_OR_RETURN(const ModelConfig model, ModelOf(response.config_yaml()));
+    const bool bf16 = model.dtype == "bfloat16";
+    EVILMOE_RETURN_IF_ERROR(policies_.UseModel(model.path, bf16 ? NumberFormat::kBFloat16 : NumberFormat::kFloat32));
     run_config_ = response.config_yaml();
   }
   return HoldAdapter(response.adapter());
@@ -124,9 +125,12 @@ absl::Status RolloutWorker::AddGroup(const v1::Lease& lease, const v1::LeaseGrou
   if (lease.group().mode().kind() == v1::AdapterMode::KIND_UNSPECIFIED) {
     return absl::InvalidArgumentError("group: its adapter mode is not set");
   }
-  EVILMOE_ASSIGN_OR_RETURN(const SamplerModels models,
+  EVILMOE_ASSIGN_OR_RETURN(const PolicyModels policy,
                            policies_.Models(response.adapter().sha256(), ToAdapterMode(lease.group().mode())));
-  return runner_.Add(ToSampleGroup(lease, response.sampling()), models);
+  SampleGroup group = ToSampleGroup(lease, response.sampling());
+  group.prompt_w = policy.prompt_w;
+  group.completion_w = policy.completion_w;
+  return runner_.Add(group, policy.models);
 }
 
 absl::Status RolloutWorker::SampleOneToken() {

@@ -75,7 +75,7 @@ class RolloutWorker {
   Mutex mu_;
   std::deque<Graded> to_grade_ ABSL_GUARDED_BY(mu_);
   std::vector<int64_t> lost_leases_ ABSL_GUARDED_BY(mu_);  // that the sampling thread has not dropped yet
-  std::vector<std::jthread> threads_;  // last: they use all of the above
+  std::vector<std::jthread> threads_;                      // last: they use all of the above
 };
 
 }  // namespace evilmoe

@@ -40,7 +40,7 @@ template <typename Section>
 void ModelFields(Section s, ModelConfig* c, const PathRules& rules) {
   PathField(s, "path", &c->path, rules, PathKind::directory)
       .Required("the folder with config.json, tokenizer.json and *.safetensors");
-  s.Field("dtype", &c->dtype).OneOf({"float32"}, {"bfloat16"});
+  s.Field("dtype", &c->dtype).OneOf({"float32", "bfloat16"});
   s.Field("thinking", &c->thinking);
 }
 

@@ -19,7 +19,7 @@ namespace evilmoe {
 
 struct ModelConfig {
   std::filesystem::path path;     // folder with config.json, tokenizer.json and *.safetensors
-  std::string dtype = "float32";  // float32 | bfloat16 (bfloat16 is not available yet)
+  std::string dtype = "float32";  // float32 | bfloat16: of the base; adapters are fp32 and computed beside it in fp32
   bool thinking = false;          // Qwen3's thinking mode in the chat template
 };
 

@@ -94,7 +94,8 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConf
                                                                    Collective& collective) {
   at::set_num_threads(1);  // the shards of a step are the parallelism
   EVILMOE_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(config.model.path));
-  EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights base, LoadQwen3(config.model.path));
+  const auto dtype = config.model.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
+  EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights base, LoadQwen3(config.model.path, {.dtype = dtype, .map_file = true}));
   if (tokenizer.vocab_size() > base.config.vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat(config.model.path.string(), ": the tokenizer has ",
                                                    tokenizer.vocab_size(), " tokens, the model only ",

@@ -38,6 +38,22 @@ class Lora2rTest : public ::testing::TestWithParam<bool> {  // random_ab or zero
 INSTANTIATE_TEST_SUITE_P(Inits, Lora2rTest, ::testing::Values(true, false),
                          [](const auto& c) { return c.param ? "random_ab" : "zero_b"; });
 
+TEST_P(Lora2rTest, AnAdapterInAModeAddsWhatTheModeDoes) {
+  const AdapterMode modes[] = {{.part = AdapterPart::kFull},
+                               {.part = AdapterPart::kQuarantineOff},
+                               {.part = AdapterPart::kDeployedOff},
+                               {.part = AdapterPart::kRandomHalf, .projector_seed = 5, .strength = 2}};
+  for (const AdapterMode& mode : modes) {
+    const Lora2r other = adapter_.InMode(mode);
+    for (size_t m = 0; m < adapter_.modules().size(); ++m) {
+      const at::Tensor want = adapter_.Delta(adapter_.modules()[m], mode);
+      const at::Tensor got = other.Delta(other.modules()[m], {.part = AdapterPart::kFull});
+      EXPECT_LT((got - want).norm().item<double>(), 1e-5 * (1 + want.norm().item<double>()))
+          << static_cast<int>(mode.part) << " module " << m;
+    }
+  }
+}
+
 TEST_P(Lora2rTest, DeltaOfAModeIsTheProductOfItsExperts) {
   const int64_t r = adapter_.rank();
   for (const AdapterModule& m : adapter_.modules()) {
