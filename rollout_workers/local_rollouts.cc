@@ -24,13 +24,15 @@ absl::StatusOr<std::vector<GroupSamples>> LocalRollouts::Run(const BatchRequest&
   std::vector<GroupSamples> groups;
   for (size_t g = 0; g < batch.groups.size(); ++g) {
     const GroupRequest& request = batch.groups[g];
-    EVILMOE_ASSIGN_OR_RETURN(const SamplerModels models, policies_.Models(adapter_sha256_, request.mode));
+    EVILMOE_ASSIGN_OR_RETURN(const PolicyModels policy, policies_.Models(adapter_sha256_, request.mode));
     EVILMOE_RETURN_IF_ERROR(runner_.Add({.tag = static_cast<int64_t>(g),
                                          .prompt_ids = request.prompt_ids,
                                          .num_samples = request.num_samples,
                                          .seed = request.seed,
+                                         .prompt_w = policy.prompt_w,
+                                         .completion_w = policy.completion_w,
                                          .settings = batch.sampling},
-                                        models));
+                                        policy.models));
     groups.push_back(
         {.index = request.index, .samples = std::vector<Sample>(static_cast<size_t>(request.num_samples))});
   }

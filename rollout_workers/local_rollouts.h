@@ -14,7 +14,8 @@
 
 namespace evilmoe {
 
-// The rollout side within one process: samples as a worker does, and asks `judge` for the facts. Not thread-safe.
+// The rollout side within one process: samples as a worker does over an fp32 base, and asks `judge` for the facts. Not
+// thread-safe.
 class LocalRollouts final : public Rollouts {
  public:
   // Of one sample of a group.
