@@ -104,6 +104,21 @@ TEST_F(RunConfigTest, ArmsAreTheFieldsOfTheTable) {
   }
 }
 
+// docs/arms.md has the same table.
+TEST_F(RunConfigTest, TheDocumentedArmsAreThoseOfTheTable) {
+  std::string table;
+  for (const ArmPreset& arm : ArmPresets()) {
+    std::string fields;
+    for (const auto& [field, value] : arm.fields) {
+      fields += (fields.empty() ? "`" : ", `") + std::string(field) + ": " + std::string(value) + "`";
+    }
+    table += "| `" + std::string(arm.name) + "` | " + std::string(arm.summary) + " | " + fields + " |\n";
+  }
+  std::ifstream in(std::filesystem::path(EVILMOE_SOURCE_DIR) / "docs/arms.md");
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  EXPECT_THAT(text, HasSubstr("|---|---|---|\n" + table + "\n"));
+}
+
 TEST_F(RunConfigTest, ArmsThatReadThePairsNeedThem) {
   const std::set<std::string> without = {"none", "absorb", "route_random", "gradient_routing", "sgtm"};
   for (const ArmCase& arm : Arms()) {
