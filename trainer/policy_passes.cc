@@ -77,7 +77,7 @@ void PolicyPasses::ReadFeatures(PolicyShard& shard, RolloutFeatures kind) const 
   for (const ShardPart& part : shard.Parts()) {
     std::vector<int64_t> kept;
     const PolicyBatch batch =
-        MakePolicyBatch(shard.Select([&](size_t i) { return part.Has(i); }, kept), /*share_prompt=*/true);
+        MakePolicyBatch(shard.Select([&](size_t i) { return part.Has(i); }, kept), /*share_prompt=*/true, device());
     shard.stats.tokens += static_cast<double>(batch.packed.num_tokens());
     if (kind == RolloutFeatures::kGradients) {
       features.push_back(ReadGradients(batch));
@@ -106,7 +106,8 @@ void PolicyPasses::CompareDeployed(PolicyShard& shard, const ShardPart& part, co
     deployed.push_back(static_cast<int64_t>(s));
   }
   if (deployed.empty()) return;
-  const at::Tensor logp = LogProbs(hidden, at::tensor(rows, at::kLong), at::tensor(targets, at::kLong));
+  const at::Tensor logp =
+      LogProbs(hidden, at::tensor(rows, at::kLong).to(device()), at::tensor(targets, at::kLong).to(device()));
   shard.CompareWithSampler(logp, at::tensor(owners, at::kLong), deployed);
 }
 
@@ -122,7 +123,8 @@ void PolicyPasses::CompareOne(PolicyShard& shard, bool deploy_mode) const {
   if (found == shard.samples.end()) return;
   const auto chosen_index = static_cast<size_t>(found - shard.samples.begin());
   std::vector<int64_t> chosen;
-  const PolicyBatch batch = MakePolicyBatch(shard.Select([&](size_t i) { return i == chosen_index; }, chosen), true);
+  const PolicyBatch batch =
+      MakePolicyBatch(shard.Select([&](size_t i) { return i == chosen_index; }, chosen), true, device());
   const bool whole_prompt = !deploy_mode && (!IsRouted(config_) || config_.adapter.scope == "all");
   Routing sampled = RouteToBoth(1);
   if (deploy_mode) sampled.w = at::zeros({1});
@@ -148,7 +150,8 @@ PolicyPasses::RoutedBatch PolicyPasses::RouteBatch(const Routing& chosen, const 
     const at::Tensor& factor = chosen.into_parameters;
     routed.options.prefix_gradient_scale_S =
         at::ones({static_cast<int64_t>(batch.packed.segments.size())}, factor.options())
-            .index_copy(0, at::tensor(batch.segment_of_S, at::kLong), factor);
+            .index_copy(0, at::tensor(batch.segment_of_S, at::kLong), factor)
+            .to(device());
   }
   return routed;
 }
@@ -163,7 +166,7 @@ void PolicyPasses::ForwardBackwardPart(PolicyShard& shard, const ShardPart& part
   const std::vector<PromptCompletions> groups =
       shard.Select([&](size_t i) { return part.Has(i) && shard.in_loss[i]; }, kept);
   if (kept.empty()) return;
-  const PolicyBatch batch = MakePolicyBatch(groups, SharePrompt(config_));
+  const PolicyBatch batch = MakePolicyBatch(groups, SharePrompt(config_), device());
   const RoutedBatch routed = RouteBatch(Select(shard.routing, at::tensor(kept, at::kLong)), batch, wants_dl_dw);
   RoutedProjector projector(adapter_, shard.leaves,
                             RowsOf(routed.rollouts, PromptRouting(!IsRouted(config_)), batch.completion_of_N));
@@ -181,11 +184,12 @@ void PolicyPasses::ForwardBackwardPart(PolicyShard& shard, const ShardPart& part
 
 void PolicyPasses::Backward(PolicyShard& shard, const std::vector<int64_t>& kept, const PolicyBatch& batch,
                             const at::Tensor& logp, const RoutedBatch& routed) const {
+  const at::Tensor old_logp = shard.OldLogProbs(kept, dtype());
   LossRows rows{.logp_C = logp,
-                .sampler_logp_C = shard.SamplerLogProbs(kept, dtype()),
+                .sampler_logp_C = shard.SamplerLogProbs(kept, dtype()).to(device()),
                 .base_logp_C = BaseLogProbs(batch),
-                .old_logp_C = shard.OldLogProbs(kept, dtype()),
-                .advantage_S = shard.Advantages(kept, dtype()),
+                .old_logp_C = old_logp.defined() ? old_logp.to(device()) : old_logp,
+                .advantage_S = shard.Advantages(kept, dtype()).to(device()),
                 .completion_of_C = batch.completion_of_C,
                 .lengths_S = batch.lengths_S};
   const bool split = config_.loss.deployed_advantage == "split";
@@ -201,7 +205,7 @@ void PolicyPasses::Backward(PolicyShard& shard, const std::vector<int64_t>& kept
   }
   if (split) {
     const AdapterLeaves first = TakeGradients(shard.leaves);
-    rows.advantage_S = shard.DeployedAdvantages(kept, AdvantageKindOf(config_.loss), dtype());
+    rows.advantage_S = shard.DeployedAdvantages(kept, AdvantageKindOf(config_.loss), dtype()).to(device());
     ComputePolicyLoss(config_.loss, rows, shard.totals).loss.backward();
     KeepQuarantineOf(shard, first);
     AddGradients(shard.leaves, earlier);

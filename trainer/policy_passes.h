@@ -26,6 +26,7 @@ class PolicyPasses {
       : config_(config), base_(base), adapter_(adapter) {}
 
   at::ScalarType dtype() const;  // of log-probabilities, features and gradients
+  c10::Device device() const { return base_.embedding.device(); }
   // Without gradient: features of the deployed model, (rollouts, M·r), prompts in order and their completions in order.
   at::Tensor ReadActivations(const PolicyBatch& batch, at::Tensor* hidden_NH = nullptr) const;
   // With one of its own: the probe's gradients, the same shape.

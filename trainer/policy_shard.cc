@@ -140,12 +140,12 @@ at::Tensor PolicyShard::DeployedAdvantages(const std::vector<int64_t>& chosen, A
 
 void PolicyShard::CompareWithSampler(const at::Tensor& logp_C, const at::Tensor& owner_C,
                                      const std::vector<int64_t>& chosen) {
-  const at::Tensor wide = logp_C.to(at::kDouble).contiguous();
+  const at::Tensor wide = logp_C.to(at::kCPU, at::kDouble).contiguous(), owner = owner_C.to(at::kCPU);
   const double* mine = wide.const_data_ptr<double>();
-  const int64_t* owner = owner_C.const_data_ptr<int64_t>();
+  const int64_t* owners = owner.const_data_ptr<int64_t>();
   std::vector<size_t> position(chosen.size(), 0);
   for (int64_t row = 0; row < logp_C.numel(); ++row) {
-    const auto c = static_cast<size_t>(owner[row]);
+    const auto c = static_cast<size_t>(owners[row]);
     const TrainSample& sample = *samples[static_cast<size_t>(chosen[c])];
     const double difference = std::abs(mine[row] - sample.sampler_logprobs[position[c]++]);
     stats.difference_sum += difference;
