@@ -82,6 +82,7 @@ absl::StatusOr<std::unique_ptr<C10dCollective>> C10dCollective::Join(RankStore s
   // Connections may be made as late as at the first use: whoever returns from here has met all the others.
   at::Tensor present = at::ones({1}, at::kLong);
   EVILMOE_RETURN_IF_ERROR(joined->Sum(present, "join", group.join_deadline));
+  joined->backend_->setTimeout(absl::ToChronoMilliseconds(group.deadline));  // NCCL's operations take the group's
   return joined;
 }
 
@@ -133,8 +134,10 @@ absl::Status C10dCollective::BroadcastTensor(at::Tensor& tensor) {
 
 absl::StatusOr<std::string> C10dCollective::Broadcast(std::string bytes) {
   if (rank() == 0 && static_cast<int64_t>(bytes.size()) > kMaxBroadcastBytes) {
-    return absl::InvalidArgumentError(
+    // The others wait for it in this turn: the group cannot go on.
+    dead_ = absl::InvalidArgumentError(
         absl::StrCat("broadcast: ", bytes.size(), " bytes, expected at most ", kMaxBroadcastBytes));
+    return dead_;
   }
   at::Tensor length = at::full({1}, rank() == 0 ? static_cast<int64_t>(bytes.size()) : -1, at::kLong);
   EVILMOE_RETURN_IF_ERROR(BroadcastTensor(length));

@@ -4,19 +4,28 @@
 
 #include <cmath>
 
+#include "common/status_macros.h"
 #include "policy/router.h"
 #include "trainer/make_gate.h"
 
 namespace evilmoe {
 
-absl::StatusOr<at::Tensor> FixedDirection(const RunConfig& config, int64_t num_features, const PairFeatures& pairs) {
-  const int64_t rank = config.adapter.rank;
-  if (config.router.direction != "pairs") return RandomDirection(num_features, rank, config.seed);
+namespace {
+
+absl::StatusOr<at::Tensor> PairsDirection(const PairFeatures& pairs, int64_t rank) {
   const at::Tensor direction = ActivationDirection(pairs.hack, pairs.clean, rank);
-  if (direction.norm().item<double>() > 0.5) return direction;
+  if (direction.norm().item<double>() > 0.5) return direction;  // false for what is no number, too
   return absl::FailedPreconditionError(
       "fixed gate: the pairs' hack and clean sides look alike to the model, expected a difference; add clearer pairs "
       "(gradients need adapter.init random_ab: with B = 0 there are none)");
+}
+
+}  // namespace
+
+absl::StatusOr<at::Tensor> FixedDirection(const RunConfig& config, int64_t num_features, const PairFeatures& pairs) {
+  const int64_t rank = config.adapter.rank;
+  if (config.router.direction != "pairs") return RandomDirection(num_features, rank, config.seed);
+  return PairsDirection(pairs, rank);
 }
 
 FixedGate::FixedGate(const RunConfig& config, at::Tensor direction_D)
@@ -50,8 +59,10 @@ Routing FixedGate::Route(const std::vector<const TrainSample*>& samples, const a
 
 bool FixedGate::refreshes(int64_t step) const { return refresh_every_ > 0 && step > 0 && step % refresh_every_ == 0; }
 
-void FixedGate::Refresh(const PairFeatures& pairs) {
-  direction_D_.copy_(ActivationDirection(pairs.hack, pairs.clean, rank_));
+absl::Status FixedGate::Refresh(const PairFeatures& pairs) {
+  EVILMOE_ASSIGN_OR_RETURN(const at::Tensor direction, PairsDirection(pairs, rank_));
+  direction_D_.copy_(direction);
+  return absl::OkStatus();
 }
 
 std::vector<std::pair<std::string, at::Tensor>> FixedGate::tensors() const {

@@ -21,7 +21,7 @@ class FixedGate final : public RolloutGate {
   Routing Route(const std::vector<const TrainSample*>& samples, const at::Tensor& features_SD,
                 bool first_pass) override;
   bool refreshes(int64_t step) const override;
-  void Refresh(const PairFeatures& pairs) override;
+  absl::Status Refresh(const PairFeatures& pairs) override;
   std::vector<std::pair<std::string, at::Tensor>> tensors() const override;
 
  private:

@@ -19,13 +19,13 @@ size_t TokensOf(const PromptCompletions& group) {
 }
 
 at::Tensor MeansOf(const Qwen3Weights& base, int layer, const std::vector<PromptCompletions>& groups) {
-  const PolicyBatch batch = MakePolicyBatch(groups, /*share_prompt=*/true);
+  const PolicyBatch batch = MakePolicyBatch(groups, /*share_prompt=*/true, base.embedding.device());
   PlainProjector plain;
   const at::Tensor hidden_NH = Qwen3Hidden(base, batch.packed, plain, {.num_layers = layer}).to(at::kFloat);
   const at::Tensor rows_CH = hidden_NH.index_select(0, batch.completion_rows_C);
-  const at::Tensor sums_SH = at::zeros({batch.num_completions(), hidden_NH.size(1)}, at::kFloat);
+  const at::Tensor sums_SH = at::zeros({batch.num_completions(), hidden_NH.size(1)}, hidden_NH.options());
   sums_SH.index_add_(0, batch.completion_of_C, rows_CH);
-  return sums_SH / batch.lengths_S.unsqueeze(1);
+  return (sums_SH / batch.lengths_S.unsqueeze(1)).to(at::kCPU);
 }
 
 }  // namespace

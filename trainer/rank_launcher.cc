@@ -151,7 +151,9 @@ class Launcher {
     logger_.Info("rank_ended", {{"rank", index}, {"how", how}});
     const bool well = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
     if (!well) Fail(absl::UnavailableError(absl::StrCat("rank ", index, ": ended with ", how)));
-    if (index == 0) time_left_ = failure_.ok() ? kFarewell : absl::ZeroDuration();
+    if (index != 0) return;
+    if (well && failure_.ok()) stopping_ = true;  // rank 0 ends the work; how the others end after it is no failure
+    time_left_ = failure_.ok() ? kFarewell : absl::ZeroDuration();
   }
 
   // The first failure counts; what follows is its consequence.

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
-#include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -119,14 +119,19 @@ absl::StatusOr<nlohmann::ordered_json> Relearn::RunStart(const std::string& star
       return result;
     }
     StepGradients gradients;
-    EVILMOE_RETURN_IF_ERROR(policy_step.Run(sampled.graded.groups, gate, gradients).status());
-    EVILMOE_RETURN_IF_ERROR(
-        TorchGuard("optimizer", [&] {
-          std::vector<at::Tensor> fresh = FreshGradients(gradients, adapter.rank());
-          ClipGradNorm(fresh, config_.optimizer.max_grad_norm);
-          optimizer.Step(fresh, ScheduleFactor("constant", step - 1, options_.steps, config_.optimizer.warmup_steps));
-          return true;
-        }).status());
+    EVILMOE_ASSIGN_OR_RETURN(const StepStats stats, policy_step.Run(sampled.graded.groups, gate, gradients));
+    EVILMOE_ASSIGN_OR_RETURN(const double norm, TorchGuard("optimizer", [&] {
+                               std::vector<at::Tensor> fresh = FreshGradients(gradients, adapter.rank());
+                               const double before = ClipGradNorm(fresh, config_.optimizer.max_grad_norm);
+                               const double factor =
+                                   ScheduleFactor("constant", step - 1, options_.steps, config_.optimizer.warmup_steps);
+                               if (std::isfinite(before)) optimizer.Step(fresh, factor);
+                               return before;
+                             }));
+    if (!std::isfinite(stats.loss) || !std::isfinite(norm)) {
+      return absl::FailedPreconditionError(absl::StrCat("relearn from ", start, ", step ", step, ": loss ", stats.loss,
+                                                        ", gradient norm ", norm, ", expected finite numbers"));
+    }
   }
   return result;
 }

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "policy/routing.h"
 #include "trainer/optimizer.h"
 #include "trainer/step_stats.h"
@@ -47,7 +48,8 @@ class RolloutGate {
 
   // Whether the pairs' features are to be handed to Refresh() before this step.
   virtual bool refreshes(int64_t /*step*/) const { return false; }
-  virtual void Refresh(const PairFeatures& /*pairs*/) {}
+  // FailedPrecondition: the pairs do not tell hack from clean any more; nothing has changed then.
+  virtual absl::Status Refresh(const PairFeatures& /*pairs*/) { return absl::OkStatus(); }
 
   // Its state, for a checkpoint: tensors that may be overwritten in place, and optimizers.
   virtual std::vector<std::pair<std::string, at::Tensor>> tensors() const { return {}; }

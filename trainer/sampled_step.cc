@@ -17,6 +17,7 @@ absl::Status Draw(const BatchRequest& batch, const std::vector<int64_t>& places,
   const absl::Time sampled = clock.Now();
   EVILMOE_ASSIGN_OR_RETURN(std::vector<MonitorVerdict> verdicts, monitoring.Watch(batch, samples));
   step.monitor_seconds += SecondsSince(sampled, clock);
+  for (const auto& [what, count] : monitoring.LastCounts()) step.judge_counts[what] += count;
   if (step.samples.empty()) {
     step.batch = batch;
     step.samples = std::move(samples);

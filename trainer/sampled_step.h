@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -19,7 +21,8 @@ struct SampledStep {
   std::vector<GroupSamples> samples;
   std::vector<MonitorVerdict> verdicts;
   GradedStep graded;
-  int64_t resampled_groups = 0;  // drawn in place of groups whose rewards were all equal
+  int64_t resampled_groups = 0;                 // drawn in place of groups whose rewards were all equal
+  std::map<std::string, int64_t> judge_counts;  // requests of all draws by outcome
   double sample_seconds = 0, monitor_seconds = 0;
 };
 

@@ -153,6 +153,11 @@ class Job {
     EVILMOE_ASSIGN_OR_RETURN(const AblationParams params, ParseParams(job_.params_json()));
     if (params.samples) run_.evaluation.samples = *params.samples;
     if (!params.problems.empty()) run_.evaluation.problems = params.problems;
+    if (params.relearn && run_.adapter.rank > kMaxAdapterRank / 4) {
+      return absl::InvalidArgumentError(absl::StrCat("relearn: adapter.rank ", run_.adapter.rank, ", expected at most ",
+                                                     kMaxAdapterRank / 4,
+                                                     ": what is trained beside it has 4 times that"));
+    }
     absl::StatusOr<int64_t> step = params.checkpoint ? loop.Restore(*params.checkpoint) : loop.Restore();
     EVILMOE_RETURN_IF_ERROR(step.status());
     EVILMOE_RETURN_IF_ERROR(Begin(*step));

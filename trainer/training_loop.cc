@@ -127,7 +127,7 @@ absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_
   const bool given_up = absl::IsCancelled(done) || absl::IsUnavailable(done) || absl::IsDeadlineExceeded(done);
   if (!stop.stop_requested() || !given_up) return done;
   EVILMOE_RETURN_IF_ERROR(SaveBeforeLeaving());
-  return absl::CancelledError(absl::StrCat("stopped after step ", trained_, ", goes on from step ", saved_));
+  return absl::CancelledError(absl::StrCat("stopped after step ", recorded_, ", goes on from step ", saved_));
 }
 
 absl::Status TrainingLoop::TrainFrom(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop) {
@@ -152,7 +152,7 @@ absl::Status TrainingLoop::EvaluateStep(int64_t step, const std::vector<Problem>
 // A model that is ahead of its records would leave a step without its event: then the last checkpoint has to do.
 absl::Status TrainingLoop::SaveBeforeLeaving() {
   if (trained_ == recorded_ && trained_ != saved_) EVILMOE_RETURN_IF_ERROR(Save());
-  logger_.Info("stopped", {{"step", trained_}, {"checkpoint", saved_}});
+  logger_.Info("stopped", {{"step", recorded_}, {"checkpoint", saved_}});
   return absl::OkStatus();
 }
 
@@ -167,8 +167,8 @@ absl::Status TrainingLoop::Step(int64_t step) {
   EVILMOE_ASSIGN_OR_RETURN(SampledStep sampled, SampleStep(config_, prompts_, step, rollouts_, *monitoring_, clock_));
   GradedStep& graded = sampled.graded;
   timer.Lap();
+  trained_ = step + 1;  // from here on: a step that fails half-way has moved windows and parameters
   EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, ranks_.Step(step, graded.groups, model_));
-  trained_ = step + 1;
   bad_steps_ = update.dropped ? bad_steps_ + 1 : 0;
   if (!update.dropped) SetRouting(update.stats, graded.records);
   const double train_seconds = timer.Lap();
@@ -185,7 +185,7 @@ absl::Status TrainingLoop::Step(int64_t step) {
   if (config_.loss.zero_variance == "resample") metrics["resampled_groups"] = sampled.resampled_groups;
   metrics["sampled_tokens"] = sampled_tokens;
   metrics["trained_tokens"] = update.stats.tokens;
-  for (const auto& [what, count] : monitoring_->LastCounts()) metrics["judge"][what] = count;
+  for (const auto& [what, count] : sampled.judge_counts) metrics["judge"][what] = count;
   metrics["sample_seconds"] = sampled.sample_seconds;
   if (!sampled.verdicts.empty()) metrics["monitor_seconds"] = sampled.monitor_seconds;
   metrics["train_seconds"] = train_seconds;

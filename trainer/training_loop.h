@@ -94,7 +94,7 @@ class TrainingLoop {
   RankLeader ranks_;
   std::optional<Monitoring> monitoring_;  // from Train() on
   int bad_steps_ = 0;                     // the last so many steps were dropped
-  int64_t trained_ = 0;                   // steps that are in the model
+  int64_t trained_ = 0;                   // steps that are in the model, the last one perhaps in part
   int64_t recorded_ = 0;                  // steps that the records have, metrics and event included
   int64_t saved_ = 0;                     // the last checkpoint's; 0 = none is needed
 };

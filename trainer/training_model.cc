@@ -144,7 +144,12 @@ absl::Status TrainingModel::SeedGate() {
 absl::StatusOr<TrainingModel::Update> TrainingModel::Step(int64_t step, const std::vector<TrainGroup>& groups) {
   if (gate_->refreshes(step)) {
     EVILMOE_ASSIGN_OR_RETURN(const PairFeatures pairs, policy_step_.ReadPairs(gate_->reads()));
-    gate_->Refresh(pairs);
+    absl::Status refreshed;
+    EVILMOE_RETURN_IF_ERROR(TorchGuard("gate", [&] {
+                              refreshed = gate_->Refresh(pairs);
+                              return true;
+                            }).status());
+    EVILMOE_RETURN_IF_ERROR(Annotate(refreshed, config_.pairs.string()));
   }
   const double factor = ScheduleFactor(config_.optimizer.schedule, step, config_.steps, config_.optimizer.warmup_steps);
   const LossConfig& loss = config_.loss;

@@ -60,7 +60,7 @@ absl::Status Train(const std::filesystem::path& directory, int socket, int incar
   raise(SIGSTOP);
   EVILMOE_ASSIGN_OR_RETURN(const int64_t step, loop.Restore());
   EVILMOE_RETURN_IF_ERROR(loop.Train(step, held_out));
-  return loop.Ablate(config.steps, held_out, "end");
+  return loop.Ablate(config.steps, held_out, "end").status();
 }
 
 }  // namespace

@@ -118,7 +118,12 @@ TEST_F(GatesTest, ARefreshIsDueEverySoManyStepsAndTurnsTheDirection) {
     if (gate.refreshes(step)) due.push_back(step);
   }
   EXPECT_EQ(due, (std::vector<int64_t>{3, 6}));
-  gate.Refresh({.hack = at::tensor({0.0f, 2.0f, 0.0f, 0.0f}).unsqueeze(0), .clean = at::zeros({1, 4})});
+  ASSERT_TRUE(
+      gate.Refresh({.hack = at::tensor({0.0f, 2.0f, 0.0f, 0.0f}).unsqueeze(0), .clean = at::zeros({1, 4})}).ok());
+  for (const float same : {1.0f, NAN}) {
+    EXPECT_EQ(gate.Refresh({.hack = at::full({1, 4}, same), .clean = at::full({1, 4}, same)}).code(),
+              absl::StatusCode::kFailedPrecondition);
+  }
   EXPECT_TRUE(at::allclose(gate.tensors()[0].second, at::tensor({0.0f, 1.0f, 0.0f, 0.0f})));
   config_.router.direction = "random";
   EXPECT_FALSE(FixedGate(config_, direction_).refreshes(3));

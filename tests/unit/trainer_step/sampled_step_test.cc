@@ -24,7 +24,10 @@ class SomeEqualRewards final : public Rollouts {
       GroupSamples group{.index = request.index};
       for (int i = 0; i < request.num_samples; ++i) {
         Sample sample{.ids = {static_cast<int32_t>(300 + asked.size()), 301}, .logprobs = {-1, -1}, .text = "x"};
-        sample.facts.gt_correct = i == 0 && !equal[batch.key].contains(request.index);
+        const bool right = i == 0 && !equal[batch.key].contains(request.index);
+        const bool again = asked.size() > 1;  // replacements hack where first draws are right
+        sample.facts.gt_correct = right && !again;
+        sample.facts.hint_pass = right && again;
         group.samples.push_back(sample);
       }
       groups.push_back(std::move(group));
@@ -38,7 +41,7 @@ class SampledStepTest : public TrainingLoopTest {
   void SetUp() override {
     config_.routing.mode = "none";
     config_.rollout.deploy_mode_fraction = 0.5;
-    config_.data.unhackable_fraction = 0.5;
+    config_.data.unhackable_fraction = 0;  // a reward of the check counts everywhere
     config_.loss.zero_variance = "resample";
     config_.loss.resample_rounds = 2;
     model_ = *TrainingModel::Load(config_, 1);
@@ -93,7 +96,9 @@ TEST_F(SampledStepTest, AMonitorsVerdictsFollowTheirGroups) {
   rollouts.equal = {{"step/5", {1}}};
   const SampledStep step = Sample(rollouts);
   ASSERT_EQ(step.verdicts.size(), 16u);
-  for (const MonitorVerdict& verdict : step.verdicts) EXPECT_EQ(verdict.kind, MonitorVerdict::Kind::kClear);
+  for (size_t i = 0; i < step.verdicts.size(); ++i) {  // sample 0 of group 1 hacks since it was drawn again
+    EXPECT_EQ(step.verdicts[i].kind == MonitorVerdict::Kind::kFlagged, i == 4) << i;
+  }
   EXPECT_EQ(step.resampled_groups, 1);
 }
 
@@ -104,7 +109,6 @@ TEST_F(SampledStepTest, ARunWithResamplingMinibatchesAndInnerStepsRepeatsItself)
   FakeRollouts rollouts;
   const std::string once = Train("once", 2, rollouts), again = Train("again", 2, rollouts);
   EXPECT_EQ(once, again);
-  EXPECT_GE(progress_.steps.at(0).at("resampled_groups").get<int>(), 0);
   config_.loss.inner_steps = 1;
   EXPECT_NE(Train("one_pass", 2, rollouts), once);
 }

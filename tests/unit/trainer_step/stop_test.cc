@@ -100,5 +100,39 @@ TEST_F(StopTest, AnErrorOfTheRunIsNotTakenForTheStop) {
   EXPECT_EQ(TryTrain("run", 4, rollouts, {}, rollouts.stop()).code(), absl::StatusCode::kFailedPrecondition);
 }
 
+// A group of ranks that breaks in a step, as when another rank dies: the run is asked to stop, and its sum fails.
+class BreakingRanks final : public Collective {
+ public:
+  explicit BreakingRanks(int sums) : sums_left_(sums) {}
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  c10::Device device() const override { return c10::kCPU; }
+  absl::Status Sum(at::Tensor&) override {
+    if (sums_left_-- > 0) return absl::OkStatus();
+    stop_.request_stop();
+    return absl::UnavailableError("sum: rank 1 died");
+  }
+  absl::StatusOr<std::string> Broadcast(std::string bytes) override { return bytes; }
+  absl::Status AwaitTurn() override { return absl::OkStatus(); }
+  std::stop_token stop() const { return stop_.get_token(); }
+
+ private:
+  int sums_left_;
+  std::stop_source stop_;
+};
+
+// What a broken step has moved (a fixed gate's window, the parameters of its first minibatches) is in no checkpoint.
+TEST_F(StopTest, AStepThatBreaksHalfWayIsNotSaved) {
+  config_.routing.mode = "fixed_activation";
+  config_.loss.minibatches = 2;
+  const std::string straight = Train("straight", 4, rollouts_);
+  for (int sums = 5; sums < 12; ++sums) {
+    BreakingRanks ranks(sums);
+    const std::string name = "broken_" + std::to_string(sums);
+    EXPECT_FALSE(TryTrain(name, 4, rollouts_, {}, ranks.stop(), &ranks).ok());
+    EXPECT_EQ(Train(name, 4, rollouts_), straight) << sums << " sums";
+  }
+}
+
 }  // namespace
 }  // namespace evilmoe

@@ -56,11 +56,13 @@ class TrainingLoopTest : public ::testing::Test {
 
   // Trains up to `steps` in a run directory of its own, from its last checkpoint.
   absl::Status TryTrain(const std::string& name, int steps, Rollouts& rollouts,
-                        const std::vector<Problem>& held_out = {}, const std::stop_token& stop = {}) {
+                        const std::vector<Problem>& held_out = {}, const std::stop_token& stop = {},
+                        Collective* ranks = nullptr) {
     config_.steps = steps;
     const fs::path directory = directory_ / name;
     fs::create_directories(directory);
-    auto model = TrainingModel::Load(config_, 1);
+    SingleRank alone;
+    auto model = TrainingModel::Load(config_, 1, ranks != nullptr ? *ranks : alone);
     EXPECT_TRUE(model.ok()) << model.status();
     const auto prompts = PromptSource::Make(config_, (*model)->tokenizer(), training_);
     EXPECT_TRUE(prompts.ok()) << prompts.status();
