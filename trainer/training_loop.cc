@@ -36,6 +36,10 @@ void AddUpdate(nlohmann::ordered_json& json, const TrainingModel::Update& update
     json["grad_norm_router"] = update.grad_norm_router;
     json["dl_dw"] = stats.dl_dw_norm;
   }
+  if (!stats.expert_load.empty()) {
+    json["balance_loss"] = stats.balance_loss;
+    json["expert_load"] = stats.expert_load;
+  }
   if (update.dropped) json["bad_step"] = 1;
   for (auto& value : json) {
     if (value.is_number_float() && !std::isfinite(value.get<double>())) value = nullptr;

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "policy/model_config.h"
+#include "trainer/run_config.h"
+#include "trainer/trained_adapter.h"
+
+namespace evilmoe {
+
+// The adapter that a run trains, at its init. InvalidArgument: `network` cannot hold it.
+absl::StatusOr<std::unique_ptr<TrainedAdapter>> MakeAdapter(const RunConfig& config, const Qwen3Config& network);
+
+}  // namespace evilmoe
