@@ -23,6 +23,9 @@ class Collective {
   virtual absl::Status Sum(at::Tensor& flat) = 0;
   // Rank 0's bytes on every rank; what others pass is ignored.
   virtual absl::StatusOr<std::string> Broadcast(std::string bytes) = 0;
+  // The one wait without a deadline, for the time between steps, when rank 0 samples. Rank 0: says that its next
+  // operation comes now. The others: return once it has said so. Unavailable: what carries the message is gone.
+  virtual absl::Status AwaitTurn() = 0;
 };
 
 // A run of one rank: nothing to exchange.
@@ -32,6 +35,7 @@ class SingleRank final : public Collective {
   int size() const override { return 1; }
   absl::Status Sum(at::Tensor&) override { return absl::OkStatus(); }
   absl::StatusOr<std::string> Broadcast(std::string bytes) override { return bytes; }
+  absl::Status AwaitTurn() override { return absl::OkStatus(); }
 };
 
 }  // namespace evilmoe

@@ -1,67 +1,27 @@
 // evilmoe-trainer: `--config FILE` serves the coordinator's jobs until SIGTERM; `pretrain FILE` makes a small model,
 // `export` an adapter for other programs, `replay` does a step of a run again.
 
-#include <prometheus/registry.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <map>
-#include <mutex>
 #include <thread>
 
 #include "CLI/CLI.hpp"
-#include "common/clock.h"
 #include "common/file.h"
-#include "common/logger.h"
-#include "common/metrics_server.h"
 #include "common/process.h"
 #include "common/status_macros.h"
 #include "proto/coordinator_client.h"
 #include "trainer/export_verb.h"
 #include "trainer/pretrain.h"
 #include "trainer/replay_verb.h"
-#include "trainer/trainer_config.h"
-#include "trainer/training_job_client.h"
+#include "trainer/serve.h"
 
 namespace evilmoe {
 namespace {
-
-// Ends the process once `grace` has passed, unless `cancel` comes first. A step that takes longer than that is
-// abandoned: the checkpoints on disk are whole at any moment.
-void LeaveAfter(absl::Duration grace, const std::stop_token& cancel) {
-  std::mutex mu;
-  std::unique_lock lock(mu);
-  std::condition_variable_any cancelled;
-  cancelled.wait_for(lock, cancel, absl::ToChronoMilliseconds(grace), [] { return false; });
-  if (!cancel.stop_requested()) std::_Exit(0);
-}
-
-absl::Status Serve(const TrainerConfig& config) {
-  std::stop_source stop;
-  const std::jthread signals([&](const std::stop_token& cancel) {
-    AwaitStopSignal(stop, cancel);
-    LeaveAfter(absl::Seconds(config.stop_grace_s), cancel);
-  });
-  const RealClock clock;
-  EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "trainer", clock));
-  const auto registry = std::make_shared<prometheus::Registry>();
-  EVILMOE_ASSIGN_OR_RETURN(const auto metrics, MetricsServer::Start(config.metrics_listen, registry));
-  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics->port()));
-  CoordinatorClient coordinator({.address = config.coordinator, .stop = stop.get_token()});
-  while (!stop.stop_requested()) {
-    const absl::Status done = DoOneJob(config, coordinator, *registry, clock, logger, stop.get_token());
-    if (!done.ok() && !stop.stop_requested()) {
-      logger.Error("trainer_failed", {{"error", std::string(done.message())}});
-      return done;
-    }
-  }
-  return absl::OkStatus();
-}
 
 absl::Status RunPretrain(const std::string& file) {
   EVILMOE_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, 1 << 20));
@@ -83,12 +43,6 @@ int ExitCode(const absl::Status& status) {
   if (status.ok()) return 0;
   std::cerr << "evilmoe-trainer: " << status.message() << "\n";
   return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
-}
-
-absl::Status ServeFile(const std::string& file, bool check) {
-  EVILMOE_ASSIGN_OR_RETURN(const std::string text, ReadFile(file, 1 << 20));
-  EVILMOE_ASSIGN_OR_RETURN(const TrainerConfig config, ParseTrainerConfig(text, file));
-  return check ? absl::OkStatus() : Serve(config);
 }
 
 CLI::App* AddExport(CLI::App& app, ExportOptions& options) {
@@ -139,6 +93,9 @@ int main(int argc, char** argv) {
   bool check = false;
   app.add_option("--config", config_file, "Serve the coordinator that this file names");
   app.add_flag("--check", check, "Only check the config file");
+  evilmoe::RankPlace place;
+  app.add_option("--rank", place.rank)->group("");
+  app.add_option("--store-port", place.store_port)->group("");
   CLI::App* pretrain = app.add_subcommand("pretrain", "Train a small Qwen3 from nothing");
   pretrain->add_option("FILE", pretrain_file, "YAML file (see examples/nano/pretrain.yaml)")->required();
   evilmoe::ExportOptions export_options;
@@ -154,5 +111,5 @@ int main(int argc, char** argv) {
     return 2;
   }
   evilmoe::BlockStopSignals();
-  return evilmoe::ExitCode(evilmoe::ServeFile(config_file, check));
+  return evilmoe::ExitCode(evilmoe::ServeFile(config_file, check, place));
 }

@@ -25,6 +25,9 @@ class Monitoring {
   static absl::StatusOr<Monitoring> Make(const RunConfig& config, const TrainingModel& model,
                                          const std::filesystem::path& run_directory);
 
+  // Nobody watches.
+  static Monitoring None() { return Monitoring(0); }
+
   // One verdict a sample in order of group and sample, kNotAsked for a lost one; nothing at all without a monitor.
   // Unavailable: it could tell of no sample of the step. Else as Monitor::Watch.
   absl::StatusOr<std::vector<MonitorVerdict>> Watch(const BatchRequest& batch,

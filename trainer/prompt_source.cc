@@ -80,6 +80,13 @@ absl::StatusOr<PromptSource> PromptSource::Make(const RunConfig& config, const T
   return source;
 }
 
+PromptSource PromptSource::Under(const RunConfig& config, std::string key_prefix) const {
+  PromptSource other = *this;
+  other.config_ = config;
+  other.key_prefix_ = std::move(key_prefix);
+  return other;
+}
+
 size_t PromptSource::ProblemAt(int64_t position) const {
   const auto n = static_cast<int64_t>(problems_.size());
   std::vector<size_t> order(problems_.size());
@@ -124,7 +131,7 @@ BatchRequest PromptSource::Step(int64_t step) const {
   deploy_stream.Shuffle(order);
   const auto num_deployed = static_cast<size_t>(std::lround(config_.rollout.deploy_mode_fraction * num_prompts));
 
-  BatchRequest batch{.key = absl::StrCat("step/", step + 1), .step = step, .sampling = sampling_};
+  BatchRequest batch{.key = absl::StrCat(key_prefix_, step + 1), .step = step, .sampling = sampling_};
   for (int i = 0; i < num_prompts; ++i) {
     const size_t p = ProblemAt(step * num_prompts + i);
     const auto place = static_cast<uint64_t>(step * num_prompts + i);

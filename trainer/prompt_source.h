@@ -42,6 +42,9 @@ class PromptSource {
   // `round` from 1 draws anew. Problems may repeat. In the order of `groups`, counted from 0.
   BatchRequest Replacements(int64_t step, int round, const std::vector<int64_t>& groups) const;
 
+  // The same prompts drawn under another config of data and rollout, with batch keys of its own (instead of "step/").
+  PromptSource Under(const RunConfig& config, std::string key_prefix) const;
+
   // Problems that were dropped because their prompt was too long.
   int num_dropped() const { return num_dropped_; }
   size_t num_problems() const { return prompts_.size(); }
@@ -56,6 +59,7 @@ class PromptSource {
   void Show(size_t problem, bool hackable, GroupRequest& group) const;
 
   RunConfig config_;
+  std::string key_prefix_ = "step/";
   SamplingSettings sampling_;
   std::vector<Problem> problems_;
   std::vector<Rendered> prompts_;

@@ -12,6 +12,13 @@ evilmoe_library(NAME policy_step
        policy_shard.h policy_step.h rollout_gate.h score_window.h step_stats.h step_update.h token_expert_adapter.h
        train_samples.h trained_adapter.h two_expert_adapter.h
   DEPS evilmoe::advantages evilmoe::lora2r evilmoe::mixlora evilmoe::optimizer evilmoe::run_config)
+# Ranks. c10d's header of Gloo wants headers that LibTorch does not ship (gloo_headers/README.md).
+evilmoe_library(NAME c10d_collective SRCS c10d_collective.cc rank_store.cc HDRS c10d_collective.h rank_store.h
+  DEPS evilmoe::policy_step libtorch)
+set_source_files_properties(c10d_collective.cc PROPERTIES COMPILE_OPTIONS
+  "-isystem;${CMAKE_CURRENT_SOURCE_DIR}/gloo_headers;-DUSE_C10D_GLOO")
+evilmoe_library(NAME rank_launcher SRCS rank_launcher.cc rank_link.cc HDRS rank_launcher.h rank_link.h
+  DEPS evilmoe::common PRIVATE_DEPS evilmoe::c10d_collective)
 # Each kind of monitor links only what it may read; none of these has labels.
 evilmoe_library(NAME monitor SRCS monitor.cc HDRS monitor.h DEPS evilmoe::common)
 evilmoe_library(NAME judge
@@ -28,11 +35,14 @@ evilmoe_library(NAME pretrain
 if(TARGET evilmoe_pairs)
   evilmoe_library(NAME training
     SRCS ablation.cc checkpoint.cc graded_step.cc ground_truth_monitor.cc inoculation.cc monitoring.cc prompt_source.cc
-         replay.cc replay_verb.cc run_recorder.cc sampled_step.cc saved_rollouts.cc training_loop.cc training_model.cc
-    HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h replay.h
+         relearn.cc replay.cc replay_verb.cc run_recorder.cc sampled_step.cc saved_rollouts.cc training_loop.cc training_model.cc
+         rank_follower.cc rank_leader.cc same_parameters.cc
+    HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h relearn.h replay.h
          replay_verb.h rollouts.h run_recorder.h sampled_step.h saved_rollouts.h training_loop.h training_model.h
+         rank_follower.h rank_leader.h same_parameters.h
     DEPS evilmoe::advantages evilmoe::chat_template evilmoe::judge evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs
-         evilmoe::policy_step evilmoe::probe evilmoe::step_metrics evilmoe::token_sampler evilmoe::tokenizer
+         evilmoe::policy_step evilmoe::probe evilmoe::rank_messages evilmoe::step_metrics evilmoe::token_sampler
+         evilmoe::tokenizer
     PRIVATE_DEPS evilmoe::zstd_text PkgConfig::ZSTD)
   evilmoe_library(NAME export_verb
     SRCS export_folder.cc export_source.cc export_verb.cc HDRS export_folder.h export_source.h export_verb.h
@@ -44,6 +54,7 @@ if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
          training_job_client.cc
     HDRS coordinator_rollouts_client.h rollout_translation.h trainer_config.h trainer_metrics.h training_job_client.h
     DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core PRIVATE_DEPS evilmoe::yaml)
-  evilmoe_binary(NAME evilmoe-trainer SRCS main.cc
-    DEPS evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::training_job CLI11::CLI11)
+  evilmoe_binary(NAME evilmoe-trainer SRCS main.cc serve.cc
+    DEPS evilmoe::c10d_collective evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::rank_launcher
+      evilmoe::training_job CLI11::CLI11)
 endif()

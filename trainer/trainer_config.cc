@@ -16,6 +16,8 @@ absl::StatusOr<TrainerConfig> ParseTrainerConfig(std::string_view yaml, const st
   root.Field("metrics_listen", &config.metrics_listen);
   root.Field("ready_file", &config.ready_file);
   root.Field("threads", &config.threads).Range(1, 256);
+  root.Field("ranks", &config.ranks).Range(1, 64);
+  root.Field("collective_timeout_s", &config.collective_timeout_s).Range(0.1, 86400);
   root.Field("stop_grace_s", &config.stop_grace_s).Above(0).Check(config.stop_grace_s <= 3600, "at most 3600");
   root.Field("stall_timeout_s", &config.stall_timeout_s).Above(0);
   EVILMOE_RETURN_IF_ERROR(reader.Finish());

@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "trainer/checkpoint.h"
 #include "trainer/coordinator_rollouts_client.h"
+#include "trainer/rank_leader.h"
 #include "trainer/trainer_metrics.h"
 #include "trainer/training_loop.h"
 
@@ -63,6 +64,7 @@ absl::StatusOr<AblationParams> ParseParams(const std::string& text) {
 struct JobSurroundings {
   const TrainerConfig& config;
   CoordinatorClient& coordinator;
+  Collective& ranks;
   prometheus::Registry& registry;
   const Clock& clock;
   Logger& logger;
@@ -76,6 +78,7 @@ class Job {
       : config_(around.config),
         job_(job),
         coordinator_(around.coordinator),
+        ranks_(around.ranks),
         clock_(around.clock),
         logger_(around.logger),
         stop_(around.stop),
@@ -93,15 +96,20 @@ class Job {
 
   absl::Status Do() {
     const std::string& yaml = job_.run().config_yaml();
+    // An ablation trains nothing: the other ranks are not told of it and take part in nothing.
+    const bool is_ablation = job_.kind() == v1::JOB_KIND_ABLATE;
+    Collective& ranks = is_ablation ? alone_ : ranks_;
+    if (!is_ablation) EVILMOE_RETURN_IF_ERROR(RankLeader(ranks).StartJob(yaml));
     EVILMOE_ASSIGN_OR_RETURN(run_, ParseRunConfig(yaml, "run.yaml", config_.run_directory));
-    EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<TrainingModel> model, TrainingModel::Load(run_, config_.threads));
+    EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<TrainingModel> model,
+                             TrainingModel::Load(run_, config_.threads, ranks));
     EVILMOE_ASSIGN_OR_RETURN(std::vector<Problem> training, LoadProblems(run_.data.train));
     EVILMOE_ASSIGN_OR_RETURN(const PromptSource prompts,
                              PromptSource::Make(run_, model->tokenizer(), std::move(training)));
     if (prompts.num_dropped() > 0) logger_.Warn("prompts_dropped", {{"too_long", prompts.num_dropped()}});
     TrainingLoop loop(run_, {config_.run_directory, Sha256Hex(yaml), job_.run().run_id()}, *model, prompts, rollouts_,
                       progress_, clock_, logger_);
-    return job_.kind() == v1::JOB_KIND_ABLATE ? Ablate(loop) : Train(loop);
+    return is_ablation ? Ablate(loop) : Train(loop);
   }
 
  private:
@@ -144,6 +152,8 @@ class Job {
   const TrainerConfig& config_;
   const v1::AcquireJobResponse& job_;
   CoordinatorClient& coordinator_;
+  Collective& ranks_;
+  SingleRank alone_;
   const Clock& clock_;
   Logger& logger_;
   const std::stop_token stop_;
@@ -161,8 +171,8 @@ bool Transient(const absl::Status& status) {
 
 }  // namespace
 
-absl::Status DoOneJob(const TrainerConfig& config, CoordinatorClient& coordinator, prometheus::Registry& registry,
-                      const Clock& clock, Logger& logger, const std::stop_token& stop) {
+absl::Status DoOneJob(const TrainerConfig& config, CoordinatorClient& coordinator, Collective& ranks,
+                      prometheus::Registry& registry, const Clock& clock, Logger& logger, const std::stop_token& stop) {
   v1::AcquireJobRequest acquire;
   // Unique to this process's life, so that a restarted trainer takes its job over and fences off the old one.
   acquire.set_trainer_id(absl::StrCat(config.trainer_id, "-", getpid(), "-", absl::ToUnixMillis(clock.Now())));
@@ -173,8 +183,12 @@ absl::Status DoOneJob(const TrainerConfig& config, CoordinatorClient& coordinato
   logger.Info(
       "job_acquired",
       {{"job", acquired->job_id()}, {"run", acquired->run().run_id()}, {"incarnation", acquired->incarnation()}});
-  Job job({config, coordinator, registry, clock, logger, stop}, *acquired);
+  Job job({config, coordinator, ranks, registry, clock, logger, stop}, *acquired);
   const absl::Status done = job.Do();
+  if (done.ok() || !Transient(done)) {  // else this process ends, and the others with it
+    const absl::Status told = RankLeader(ranks).EndJob();
+    if (!told.ok()) logger.Warn("ranks_lost", {{"error", std::string(told.message())}});
+  }
   if (stop.stop_requested() && (absl::IsCancelled(done) || Transient(done))) {
     logger.Info("job_stopped", {{"job", acquired->job_id()}, {"why", std::string(done.message())}});
     return absl::OkStatus();

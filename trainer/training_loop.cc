@@ -99,7 +99,8 @@ TrainingLoop::TrainingLoop(const RunConfig& config, RunIdentity identity, Traini
       progress_(progress),
       clock_(clock),
       logger_(logger),
-      recorder_(identity_.directory) {}
+      recorder_(identity_.directory),
+      ranks_(model.collective()) {}
 
 absl::StatusOr<int64_t> TrainingLoop::Restore() {
   EVILMOE_ASSIGN_OR_RETURN(const std::optional<int64_t> step, LatestCheckpoint(identity_.directory));
@@ -124,6 +125,7 @@ absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_
   EVILMOE_ASSIGN_OR_RETURN(Monitoring monitoring, Monitoring::Make(config_, model_, identity_.directory));
   monitoring_.emplace(std::move(monitoring));
   trained_ = recorded_ = saved_ = step;
+  EVILMOE_RETURN_IF_ERROR(ranks_.Restore(step));
   const absl::Status done = TrainFrom(step, held_out, stop);
   const bool given_up = absl::IsCancelled(done) || absl::IsUnavailable(done) || absl::IsDeadlineExceeded(done);
   if (!stop.stop_requested() || !given_up) return done;
@@ -168,7 +170,7 @@ absl::Status TrainingLoop::Step(int64_t step) {
   EVILMOE_ASSIGN_OR_RETURN(SampledStep sampled, SampleStep(config_, prompts_, step, rollouts_, *monitoring_, clock_));
   GradedStep& graded = sampled.graded;
   timer.Lap();
-  EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model_.Step(step, graded.groups));
+  EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, ranks_.Step(step, graded.groups, model_));
   trained_ = step + 1;
   bad_steps_ = update.dropped ? bad_steps_ + 1 : 0;
   if (!update.dropped) SetRouting(update.stats, graded.records);

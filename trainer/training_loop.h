@@ -14,6 +14,7 @@
 #include "nlohmann/json.hpp"
 #include "trainer/monitoring.h"
 #include "trainer/prompt_source.h"
+#include "trainer/rank_leader.h"
 #include "trainer/rollouts.h"
 #include "trainer/run_config.h"
 #include "trainer/run_recorder.h"
@@ -39,7 +40,8 @@ struct RunIdentity {
 };
 
 // Trains a run from its last checkpoint to its end: sample → grade → advantages → step → publish → record, then the
-// ablation. Owns no thread. All references must outlive it.
+// ablation. With ranks it is rank 0's: the others get each step from here, and do nothing else of all this. Owns no
+// thread. All references must outlive it.
 class TrainingLoop {
  public:
   TrainingLoop(const RunConfig& config, RunIdentity identity, TrainingModel& model, const PromptSource& prompts,
@@ -84,6 +86,7 @@ class TrainingLoop {
   const Clock& clock_;
   Logger& logger_;
   RunRecorder recorder_;
+  RankLeader ranks_;
   std::optional<Monitoring> monitoring_;  // from Train() on
   int bad_steps_ = 0;                     // the last so many steps were dropped
   int64_t trained_ = 0;                   // steps that are in the model

@@ -100,10 +100,11 @@ TrainingModel::TrainingModel(const RunConfig& config, Tokenizer tokenizer, Qwen3
                              std::unique_ptr<TrainedAdapter> adapter, std::vector<PairIds> pairs, int threads,
                              Collective& collective)
     : config_(config),
+      collective_(collective),
       tokenizer_(std::move(tokenizer)),
       base_(std::move(base)),
       adapter_(std::move(adapter)),
-      policy_step_(config_, base_, *adapter_, std::move(pairs), threads, collective),
+      policy_step_(config_, base_, *adapter_, std::move(pairs), threads, collective_),
       adapter_optimizer_(AdapterOptimizer(config_, *adapter_)) {}
 
 absl::Status TrainingModel::SeedGate() {

@@ -42,6 +42,7 @@ class TrainingModel {
   const TrainedAdapter& adapter() const { return *adapter_; }
   bool routed() const { return IsRouted(config_); }
   bool learns_to_route() const { return gate_->learns(); }
+  Collective& collective() { return collective_; }
   // For checkpoints: pointers into this object.
   TrainerState State(int64_t step);
 
@@ -54,6 +55,7 @@ class TrainingModel {
   std::vector<at::Tensor> MeasureAndClip(const StepGradients& gradients, Update& update) const;
 
   const RunConfig& config_;
+  Collective& collective_;
   const Tokenizer tokenizer_;
   const Qwen3Weights base_;
   const std::unique_ptr<TrainedAdapter> adapter_;

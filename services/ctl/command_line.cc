@@ -39,6 +39,9 @@ struct RawOptions {
 
 void AddStackOptions(CLI::App* verb, CommandLine& c) {
   verb->add_option("--workers", c.stack.num_workers, "Rollout processes of the private stack")->check(CLI::Range(1, 64));
+  verb->add_option("--ranks", c.stack.num_ranks,
+                   "Processes of the trainer that share each step; another number gives the same run up to rounding")
+      ->check(CLI::Range(1, 64));
   verb->add_option_function<int>(
           "--linger", [&c](int seconds) { c.stack.linger = absl::Seconds(seconds); },
           "Seconds that the private stack stays after the run's end (default 5): Prometheus reads the last values")

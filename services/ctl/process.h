@@ -1,9 +1,6 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,26 +8,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/child_process.h"
 
 namespace evilmoe {
-
-struct ProcessSpec {
-  std::filesystem::path binary;
-  std::string name;                    // shown by ps; empty = the binary's path
-  std::vector<std::string> arguments;  // without the program's name
-  std::filesystem::path output;        // standard output and error are appended here
-  bool new_session = false;            // its own session and process group, so that no terminal ends it
-  int stdin_fd = -1;                   // -1 = /dev/null
-  // "NAME=value", beside our own environment, whose value of a name wins: a person's setting outlives a default.
-  std::vector<std::string> default_environment;
-};
-
-// Starts a program with default signals; it inherits no other descriptor of ours. NotFound, Unavailable.
-absl::StatusOr<pid_t> Spawn(const ProcessSpec& spec);
-// The wait status of a child that has ended; nullopt while it lives.
-std::optional<int> Reap(pid_t pid);
-// "exit code 3", "signal 9 (Killed)".
-std::string DescribeExit(int wait_status);
 
 // A program that was built beside this one. NotFound says where it was looked for.
 absl::StatusOr<std::filesystem::path> SiblingBinary(std::string_view name);

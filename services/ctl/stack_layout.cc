@@ -48,7 +48,8 @@ std::string ProcessConfigYaml(const StackOptions& options, const StackProcess& p
     Put(out, "coordinator", CoordinatorAddress(options.sockets));
     Put(out, "run_directory", Text(options.directory.path));
     Put(out, "trainer_id", absl::StrCat(process.name, ".", life));
-    Put(out, "threads", options.num_cores);
+    Put(out, "threads", std::max(1, options.num_cores / options.shape.num_ranks));
+    if (options.shape.num_ranks > 1) Put(out, "ranks", options.shape.num_ranks);
   }
   Put(out, "log", Text(options.directory.Logs() / (process.name + ".log")));
   Put(out, "metrics_listen", std::string("127.0.0.1:0"));

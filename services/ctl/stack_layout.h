@@ -16,6 +16,7 @@ namespace evilmoe {
 // What a person may choose.
 struct StackShape {
   int num_workers = 1;  // rollout processes, [1, 64]
+  int num_ranks = 1;    // the trainer's processes that share each step, [1, 64]; they share the cores too
   // The stack stays so long after the run has ended: for Prometheus, which has yet to read the last values,
   // and for who submits another job on the run.
   absl::Duration linger = absl::Seconds(5);

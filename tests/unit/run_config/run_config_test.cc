@@ -86,7 +86,8 @@ const std::vector<ArmCase>& Arms() {
       {.name = "evil_moe_placebo", .routing = "learned", .direction = "none"},
       {.name = "evil_moe_hard", .routing = "learned", .hard_detach_above = 0.5},
       {.name = "gradient_routing", .routing = "oracle_mask", .deployed_advantage = "split"},
-      {.name = "sgtm", .routing = "oracle_parameter"}};
+      {.name = "sgtm", .routing = "oracle_parameter"},
+      {.name = "mixlora", .routing = "per_token", .deploy_mode_fraction = 0}};
   return arms;
 }
 
@@ -104,8 +105,23 @@ TEST_F(RunConfigTest, ArmsAreTheFieldsOfTheTable) {
   }
 }
 
+// docs/arms.md has the same table.
+TEST_F(RunConfigTest, TheDocumentedArmsAreThoseOfTheTable) {
+  std::string table;
+  for (const ArmPreset& arm : ArmPresets()) {
+    std::string fields;
+    for (const auto& [field, value] : arm.fields) {
+      fields += (fields.empty() ? "`" : ", `") + std::string(field) + ": " + std::string(value) + "`";
+    }
+    table += "| `" + std::string(arm.name) + "` | " + std::string(arm.summary) + " | " + fields + " |\n";
+  }
+  std::ifstream in(std::filesystem::path(EVILMOE_SOURCE_DIR) / "docs/arms.md");
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  EXPECT_THAT(text, HasSubstr("|---|---|---|\n" + table + "\n"));
+}
+
 TEST_F(RunConfigTest, ArmsThatReadThePairsNeedThem) {
-  const std::set<std::string> without = {"none", "absorb", "route_random", "gradient_routing", "sgtm"};
+  const std::set<std::string> without = {"none", "absorb", "route_random", "gradient_routing", "sgtm", "mixlora"};
   for (const ArmCase& arm : Arms()) {
     const absl::StatusOr<RunConfig> config = Parse("arm: " + arm.name, {{"pairs", ""}});
     EXPECT_EQ(config.ok(), without.contains(arm.name)) << arm.name << ": " << config.status();
@@ -166,7 +182,7 @@ TEST_F(RunConfigTest, ToYamlReadsBackAsTheSame) {
   for (const ArmPreset& arm : ArmPresets()) {
     const absl::StatusOr<RunConfig> first =
         Parse(absl::StrCat("arm: ", std::string(arm.name),
-                           "\nseed: 18446744073709551615\nadapter: {alpha: 0.1, targets: [q_proj]}\n"
+                           "\nseed: 18446744073709551615\nadapter: {alpha: 0.1, targets: [q_proj, up_proj]}\n"
                            "reward: {correct: -0.3333333333333333}\nname: \"7\"\n"));
     ASSERT_TRUE(first.ok()) << first.status();
     const std::string yaml = ToYaml(*first);

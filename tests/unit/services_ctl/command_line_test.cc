@@ -18,7 +18,7 @@ CommandLineResult Parse(const std::string& words) {
 
 TEST(ParseCommandLine, ReadsSubmit) {
   const CommandLineResult result = Parse(
-      "--endpoint unix:/x submit run.yaml --set a.b=c=d --set e= --seed 7 --name trial --dry-run --detach --workers 3 --linger 90 "
+      "--endpoint unix:/x submit run.yaml --set a.b=c=d --set e= --seed 7 --name trial --dry-run --detach --workers 3 --ranks 2 --linger 90 "
       "--output json --no-color");
   ASSERT_TRUE(result.command.has_value()) << result.text;
   const CommandLine& c = *result.command;
@@ -29,6 +29,7 @@ TEST(ParseCommandLine, ReadsSubmit) {
   EXPECT_TRUE(c.dry_run);
   EXPECT_TRUE(c.detach);
   EXPECT_EQ(c.stack.num_workers, 3);
+  EXPECT_EQ(c.stack.num_ranks, 2);
   EXPECT_EQ(c.stack.linger, absl::Seconds(90));
   EXPECT_TRUE(c.json);
   EXPECT_FALSE(c.color);

@@ -1,5 +1,6 @@
 #include "services/ctl/stack_layout.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/file.h"
@@ -50,6 +51,15 @@ TEST(ProcessConfigYaml, NamesWhatEachProcessReads) {
             "log: /runs/X/logs/trainer.log\n"
             "metrics_listen: \"127.0.0.1:0\"\n"
             "ready_file: /runs/X/logs/trainer.ready.json\n");
+}
+
+TEST(ProcessConfigYaml, RanksShareTheCores) {
+  StackOptions options = kOptions;
+  options.shape.num_ranks = 2;
+  const std::string yaml = ProcessConfigYaml(options, StackProcesses(2)[4], 1);
+  EXPECT_THAT(yaml, ::testing::HasSubstr("threads: 2\nranks: 2\n"));
+  options.shape.num_ranks = 64;
+  EXPECT_THAT(ProcessConfigYaml(options, StackProcesses(2)[4], 1), ::testing::HasSubstr("threads: 1\nranks: 64\n"));
 }
 
 TEST(TargetsJson, GathersThePortsThatAreKnown) {
