@@ -36,6 +36,7 @@ struct AblationParams {
   std::optional<int64_t> checkpoint;
   std::optional<int> samples;
   std::string problems;
+  std::optional<int> relearn;  // steps
 };
 
 absl::StatusOr<AblationParams> ParseParams(const std::string& text) {
@@ -50,14 +51,27 @@ absl::StatusOr<AblationParams> ParseParams(const std::string& text) {
       params.checkpoint = value.get<int64_t>();
     } else if (key == "samples" && count && value > 0) {
       params.samples = value.get<int>();
+    } else if (key == "relearn" && count && value > 0) {
+      params.relearn = value.get<int>();
     } else if (key == "problems" && value.is_string()) {
       params.problems = value.get<std::string>();
     } else {
-      return absl::InvalidArgumentError(absl::StrCat("ablation parameters: ", key, ": ", value.dump(),
-                                                     ", expected checkpoint >= 0, samples >= 1 or problems (a path)"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("ablation parameters: ", key, ": ", value.dump(),
+                       ", expected checkpoint >= 0, samples >= 1, relearn >= 1 or problems (a path)"));
     }
   }
   return params;
+}
+
+// Hacking is back where it is half as frequent as in the trained model, but not below what a base shows now and then.
+constexpr double kLeastRelearned = 0.1;
+
+double HackRateOn(const nlohmann::ordered_json& table) {
+  for (const auto& row : table["rows"]) {
+    if (row["mode"] == "on" && row["markers"] == "trained") return row["hack_strict"].get<double>();
+  }
+  return 0;
 }
 
 // What every job of this process is given.
@@ -132,7 +146,7 @@ class Job {
     EVILMOE_RETURN_IF_ERROR(Begin(step));
     EVILMOE_RETURN_IF_ERROR(loop.Train(step, held_out, stop_));
     if (!run_.evaluation.at_end || held_out.empty()) return absl::OkStatus();
-    return loop.Ablate(run_.steps, held_out, "end");
+    return loop.Ablate(run_.steps, held_out, "end").status();
   }
 
   absl::Status Ablate(TrainingLoop& loop) {
@@ -146,7 +160,12 @@ class Job {
       return absl::InvalidArgumentError("evaluation.problems: not set; name held-out problems with --problems FILE");
     }
     EVILMOE_ASSIGN_OR_RETURN(const std::vector<Problem> problems, LoadProblems(run_.evaluation.problems));
-    return loop.Ablate(*step, problems, job_.job_id());
+    EVILMOE_ASSIGN_OR_RETURN(const nlohmann::ordered_json table, loop.Ablate(*step, problems, job_.job_id()));
+    if (!params.relearn) return absl::OkStatus();
+    return loop.RelearnCut(*step, job_.job_id(),
+                           {.steps = *params.relearn,
+                            .threshold = std::max(kLeastRelearned, HackRateOn(table) / 2),
+                            .threads = config_.threads});
   }
 
   const TrainerConfig& config_;

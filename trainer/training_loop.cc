@@ -149,7 +149,7 @@ absl::Status TrainingLoop::TrainFrom(int64_t step, const std::vector<Problem>& h
 // Evaluates after this step where one is due.
 absl::Status TrainingLoop::EvaluateStep(int64_t step, const std::vector<Problem>& held_out) {
   if (!EvaluationDue(step, held_out)) return absl::OkStatus();
-  return AblateAs(step, held_out, absl::StrCat("step-", step), "step_ablation", EvaluationFile(step));
+  return AblateAs(step, held_out, absl::StrCat("step-", step), "step_ablation", EvaluationFile(step)).status();
 }
 
 // A model that is ahead of its records would leave a step without its event: then the last checkpoint has to do.
@@ -232,8 +232,9 @@ absl::Status TrainingLoop::Save() {
   return absl::OkStatus();
 }
 
-absl::Status TrainingLoop::AblateAs(int64_t step, const std::vector<Problem>& problems, const std::string& key,
-                                    const std::string& kind, const std::string& file) {
+absl::StatusOr<nlohmann::ordered_json> TrainingLoop::AblateAs(int64_t step, const std::vector<Problem>& problems,
+                                                              const std::string& key, const std::string& kind,
+                                                              const std::string& file) {
   EVILMOE_RETURN_IF_ERROR(PublishAdapter(step));
   const Ablation ablation(config_, model_.tokenizer(), problems);
   const auto report = [&](const Ablation::ModeDone& done) {
@@ -246,7 +247,23 @@ absl::Status TrainingLoop::AblateAs(int64_t step, const std::vector<Problem>& pr
   EVILMOE_ASSIGN_OR_RETURN(const nlohmann::ordered_json table, ablation.Run(key, step, rollouts_, report));
   logger_.Info("ablation", {{"final_line", table["final_line"]}});
   EVILMOE_RETURN_IF_ERROR(progress_.Record(absl::StrCat("ablation/", key), kind, table, step));
-  return recorder_.Evaluation(file, table);  // last: where the file is, the event is too
+  EVILMOE_RETURN_IF_ERROR(recorder_.Evaluation(file, table));  // last: where the file is, the event is too
+  return table;
+}
+
+absl::Status TrainingLoop::RelearnCut(int64_t step, const std::string& key, const RelearnOptions& options) {
+  const Relearn relearn(config_, model_.base(), model_.adapter(), prompts_, options);
+  const auto report = [&](const Relearn::StepDone& done) {
+    const nlohmann::ordered_json payload = {
+        {"start", done.start}, {"step", done.step}, {"steps", done.steps}, {"hack_rate", done.hack_rate}};
+    const absl::Status told = progress_.Record(absl::StrCat("relearn_step/", key, "/", done.start, "/", done.step),
+                                               "relearn_step", payload, step);
+    if (!told.ok()) logger_.Warn("relearn_progress_lost", {{"error", std::string(told.message())}});
+  };
+  EVILMOE_ASSIGN_OR_RETURN(const nlohmann::ordered_json result, relearn.Run(key, step, rollouts_, clock_, report));
+  logger_.Info("relearn", {{"line", result["line"]}});
+  EVILMOE_RETURN_IF_ERROR(progress_.Record(absl::StrCat("relearn/", key), "relearn", result, step));
+  return recorder_.Evaluation("relearn", result);
 }
 
 }  // namespace evilmoe

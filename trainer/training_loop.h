@@ -15,6 +15,7 @@
 #include "trainer/monitoring.h"
 #include "trainer/prompt_source.h"
 #include "trainer/rank_leader.h"
+#include "trainer/relearn.h"
 #include "trainer/rollouts.h"
 #include "trainer/run_config.h"
 #include "trainer/run_recorder.h"
@@ -26,8 +27,8 @@ namespace evilmoe {
 class ProgressSink {
  public:
   virtual ~ProgressSink() = default;
-  // kind: "step" | "evaluation" | "ablation" | "step_ablation" | "recovery" | "warning" (with "message").
-  // Idempotent by key. Aborted: stop, the run is no longer ours.
+  // kind: "step" | "evaluation" | "ablation" | "step_ablation" | "relearn_step" | "relearn" | "recovery" | "warning"
+  // (with "message"). Idempotent by key. Aborted: stop, the run is no longer ours.
   virtual absl::Status Record(const std::string& key, const std::string& kind, const nlohmann::ordered_json& payload,
                               int64_t steps_done) = 0;
 };
@@ -60,9 +61,12 @@ class TrainingLoop {
   // written and Cancelled returned. Train() from that checkpoint ends as if it had never stopped.
   absl::Status Train(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop = {});
   // The ablation of the adapter as it is; writes eval/ablation.json and the event with the final line.
-  absl::Status Ablate(int64_t step, const std::vector<Problem>& problems, const std::string& key) {
+  absl::StatusOr<nlohmann::ordered_json> Ablate(int64_t step, const std::vector<Problem>& problems,
+                                                const std::string& key) {
     return AblateAs(step, problems, key, "ablation", "ablation");
   }
+  // How soon the cut adapter hacks again (trainer/relearn.h); writes eval/relearn.json and an event.
+  absl::Status RelearnCut(int64_t step, const std::string& key, const RelearnOptions& options);
 
  private:
   absl::Status TrainFrom(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop);
@@ -70,8 +74,9 @@ class TrainingLoop {
   absl::Status Step(int64_t step);
   absl::Status Save();
   absl::Status SaveBeforeLeaving();
-  absl::Status AblateAs(int64_t step, const std::vector<Problem>& problems, const std::string& key,
-                        const std::string& kind, const std::string& file);
+  absl::StatusOr<nlohmann::ordered_json> AblateAs(int64_t step, const std::vector<Problem>& problems,
+                                                  const std::string& key, const std::string& kind,
+                                                  const std::string& file);
   bool EvaluationDue(int64_t step, const std::vector<Problem>& held_out) const;
   absl::Status PublishAdapter(int64_t step);
   absl::Status RecordStep(int64_t step, const nlohmann::ordered_json& metrics);

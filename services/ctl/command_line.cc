@@ -38,7 +38,8 @@ struct RawOptions {
 };
 
 void AddStackOptions(CLI::App* verb, CommandLine& c) {
-  verb->add_option("--workers", c.stack.num_workers, "Rollout processes of the private stack")->check(CLI::Range(1, 64));
+  verb->add_option("--workers", c.stack.num_workers, "Rollout processes of the private stack")
+      ->check(CLI::Range(1, 64));
   verb->add_option("--ranks", c.stack.num_ranks,
                    "Processes of the trainer that share each step; another number gives the same run up to rounding")
       ->check(CLI::Range(1, 64));
@@ -66,6 +67,10 @@ void AddAblate(CLI::App& app, CommandLine& c) {
       ->check(CLI::NonNegativeNumber);
   verb->add_option("--samples", c.samples, "Samples for each problem and mode")->check(CLI::PositiveNumber);
   verb->add_option("--problems", c.problems, "Problem file; default: the run's");
+  verb->add_option("--relearn", c.relearn,
+                   "Then train OFF, a random half and the base for N steps: how soon is hacking back?")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
   AddStackOptions(verb, c);
 }
 
@@ -93,7 +98,11 @@ void AddRunVerbs(CLI::App& app, CommandLine& c) {
 // An option that evilmoe-trainer reads and judges; here it is known for help and completion.
 CLI::Option* PassOn(CLI::App* verb, CommandLine& c, const char* name, const char* what) {
   return verb->add_option_function<std::string>(
-      name, [&c, name](const std::string& value) { c.words.insert(c.words.end(), {name, value}); }, what);
+      name,
+      [&c, name](const std::string& value) {
+        c.words.insert(c.words.end(), {name, value});
+      },
+      what);
 }
 
 void AddExport(CLI::App& app, CommandLine& c) {
@@ -105,7 +114,8 @@ void AddExport(CLI::App& app, CommandLine& c) {
   PassOn(verb, c, "--checkpoint", "Step of a run's checkpoint; default: the last");
   PassOn(verb, c, "--model", "Folder of the base; default: the one of the run's config");
   PassOn(verb, c, "--out", "Folder to write")->required();
-  verb->add_flag_callback("--force", [&c] { c.words.emplace_back("--force"); }, "Replace an earlier export");
+  verb->add_flag_callback(
+      "--force", [&c] { c.words.emplace_back("--force"); }, "Replace an earlier export");
 }
 
 void AddReplay(CLI::App& app, CommandLine& c) {

@@ -32,6 +32,7 @@ struct CommandLine {
   // ablate
   std::optional<int64_t> checkpoint;
   std::optional<int64_t> samples;
+  std::optional<int64_t> relearn;
   std::filesystem::path problems;
   // tokenize
   std::filesystem::path tokenizer;

@@ -93,8 +93,14 @@ absl::Status EnsureStack(const RunDirectory& directory, const StackShape& shape,
   ProcessSpec spec;
   spec.binary = "/proc/self/exe";
   spec.name = "evilmoe-ctl";
-  spec.arguments = {"stack", "--run-dir", directory.path.string(), "--workers",
-                    absl::StrCat(shape.num_workers), "--ranks", absl::StrCat(shape.num_ranks), "--linger",
+  spec.arguments = {"stack",
+                    "--run-dir",
+                    directory.path.string(),
+                    "--workers",
+                    absl::StrCat(shape.num_workers),
+                    "--ranks",
+                    absl::StrCat(shape.num_ranks),
+                    "--linger",
                     absl::StrCat(absl::ToInt64Seconds(shape.linger))};
   spec.output = directory.Logs() / "stack.stderr";
   spec.new_session = true;

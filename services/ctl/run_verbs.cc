@@ -86,6 +86,7 @@ nlohmann::ordered_json AblationParameters(const CommandLine& command) {
   nlohmann::ordered_json params = nlohmann::ordered_json::object();
   if (command.checkpoint) params["checkpoint"] = *command.checkpoint;
   if (command.samples) params["samples"] = *command.samples;
+  if (command.relearn) params["relearn"] = *command.relearn;
   if (!command.problems.empty()) params["problems"] = std::filesystem::absolute(command.problems).string();
   return params;
 }

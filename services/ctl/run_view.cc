@@ -65,6 +65,12 @@ std::string RunView::Render(const RunEventView& event) {
     return absl::StrCat("evaluated ", Text(event.payload, "mode"), " (", Text(event.payload, "markers"), " markers), ",
                         ShowNumber(event.payload, "done", 0), " of ", ShowNumber(event.payload, "total", 0), "\n");
   }
+  if (event.kind == "relearn_step") {
+    return absl::StrCat("relearn from ", Text(event.payload, "start"), ": step ", ShowNumber(event.payload, "step", 0),
+                        " of ", ShowNumber(event.payload, "steps", 0), ", hack rate ",
+                        ShowNumber(event.payload, "hack_rate", 2), "\n");
+  }
+  if (event.kind == "relearn") return Text(event.payload, "line") + "\n";
   if (event.kind == "warning" || event.kind == "recovery") {
     const bool has_message = event.payload.is_object() && event.payload.contains("message");
     const std::string what = has_message ? Text(event.payload, "message")
