@@ -252,7 +252,12 @@ absl::StatusOr<nlohmann::ordered_json> TrainingLoop::AblateAs(int64_t step, cons
 }
 
 absl::Status TrainingLoop::RelearnCut(int64_t step, const std::string& key, const RelearnOptions& options) {
-  const Relearn relearn(config_, model_.base(), model_.adapter(), prompts_, options);
+  const Lora2r* two_experts = model_.adapter().two_experts();
+  if (two_experts == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("relearn: arm ", config_.arm, " has no quarantine to cut, expected an arm with two experts"));
+  }
+  const Relearn relearn(config_, model_.base(), *two_experts, prompts_, options);
   const auto report = [&](const Relearn::StepDone& done) {
     const nlohmann::ordered_json payload = {
         {"start", done.start}, {"step", done.step}, {"steps", done.steps}, {"hack_rate", done.hack_rate}};
