@@ -5,13 +5,17 @@
 
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 
 namespace evilmoe {
 namespace {
+
+constexpr std::string_view kTemporaryMark = ".tmp.";  // between a file's name and the number of the thread that writes
 
 class Fd {
  public:
@@ -81,7 +85,7 @@ absl::Status SyncPath(const std::filesystem::path& path) {
 
 absl::Status WriteFileAtomic(const std::filesystem::path& path, std::string_view bytes) {
   // The thread's number, since two threads of a process may write the same path.
-  const std::filesystem::path temporary = absl::StrCat(path.string(), ".tmp.", gettid());
+  const std::filesystem::path temporary = absl::StrCat(path.string(), std::string(kTemporaryMark), gettid());
   const absl::Status written = WriteAndSync(temporary, bytes);
   if (!written.ok()) {
     unlink(temporary.c_str());
@@ -95,10 +99,28 @@ absl::Status WriteFileAtomic(const std::filesystem::path& path, std::string_view
   return SyncPath(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."));
 }
 
-absl::Status AppendLine(const std::filesystem::path& path, std::string_view line) {
+void RemoveUnfinishedWrites(const std::filesystem::path& folder, std::string_view prefix) {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> unfinished;
+  for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const size_t mark = name.rfind(kTemporaryMark);
+    if (mark == std::string::npos || !name.starts_with(prefix)) continue;
+    const std::string_view thread = std::string_view(name).substr(mark + kTemporaryMark.size());
+    const bool number = !thread.empty() && thread.find_first_not_of("0123456789") == std::string_view::npos;
+    if (number && entry.is_regular_file(ignored)) unfinished.push_back(entry.path());
+  }
+  for (const std::filesystem::path& path : unfinished) std::filesystem::remove(path, ignored);
+}
+
+absl::Status AppendFile(const std::filesystem::path& path, std::string_view bytes) {
   const Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   if (!fd.ok()) return ErrnoStatus("open", path);
-  return WriteAll(fd.get(), std::string(line) + "\n", path);
+  return WriteAll(fd.get(), bytes, path);
+}
+
+absl::Status AppendLine(const std::filesystem::path& path, std::string_view line) {
+  return AppendFile(path, std::string(line) + "\n");
 }
 
 }  // namespace evilmoe

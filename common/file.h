@@ -18,6 +18,13 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path, size_t m
 // After a crash the path holds the old bytes or the new ones, never a mix; after an error nothing else is left.
 absl::Status WriteFileAtomic(const std::filesystem::path& path, std::string_view bytes);
 
+// Removes the temporary files that processes left in `folder` when they were killed in a WriteFileAtomic() of a file
+// whose name begins with `prefix`. Nobody may be writing one meanwhile. A folder that is not there has none.
+void RemoveUnfinishedWrites(const std::filesystem::path& folder, std::string_view prefix = "");
+
+// Appends with one write(2).
+absl::Status AppendFile(const std::filesystem::path& path, std::string_view bytes);
+
 // Appends a whole line (a newline is added) with one write(2).
 absl::Status AppendLine(const std::filesystem::path& path, std::string_view line);
 

@@ -56,12 +56,37 @@ at::Tensor AttendNaive(const at::Tensor& q, const at::Tensor& k, const at::Tenso
   return at::matmul(at::softmax(scores, -1), values);
 }
 
+std::vector<SegmentFamily> FamiliesOf(const PackedBatch& batch, const std::optional<at::Tensor>& scale_S) {
+  std::vector<float> scales(batch.segments.size(), 1.0F);
+  if (scale_S) {
+    const at::Tensor on_cpu = scale_S->to(at::kCPU, at::kFloat).contiguous();
+    scales.assign(on_cpu.const_data_ptr<float>(), on_cpu.const_data_ptr<float>() + on_cpu.numel());
+  }
+  std::vector<SegmentFamily> families;
+  std::vector<size_t> family_of(batch.segments.size());
+  for (size_t s = 0; s < batch.segments.size(); ++s) {
+    const int index = static_cast<int>(s), prefix = batch.segments[s].prefix;
+    const SegmentFamily::Run run{batch.segment_begin(index), batch.segment_length(index), scales[s]};
+    if (prefix >= 0) {
+      families[family_of[static_cast<size_t>(prefix)]].children.push_back(run);
+      continue;
+    }
+    family_of[s] = families.size();
+    families.push_back({.root = run, .children = {}});
+  }
+  return families;
+}
+
 }  // namespace
 
 PackedAttention::PackedAttention(PackedBatch batch, AttentionKind kind,
-                                 std::optional<at::Tensor> prefix_gradient_scale_S)
-    : batch_(std::move(batch)), kind_(kind), prefix_gradient_scale_S_(std::move(prefix_gradient_scale_S)) {
+                                 std::optional<at::Tensor> prefix_gradient_scale_S, NetworkKernels kernels)
+    : batch_(std::move(batch)),
+      kind_(kind),
+      kernels_(kernels),
+      prefix_gradient_scale_S_(std::move(prefix_gradient_scale_S)) {
   if (kind == AttentionKind::kNaive) return;
+  families_ = FamiliesOf(batch_, prefix_gradient_scale_S_);
   for (const AttentionBucket& bucket : batch_.buckets) {
     at::Tensor mask;
     if (bucket.prefix >= 0) {
@@ -73,10 +98,12 @@ PackedAttention::PackedAttention(PackedBatch batch, AttentionKind kind,
 }
 
 at::Tensor PackedAttention::Run(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) const {
-  return kind_ == AttentionKind::kNaive ? RunNaive(q, k, v) : RunFused(q, k, v);
+  if (kind_ == AttentionKind::kNaive) return RunNaive(q, k, v);
+  if (kernels_ == NetworkKernels::kFused && FusedAttentionFits(q, k)) return FusedAttention(q, k, v, families_);
+  return RunBuckets(q, k, v);
 }
 
-at::Tensor PackedAttention::RunFused(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) const {
+at::Tensor PackedAttention::RunBuckets(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) const {
   const at::Tensor padded_q = q.index_select(0, batch_.padded_from_M);
   const at::Tensor padded_k = k.index_select(0, batch_.padded_from_M);
   const at::Tensor padded_v = v.index_select(0, batch_.padded_from_M);

@@ -113,6 +113,12 @@ void Lora2r::ResetQuarantine() {
   }
 }
 
+void Lora2r::MoveTo(c10::Device device) {
+  for (AdapterModule& m : modules_) {
+    for (at::Tensor* tensor : {&m.a, &m.b, &m.a0, &m.b0}) *tensor = tensor->to(device);
+  }
+}
+
 Lora2r Lora2r::InMode(const AdapterMode& mode) const {
   EVILMOE_CHECK(mode.part != AdapterPart::kBase);
   if (mode.part == AdapterPart::kFull) return *this;

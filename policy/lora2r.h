@@ -52,6 +52,8 @@ class Lora2r {
   // Position in modules() of a module index, or -1 where the adapter does not act.
   int position(ModuleId id) const { return position_[static_cast<size_t>(id.index())]; }
 
+  // Moves A, B and their inits to another device; before anything holds on to them.
+  void MoveTo(c10::Device device);
   // A deep copy (new storage for A and B).
   Lora2r Clone() const;
   // Ablation: Q back to its init, never to zero (zero would subtract the init product).

@@ -3,6 +3,10 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <tuple>
+
+#include "policy/fused/low_rank_linear.h"
+
 namespace evilmoe {
 namespace {
 
@@ -92,6 +96,76 @@ class RoutedLinear : public torch::autograd::Function<RoutedLinear> {
   }
 };
 
+LowRankLinear FusedForm(const at::Tensor& x, const at::Tensor& weight, const Factors& factors, int64_t rank,
+                        double scale) {
+  return {.rows = x.size(0),
+          .in = weight.size(1),
+          .out = weight.size(0),
+          .rank = rank,
+          .scale = scale,
+          .w_OI = weight.const_data_ptr<float>(),
+          .a_KI = factors.a.const_data_ptr<float>(),
+          .b_OK = factors.b.const_data_ptr<float>()};
+}
+
+// W x + the deployed part, and mid = x Aᵀ, (N, 2r) or (N, r).
+std::pair<at::Tensor, at::Tensor> FusedAblatedLinear(const at::Tensor& x, const at::Tensor& weight,
+                                                     const Factors& deployed, int64_t rank, double scale) {
+  const Factors factors{deployed.a.contiguous(), deployed.b.contiguous()};
+  LowRankLinear linear = FusedForm(x, weight, factors, rank, scale);
+  linear.terms = factors.a.size(0) / rank;
+  linear.quarantine = false;
+  const at::Tensor y = at::empty({linear.rows, linear.out}, x.options());
+  const at::Tensor mid = at::empty({linear.rows, linear.mid_stride()}, x.options());
+  LowRankForward(linear, x.const_data_ptr<float>(), y.mutable_data_ptr<float>(), mid.mutable_data_ptr<float>());
+  return {y, mid.narrow(1, 0, linear.mid_columns())};
+}
+
+// RoutedLinear over the fused kernels: the same node in fp32.
+class FusedRoutedLinear : public torch::autograd::Function<FusedRoutedLinear> {
+ public:
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_in, const at::Tensor& weight, const at::Tensor& a,
+                            const at::Tensor& b, const at::Tensor& a0, const at::Tensor& b0, const at::Tensor& w_in,
+                            const at::Tensor& into_inputs, const at::Tensor& into_parameters, double scale) {
+    const int64_t r = a.size(0) / 2;
+    const at::Tensor x = x_in.contiguous(), w = w_in.contiguous();
+    Factors factors = Stack(a, b, a0, b0);
+    factors = {factors.a.contiguous(), factors.b.contiguous()};
+    LowRankLinear linear = FusedForm(x, weight, factors, r, scale);
+    linear.terms = factors.a.size(0) / (2 * r);
+    linear.w_N = w.const_data_ptr<float>();
+    const at::Tensor y = at::empty({linear.rows, linear.out}, x.options());
+    const at::Tensor mid = at::empty({linear.rows, linear.mid_stride()}, x.options());
+    LowRankForward(linear, x.const_data_ptr<float>(), y.mutable_data_ptr<float>(), mid.mutable_data_ptr<float>());
+    ctx->save_for_backward(
+        {x, weight, factors.a, factors.b, mid, w, into_inputs.contiguous(), into_parameters.contiguous()});
+    ctx->saved_data["scale"] = scale;
+    ctx->saved_data["rank"] = r;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor &x = saved[0], &mid = saved[4], &w = saved[5], g = grads[0].contiguous();
+    const int64_t r = ctx->saved_data["rank"].toInt();
+    LowRankLinear linear = FusedForm(x, saved[1], {saved[2], saved[3]}, r, ctx->saved_data["scale"].toDouble());
+    linear.terms = saved[2].size(0) / (2 * r);
+    linear.w_N = w.const_data_ptr<float>();
+    at::Tensor dx, dw;
+    if (ctx->needs_input_grad(0)) dx = at::empty_like(x);
+    if (ctx->needs_input_grad(6)) dw = at::empty_like(w);
+    const at::Tensor da = at::empty({2 * r, linear.in}, x.options());
+    const at::Tensor db_transposed = at::empty({2 * r, linear.out}, x.options()), none;
+    const DeployedGradientFactors deployed{saved[6].const_data_ptr<float>(), saved[7].const_data_ptr<float>()};
+    LowRankBackward(linear, deployed, x.const_data_ptr<float>(), mid.const_data_ptr<float>(), g.const_data_ptr<float>(),
+                    {.dx_NI = dx.defined() ? dx.mutable_data_ptr<float>() : nullptr,
+                     .da = da.mutable_data_ptr<float>(),
+                     .db_transposed = db_transposed.mutable_data_ptr<float>(),
+                     .dw_N = dw.defined() ? dw.mutable_data_ptr<float>() : nullptr});
+    return {dx, none, da, db_transposed.t(), none, none, dw, none, none, none};
+  }
+};
+
 }  // namespace
 
 AdapterLeaves MakeLeaves(const Lora2r& adapter) {
@@ -110,22 +184,35 @@ at::Tensor RoutedProjector::Project(ModuleId id, const at::Tensor& x_NI, const a
   const AdapterModule& m = adapter_.modules()[p];
   const bool subtracts_init = adapter_.options().random_ab;
   const at::Tensor unused = at::empty({0});
-  return RoutedLinear::apply(x_NI, weight_OI, leaves_.a[p], leaves_.b[p], subtracts_init ? m.a0 : unused,
-                             subtracts_init ? m.b0 : unused, routing_.w, routing_.into_inputs, routing_.into_parameters,
-                             adapter_.options().scale);
+  const auto run = [&](auto function) {
+    return decltype(function)::apply(x_NI, weight_OI, leaves_.a[p], leaves_.b[p], subtracts_init ? m.a0 : unused,
+                                     subtracts_init ? m.b0 : unused, routing_.w, routing_.into_inputs,
+                                     routing_.into_parameters, adapter_.options().scale);
+  };
+  const bool fused = kernels() == NetworkKernels::kFused && FusedLinearFits(x_NI, weight_OI) &&
+                     IsPlainFloat(leaves_.a[p]) && IsPlainFloat(routing_.w);
+  return fused ? run(FusedRoutedLinear()) : run(RoutedLinear());
 }
 
 at::Tensor AblatedProjector::Project(ModuleId id, const at::Tensor& x_NI, const at::Tensor& weight_OI) {
   const int position = adapter_.position(id);
   if (position < 0) return at::linear(x_NI, weight_OI);
   const int64_t r = adapter_.rank();
+  const AdapterModule& m = adapter_.modules()[static_cast<size_t>(position)];
   const Factors deployed = DeployedFactors(adapter_, static_cast<size_t>(position));
-  const at::Tensor mid = at::mm(Wide(x_NI), deployed.a.t());
+  const double scale = adapter_.options().scale;
+  at::Tensor y, mid;
+  if (kernels() == NetworkKernels::kFused && FusedLinearFits(x_NI, weight_OI) && IsPlainFloat(m.a)) {
+    std::tie(y, mid) = FusedAblatedLinear(x_NI.contiguous(), weight_OI, deployed, r, scale);
+  } else {
+    mid = at::mm(Wide(x_NI), deployed.a.t());
+    y = AddToBase(x_NI, weight_OI, mid, deployed.b, scale);
+  }
   const at::Tensor a_x = mid.unflatten(1, {-1, r}).sum(1);
   const at::Tensor sums =
       at::zeros({lengths_S_.numel(), r}, a_x.options()).index_add_(0, completion_of_C_, a_x.index_select(0, rows_C_));
   features_[static_cast<size_t>(position)] = sums / lengths_S_.unsqueeze(1);
-  return AddToBase(x_NI, weight_OI, mid, deployed.b, adapter_.options().scale);
+  return y;
 }
 
 at::Tensor AblatedProjector::Features() const { return at::cat(features_, 1); }

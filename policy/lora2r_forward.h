@@ -32,8 +32,9 @@ inline int64_t NumFeatures(const Lora2r& adapter) {
 class RoutedProjector final : public Projector {
  public:
   // `routing` has one number a row, (N, 1). The references must outlive this.
-  RoutedProjector(const Lora2r& adapter, const AdapterLeaves& leaves, Routing routing)
-      : adapter_(adapter), leaves_(leaves), routing_(std::move(routing)) {}
+  RoutedProjector(const Lora2r& adapter, const AdapterLeaves& leaves, Routing routing,
+                  NetworkKernels kernels = NetworkKernels::kFused)
+      : Projector(kernels), adapter_(adapter), leaves_(leaves), routing_(std::move(routing)) {}
 
   at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) override;
 
@@ -49,8 +50,10 @@ class AblatedProjector final : public Projector {
  public:
   // rows_C: packed rows that count, completion_of_C: the rollout of each, lengths_S: how many each has. References
   // must outlive this.
-  AblatedProjector(const Lora2r& adapter, at::Tensor rows_C, at::Tensor completion_of_C, at::Tensor lengths_S)
-      : adapter_(adapter),
+  AblatedProjector(const Lora2r& adapter, at::Tensor rows_C, at::Tensor completion_of_C, at::Tensor lengths_S,
+                   NetworkKernels kernels = NetworkKernels::kFused)
+      : Projector(kernels),
+        adapter_(adapter),
         rows_C_(std::move(rows_C)),
         completion_of_C_(std::move(completion_of_C)),
         lengths_S_(std::move(lengths_S)),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <array>
 #include <cstdint>
@@ -57,6 +58,8 @@ class MixLora {
   static absl::StatusOr<std::vector<MixLoraArray>> Arrays(const Qwen3Config& config, const MixLoraOptions& options);
   // Every tensor with the name that a file gives it, in a fixed order.
   std::vector<std::pair<std::string, at::Tensor>> Named() const;
+  // Copies elsewhere of what is not on `device` already.
+  void MoveTo(c10::Device device);
   // Leaves that require a gradient and share storage with these parameters: one set for each thread that
   // differentiates.
   MixLora Leaves() const;

@@ -11,7 +11,8 @@
 namespace evilmoe {
 namespace {
 
-at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps, NetworkKernels kernels) {
+  if (kernels == NetworkKernels::kFused && FusedRmsNormFits(x, weight)) return FusedRmsNorm(x, weight, eps);
   const bool precise = x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble;
   if (precise) return at::rms_norm(x, {x.size(-1)}, weight, eps);
   // The fused form multiplies before it rounds; transformers rounds first.
@@ -24,7 +25,7 @@ class Network {
   Network(const Qwen3Weights& weights, const PackedBatch& batch, Projector& projector, const ForwardOptions& options)
       : weights_(weights),
         projector_(projector),
-        attention_(batch, options.attention, options.prefix_gradient_scale_S),
+        attention_(batch, options.attention, options.prefix_gradient_scale_S, projector.kernels()),
         rotary_(RotaryIn(weights, batch)),
         eps_(weights.config.rms_norm_eps),
         attend_(options.attend),
@@ -32,8 +33,9 @@ class Network {
 
   at::Tensor Layer(int index, const at::Tensor& x) const {
     const LayerWeights& layer = weights_.layers[static_cast<size_t>(index)];
-    const at::Tensor attended = x + SelfAttention(index, RmsNorm(x, layer.input_norm, eps_));
-    return attended + projector_.Mlp(index, RmsNorm(attended, layer.attention_norm, eps_), layer);
+    const NetworkKernels kernels = projector_.kernels();
+    const at::Tensor attended = x + SelfAttention(index, RmsNorm(x, layer.input_norm, eps_, kernels));
+    return attended + projector_.Mlp(index, RmsNorm(attended, layer.attention_norm, eps_, kernels), layer);
   }
 
  private:
@@ -49,6 +51,13 @@ class Network {
     return projector_.Project({layer, linear}, x, weight);
   }
 
+  at::Tensor NormRotary(const at::Tensor& x, const at::Tensor& weight) const {
+    if (projector_.kernels() == NetworkKernels::kFused && FusedNormRotaryFits(x, weight)) {
+      return FusedNormRotary(x, weight, eps_, rotary_.cos, rotary_.sin);
+    }
+    return ApplyRotary(RmsNorm(x, weight, eps_, projector_.kernels()), rotary_);
+  }
+
   at::Tensor SelfAttention(int index, const at::Tensor& x) const {
     const Qwen3Config& config = weights_.config;
     const LayerWeights& layer = weights_.layers[static_cast<size_t>(index)];
@@ -56,8 +65,8 @@ class Network {
     const at::Tensor q = Project(index, Linear::kQuery, x).view({n, config.num_heads, config.head_dim});
     const at::Tensor k = Project(index, Linear::kKey, x).view({n, config.num_kv_heads, config.head_dim});
     const at::Tensor v = Project(index, Linear::kValue, x).view({n, config.num_kv_heads, config.head_dim});
-    const at::Tensor roped_q = ApplyRotary(RmsNorm(q, layer.query_norm, eps_), rotary_);
-    const at::Tensor roped_k = ApplyRotary(RmsNorm(k, layer.key_norm, eps_), rotary_);
+    const at::Tensor roped_q = NormRotary(q, layer.query_norm);
+    const at::Tensor roped_k = NormRotary(k, layer.key_norm);
     if (keys_values_ != nullptr) keys_values_->push_back({roped_k, v});
     const at::Tensor mixed = attend_ ? attend_(index, roped_q, roped_k, v) : attention_.Run(roped_q, roped_k, v);
     return Project(index, Linear::kOutput, mixed);
@@ -80,10 +89,12 @@ at::Tensor Projector::Mlp(int layer, const at::Tensor& x_NH, const LayerWeights&
   };
   const at::Tensor gate = project(Linear::kGate, x_NH);
   const at::Tensor up = project(Linear::kUp, x_NH);
-  return project(Linear::kDown, at::silu(gate) * up);
+  const bool fused = kernels_ == NetworkKernels::kFused && FusedSwigluFits(gate, up);
+  return project(Linear::kDown, fused ? FusedSwiglu(gate, up) : at::silu(gate) * up);
 }
 
 at::Tensor PlainProjector::Project(ModuleId, const at::Tensor& x_NI, const at::Tensor& weight_OI) {
+  if (kernels() == NetworkKernels::kFused && FusedLinearFits(x_NI, weight_OI)) return FusedLinear(x_NI, weight_OI);
   return at::linear(x_NI, weight_OI);
 }
 
@@ -112,7 +123,7 @@ at::Tensor Qwen3Hidden(const Qwen3Weights& weights, const PackedBatch& batch, Pr
     x = recompute ? Recompute(x, [network, layer](const at::Tensor& in) { return network->Layer(layer, in); })
                   : network->Layer(layer, x);
   }
-  return options.num_layers > 0 ? x : RmsNorm(x, weights.final_norm, weights.config.rms_norm_eps);
+  return options.num_layers > 0 ? x : RmsNorm(x, weights.final_norm, weights.config.rms_norm_eps, projector.kernels());
 }
 
 at::Tensor TokenLogProbs(const Qwen3Weights& weights, const at::Tensor& hidden_NH, const at::Tensor& targets_N,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "policy/attention.h"
+#include "policy/fused/ops.h"
 #include "policy/packed_batch.h"
 #include "policy/qwen3_weights.h"
 
@@ -15,17 +16,24 @@ namespace evilmoe {
 // Applies the linear maps: how an adapter gets between the network and its weights.
 class Projector {
  public:
+  // kernels: what the whole forward and backward pass runs on, where both could.
+  explicit Projector(NetworkKernels kernels = NetworkKernels::kFused) : kernels_(kernels) {}
   virtual ~Projector() = default;
   // x_NI (N, in), weight_OI (out, in) -> (N, out).
   virtual at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) = 0;
   // A layer's MLP, normed x_NH -> (N, H), for adapters that change more of it than its maps. Here
   // down(silu(gate(x)) · up(x)) over Project.
   virtual at::Tensor Mlp(int layer, const at::Tensor& x_NH, const LayerWeights& weights);
+  NetworkKernels kernels() const { return kernels_; }
+
+ private:
+  const NetworkKernels kernels_;
 };
 
 // The network's own weights and nothing else.
 class PlainProjector final : public Projector {
  public:
+  using Projector::Projector;
   at::Tensor Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) override;
 };
 

@@ -30,7 +30,8 @@ Routing RouteByMask(std::span<const RolloutMask> masks, MaskedGradient masked) {
 
 Routing RowsOf(const Routing& rollouts, const Routing& elsewhere, const at::Tensor& owner_N) {
   const auto rows = [&](const at::Tensor& of_S, const at::Tensor& else_1) {
-    return at::cat({of_S, else_1}).index_select(0, owner_N).unsqueeze(1);
+    const c10::Device device = owner_N.device();
+    return at::cat({of_S.to(device), else_1.to(device)}).index_select(0, owner_N).unsqueeze(1);
   };
   return {rows(rollouts.w, elsewhere.w), rows(rollouts.into_inputs, elsewhere.into_inputs),
           rows(rollouts.into_parameters, elsewhere.into_parameters)};

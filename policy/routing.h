@@ -7,9 +7,9 @@
 
 namespace evilmoe {
 
-// How rollouts share a step between the deployed expert D and the quarantine Q (algorithm.md §1, §4). A layer's value is
-// W x + dep + w · quar in every mode; the modes differ in what of the gradient reaches D. Q's gradient is always w of the
-// whole, which makes it 0 where w is.
+// How rollouts share a step between the deployed expert D and the quarantine Q (algorithm.md §1, §4). A layer's value
+// is W x + dep + w · quar in every mode; the modes differ in what of the gradient reaches D. Q's gradient is always w
+// of the whole, which makes it 0 where w is.
 //
 // Each tensor is fp32 with one number a rollout, (S), or one a packed row, (N, 1), in [0, 1].
 struct Routing {
@@ -39,7 +39,8 @@ enum class MaskedGradient {
 Routing RouteByMask(std::span<const RolloutMask> masks, MaskedGradient masked);
 
 // Rows of a packed batch: row n has the numbers of rollout owner_N[n], or those of `elsewhere`, (1) each, where
-// owner_N[n] is the number of rollouts (a shared prompt, padding). `w` stays differentiable.
+// owner_N[n] is the number of rollouts (a shared prompt, padding). `w` stays differentiable. The
+// rows are on owner_N's device, wherever the numbers were.
 Routing RowsOf(const Routing& rollouts, const Routing& elsewhere, const at::Tensor& owner_N);
 
 // A row outside of every completion: the prompt at w = 0, of which D has the whole gradient; with `whole_adapter` at

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 
+#include "policy/fused/low_rank_linear.h"
+#include "policy/fused/ops.h"
+
 namespace evilmoe {
 namespace {
 
@@ -20,6 +23,12 @@ bool Rounded(const at::Tensor& t) { return t.scalar_type() == at::kBFloat16 || t
 
 // hidden · headᵀ, (rows, V), summed and kept in fp32 whatever the operands are (double in double).
 at::Tensor Logits(const at::Tensor& hidden, const at::Tensor& head) {
+  if (FusedLinearFits(hidden, head)) {
+    const at::Tensor x = hidden.contiguous(), logits = at::empty({x.size(0), head.size(0)}, x.options());
+    TransposedProduct(x.const_data_ptr<float>(), x.size(0), x.size(1), head.const_data_ptr<float>(), head.size(0),
+                      logits.mutable_data_ptr<float>(), head.size(0));
+    return logits;
+  }
   if (!Rounded(hidden)) return at::mm(hidden, head.t());
   if (hidden.is_cuda()) return at::mm(hidden, head.t(), at::kFloat);
   // No such product on a CPU: convert the head block by block, since a second head would be the largest tensor of all.
@@ -88,7 +97,13 @@ class ScoreFunction : public torch::autograd::Function<ScoreFunction> {
       const at::Tensor d = d_logits.to(hidden.scalar_type());
       if (d_hidden.defined()) {
         at::Tensor rows_of_d_hidden = d_hidden.narrow(0, begin, rows);
-        at::mm_out(rows_of_d_hidden, d, head);
+        if (FusedLinearFits(chunk, head)) {
+          PlainLinearBackward(
+              {.rows = rows, .in = head.size(1), .out = head.size(0), .w_OI = head.const_data_ptr<float>()},
+              d.const_data_ptr<float>(), rows_of_d_hidden.mutable_data_ptr<float>());
+        } else {
+          at::mm_out(rows_of_d_hidden, d, head);
+        }
       }
       if (!d_head.defined()) continue;
       if (Rounded(head)) {

@@ -1,8 +1,30 @@
+# Without torch: the inner loops of sampler and training pass, once for each instruction set, and what is built of them.
+set(kernel_sources sampler/kernels.cc sampler/kernels_baseline.cc)
+set(fused_sources fused/kernels.cc fused/kernels_baseline.cc fused/low_rank_linear.cc fused/segment_attention.cc)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  list(APPEND kernel_sources sampler/kernels_avx2.cc sampler/kernels_avx512.cc)
+  list(APPEND fused_sources fused/kernels_avx2.cc fused/kernels_avx512.cc)
+endif()
+evilmoe_library(NAME sampler_kernels SRCS ${kernel_sources} HDRS sampler/kernels.h sampler/kernels_impl.h simd.h)
+evilmoe_library(NAME fused_kernels
+  SRCS ${fused_sources}
+  HDRS fused/kernels.h fused/kernels_impl.h fused/low_rank_linear.h fused/segment_attention.h simd.h)
+# Optimised in every build type: unoptimised, a function of the standard library could be emitted with instructions
+# that the rest of the program must not meet. Sums vectorise by hand, so nothing here reorders them.
+set(kernel_flags -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math)
+set(avx512_flags -mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx2;-mfma)
+foreach(folder sampler fused)
+  set_source_files_properties(${folder}/kernels_baseline.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags}")
+  set_source_files_properties(${folder}/kernels_avx2.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags};-mavx2;-mfma")
+endforeach()
+set_source_files_properties(fused/kernels_avx512.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags};${avx512_flags}")
+set_source_files_properties(sampler/kernels_avx512.cc PROPERTIES COMPILE_OPTIONS
+  "${kernel_flags};${avx512_flags};-mavx512bf16")
 # What links LibTorch.
 evilmoe_library(NAME qwen3
-  SRCS attention.cc packed_batch.cc qwen3.cc qwen3_weights.cc recompute.cc tensor_io.cc token_log_probs.cc
-  HDRS attention.h packed_batch.h qwen3.h qwen3_weights.h recompute.h tensor_io.h token_log_probs.h torch_guard.h
-  DEPS evilmoe::common evilmoe::model_config evilmoe::safetensors libtorch)
+  SRCS attention.cc fused/ops.cc packed_batch.cc qwen3.cc qwen3_weights.cc recompute.cc tensor_io.cc token_log_probs.cc
+  HDRS attention.h fused/ops.h memory_watch.h packed_batch.h qwen3.h qwen3_weights.h recompute.h tensor_io.h token_log_probs.h torch_guard.h
+  DEPS evilmoe::common evilmoe::fused_kernels evilmoe::model_config evilmoe::safetensors libtorch)
 evilmoe_library(NAME lora2r
   SRCS lora2r.cc lora2r_forward.cc lora2r_io.cc peft_export.cc router.cc routing.cc
   HDRS adapter_mode.h lora2r.h lora2r_forward.h peft_export.h router.h routing.h
@@ -10,19 +32,6 @@ evilmoe_library(NAME lora2r
 evilmoe_library(NAME mixlora
   SRCS mixlora.cc mixlora_forward.cc mixlora_io.cc HDRS mixlora.h mixlora_forward.h
   DEPS evilmoe::adapter_metadata evilmoe::qwen3)
-# Without torch: the inner loops, once for each instruction set, and what is built of them.
-set(kernel_sources sampler/kernels.cc sampler/kernels_baseline.cc)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  list(APPEND kernel_sources sampler/kernels_avx2.cc sampler/kernels_avx512.cc)
-endif()
-evilmoe_library(NAME sampler_kernels SRCS ${kernel_sources} HDRS sampler/kernels.h sampler/kernels_impl.h)
-# Optimised in every build type: unoptimised, a function of the standard library could be emitted with instructions
-# that the rest of the program must not meet. Sums vectorise by hand, so nothing here reorders them.
-set(kernel_flags -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math)
-set_source_files_properties(sampler/kernels_baseline.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags}")
-set_source_files_properties(sampler/kernels_avx2.cc PROPERTIES COMPILE_OPTIONS "${kernel_flags};-mavx2;-mfma")
-set_source_files_properties(sampler/kernels_avx512.cc PROPERTIES COMPILE_OPTIONS
-  "${kernel_flags};-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512bf16;-mavx2;-mfma")
 evilmoe_library(NAME token_sampler
   SRCS sampler/token_sampler.cc sampler/fast_token_sampler.cc
   HDRS sampler/token_sampler.h sampler/fast_token_sampler.h

@@ -1,5 +1,5 @@
 // evilmoe-rollout: `--config FILE` samples for a coordinator until SIGTERM; `score`, `generate`,
-// `pairs check` and `probe train` are offline verbs.
+// `pairs check`, `probe train` and `verify` are offline verbs.
 
 #include <prometheus/registry.h>
 
@@ -26,6 +26,7 @@
 #include "rollout_workers/pairs_verb.h"
 #include "rollout_workers/probe_verb.h"
 #include "rollout_workers/rollout_config.h"
+#include "rollout_workers/verify_verb.h"
 #include "rollout_workers/worker_client.h"
 
 namespace evilmoe {
@@ -155,17 +156,41 @@ CLI::App* AddPairsCheck(CLI::App& app, PairsCheckOptions& options) {
   return verb;
 }
 
-// With the sandbox that this machine offers.
-int PairsCheck(const PairsCheckOptions& options) {
+CLI::App* AddVerify(CLI::App& app, VerifyOptions& options) {
+  CLI::App* verb = app.add_subcommand("verify", "Check grader, routing, router, pin and sampler by their invariants");
+  verb->add_option("FILE", options.file, "run.yaml or a run directory (default: a tiny random model)");
+  verb->add_option("--arm", options.arm, "Arm of the tiny random model (default evil_moe)");
+  verb->add_flag("--smoke", options.smoke, "Train the tiny random model for six steps instead");
+  verb->add_flag("--json", options.json, "One JSON object instead of lines");
+  verb->add_option("--threads", options.threads, "Threads, [1, 256] (default 1)")->check(CLI::Range(1, 256));
+  return verb;
+}
+
+// Calls verb(grader, clock) with a grader in the sandbox that this machine offers, or with why there is none.
+template <typename Verb>
+int WithGrader(const Verb& verb) {
   std::error_code ignored;
   const auto folder = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
   const absl::StatusOr<std::unique_ptr<SandboxHost>> host =
       SandboxHost::Probe({.zygote_binary = folder / "evilmoe-zygote"});
-  if (!host.ok()) return FailVerb(host.status(), std::cerr);
   const RealClock clock;
+  if (!host.ok()) return verb(absl::StatusOr<LocalGrader*>(host.status()), clock);
   const PythonComparer comparer;
   LocalGrader grader({}, **host, comparer, clock, nullptr);
-  return RunPairsCheck(options, grader, clock, std::cout, std::cerr);
+  return verb(absl::StatusOr<LocalGrader*>(&grader), clock);
+}
+
+int PairsCheck(const PairsCheckOptions& options) {
+  return WithGrader([&](const absl::StatusOr<LocalGrader*>& grader, const Clock& clock) {
+    if (!grader.ok()) return FailVerb(grader.status(), std::cerr);
+    return RunPairsCheck(options, **grader, clock, std::cout, std::cerr);
+  });
+}
+
+int Verify(const VerifyOptions& options) {
+  return WithGrader([&](const absl::StatusOr<LocalGrader*>& grader, const Clock& clock) {
+    return RunVerify(options, grader, clock, std::cout, std::cerr);
+  });
 }
 
 }  // namespace
@@ -188,10 +213,13 @@ int main(int argc, char** argv) {
   const CLI::App* probe_train = evilmoe::AddProbeTrain(app, probe_options);
   evilmoe::PairsCheckOptions pairs_options;
   const CLI::App* pairs_check = evilmoe::AddPairsCheck(app, pairs_options);
+  evilmoe::VerifyOptions verify_options;
+  const CLI::App* verify = evilmoe::AddVerify(app, verify_options);
   CLI11_PARSE(app, argc, argv);
   if (*score) return evilmoe::RunScore(source, std::cin, std::cout, std::cerr);
   if (*generate) return evilmoe::RunGenerate(source, generate_options, std::cin, std::cout, std::cerr);
   if (*pairs_check) return evilmoe::PairsCheck(pairs_options);
+  if (*verify) return evilmoe::Verify(verify_options);
   if (*probe_train) return evilmoe::ProbeTrain(probe_options);
   if (config_file.empty()) {
     std::cerr << "evilmoe-rollout: --config FILE is missing\n";

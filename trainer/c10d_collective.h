@@ -38,6 +38,7 @@ class C10dCollective final : public Collective {
 
   int rank() const override { return group_.rank; }
   int size() const override { return group_.size; }
+  c10::Device device() const override { return group_.device; }
   absl::Status Sum(at::Tensor& flat) override;
   // DataLoss too: what came is longer than kMaxBroadcastBytes. InvalidArgument: what rank 0 has is.
   absl::StatusOr<std::string> Broadcast(std::string bytes) override;

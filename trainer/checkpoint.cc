@@ -22,6 +22,9 @@ namespace fs = std::filesystem;
 
 fs::path Folder(const fs::path& run) { return run / "checkpoints"; }
 std::string StepName(int64_t step) { return absl::StrCat("step-", step); }
+fs::path Temporary(const fs::path& run, int64_t step) {
+  return Folder(run) / absl::StrCat(".", StepName(step), ".tmp");
+}
 
 void AddMoments(std::map<std::string, at::Tensor>& tensors, const std::string& name, const AdamW& optimizer) {
   const std::vector<at::Tensor> moments = optimizer.moments();
@@ -57,6 +60,21 @@ void RemoveUnfinished(const fs::path& run) {
     if (name.starts_with(".step-") && name.ends_with(".tmp")) unfinished.push_back(entry.path());
   }
   for (const fs::path& path : unfinished) fs::remove_all(path, ignored);
+  RemoveUnfinishedWrites(Folder(run));
+}
+
+// As a checkpoint it is gone at once; its files may take a kill longer.
+void RemoveCheckpoint(const fs::path& run, int64_t step) {
+  std::error_code ignored;
+  const fs::path temporary = Temporary(run, step);
+  fs::remove_all(temporary, ignored);
+  fs::rename(Folder(run) / StepName(step), temporary, ignored);
+  fs::remove_all(temporary, ignored);
+}
+
+void RemoveOld(const fs::path& run, int keep) {
+  const std::vector<int64_t> steps = CheckpointSteps(run);
+  for (size_t i = 0; i + static_cast<size_t>(keep) < steps.size(); ++i) RemoveCheckpoint(run, steps[i]);
 }
 
 absl::Status WriteFiles(const fs::path& folder, const std::string& config_sha256, const TrainerState& state) {
@@ -91,7 +109,7 @@ absl::Status SaveCheckpoint(const fs::path& run, const std::string& config_sha25
                             int keep) {
   std::error_code error;
   const fs::path final_path = Folder(run) / StepName(state.step);
-  const fs::path temporary = Folder(run) / absl::StrCat(".", StepName(state.step), ".tmp");
+  const fs::path temporary = Temporary(run, state.step);
   RemoveUnfinished(run);
   fs::create_directories(temporary, error);
   if (error) return absl::UnavailableError(absl::StrCat(temporary.string(), ": ", error.message()));
@@ -101,11 +119,16 @@ absl::Status SaveCheckpoint(const fs::path& run, const std::string& config_sha25
   if (error) return absl::UnavailableError(absl::StrCat(final_path.string(), ": ", error.message()));
   EVILMOE_RETURN_IF_ERROR(SyncPath(Folder(run)));
   EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(Folder(run) / "latest", StepName(state.step) + "\n"));
-  const std::vector<int64_t> steps = CheckpointSteps(run);
-  for (size_t i = 0; i + static_cast<size_t>(keep) < steps.size(); ++i) {
-    if (steps[i] != state.step) fs::remove_all(Folder(run) / StepName(steps[i]), error);
-  }
+  RemoveOld(run, keep);
   return absl::OkStatus();
+}
+
+void RewindCheckpoints(const fs::path& run, int64_t step, int keep) {
+  RemoveUnfinished(run);
+  for (const int64_t saved : CheckpointSteps(run)) {
+    if (saved > step) RemoveCheckpoint(run, saved);
+  }
+  RemoveOld(run, keep);
 }
 
 absl::StatusOr<std::optional<int64_t>> LatestCheckpoint(const fs::path& run) {

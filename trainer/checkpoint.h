@@ -28,10 +28,14 @@ struct TrainerState {
 };
 
 // Writes checkpoints/step-N under `run_directory`: into a temporary folder, fsynced, renamed; the file `latest` moves
-// last. Keeps the newest `keep`, and
-// no unfinished one that a killed trainer left. `config_sha256` ties it to its run's config.
+// last. Keeps the newest `keep`. A trainer that is killed anywhere in it leaves only whole checkpoints and what
+// RewindCheckpoints() removes. `config_sha256` ties it to its run's config.
 absl::Status SaveCheckpoint(const std::filesystem::path& run_directory, const std::string& config_sha256,
                             const TrainerState& state, int keep);
+
+// For a run that goes on from `step`: drops the checkpoints after it, which will be written again, all but the newest
+// `keep` and what killed trainers left unfinished.
+void RewindCheckpoints(const std::filesystem::path& run_directory, int64_t step, int keep);
 
 // Steps of the checkpoints that are there, in order.
 std::vector<int64_t> CheckpointSteps(const std::filesystem::path& run_directory);

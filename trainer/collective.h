@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <string>
 
@@ -19,6 +20,8 @@ class Collective {
 
   virtual int rank() const = 0;  // [0, size())
   virtual int size() const = 0;
+  // Where this rank computes.
+  virtual c10::Device device() const = 0;
   // Replaces `flat` by its sum over ranks, the same bits on every rank. Contiguous, fp32, fp64 or int64, of one length.
   virtual absl::Status Sum(at::Tensor& flat) = 0;
   // Rank 0's bytes on every rank; what others pass is ignored.
@@ -31,11 +34,16 @@ class Collective {
 // A run of one rank: nothing to exchange.
 class SingleRank final : public Collective {
  public:
+  explicit SingleRank(c10::Device device = c10::kCPU) : device_(device) {}
   int rank() const override { return 0; }
   int size() const override { return 1; }
+  c10::Device device() const override { return device_; }
   absl::Status Sum(at::Tensor&) override { return absl::OkStatus(); }
   absl::StatusOr<std::string> Broadcast(std::string bytes) override { return bytes; }
   absl::Status AwaitTurn() override { return absl::OkStatus(); }
+
+ private:
+  const c10::Device device_;
 };
 
 }  // namespace evilmoe

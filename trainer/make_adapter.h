@@ -1,5 +1,7 @@
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -9,7 +11,8 @@
 
 namespace evilmoe {
 
-// The adapter that a run trains, at its init. InvalidArgument: `network` cannot hold it.
-absl::StatusOr<std::unique_ptr<TrainedAdapter>> MakeAdapter(const RunConfig& config, const Qwen3Config& network);
+// The adapter that a run trains, at its init, on `device`. InvalidArgument: `network` cannot hold it.
+absl::StatusOr<std::unique_ptr<TrainedAdapter>> MakeAdapter(const RunConfig& config, const Qwen3Config& network,
+                                                            c10::Device device);
 
 }  // namespace evilmoe

@@ -56,13 +56,13 @@ class SegmentList {
 
 }  // namespace
 
-PolicyBatch MakePolicyBatch(const std::vector<PromptCompletions>& groups, bool share_prompt) {
+PolicyBatch MakePolicyBatch(const std::vector<PromptCompletions>& groups, bool share_prompt, c10::Device device) {
   SegmentList list(share_prompt);
   for (const PromptCompletions& group : groups) list.Add(group);
   PolicyBatch batch;
   batch.segment_of_S = list.completion_segments_;
   const auto num_completions = static_cast<int64_t>(list.completions_.size());
-  batch.packed = Pack(std::move(list.segments_));
+  batch.packed = Pack(std::move(list.segments_), device);
 
   std::vector<int64_t> rows, targets, completion_of,
       row_owner(static_cast<size_t>(batch.packed.num_tokens()), num_completions);
@@ -86,13 +86,13 @@ PolicyBatch MakePolicyBatch(const std::vector<PromptCompletions>& groups, bool s
     }
     lengths.push_back(static_cast<float>(length));
   }
-  batch.completion_rows_C = Longs(rows);
-  batch.targets_C = Longs(targets);
-  batch.completion_of_C = Longs(completion_of);
-  batch.completion_of_N = Longs(row_owner);
-  batch.group_of_N = Longs(row_group);
+  batch.completion_rows_C = Longs(rows).to(device);
+  batch.targets_C = Longs(targets).to(device);
+  batch.completion_of_C = Longs(completion_of).to(device);
+  batch.completion_of_N = Longs(row_owner).to(device);
+  batch.lengths_S = at::tensor(lengths, at::kFloat).to(device);
+  batch.group_of_N = Longs(row_group).to(device);
   batch.num_groups = static_cast<int64_t>(groups.size());
-  batch.lengths_S = at::tensor(lengths, at::kFloat);
   return batch;
 }
 

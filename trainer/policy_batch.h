@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <vector>
@@ -33,6 +34,8 @@ struct PolicyBatch {
   int64_t num_completions() const { return lengths_S.numel(); }
 };
 
-PolicyBatch MakePolicyBatch(const std::vector<PromptCompletions>& groups, bool share_prompt);
+// All tensors on `device`, which must be the weights'.
+PolicyBatch MakePolicyBatch(const std::vector<PromptCompletions>& groups, bool share_prompt,
+                            c10::Device device = c10::kCPU);
 
 }  // namespace evilmoe

@@ -40,6 +40,13 @@ PassRows RowsFor(const PolicyBatch& batch, const Routing& rollouts, bool whole_p
           .group_share = group_share};
 }
 
+void AddGradients(const std::vector<at::Tensor>& leaves, const std::vector<at::Tensor>& more) {
+  const c10::NoGradGuard no_grad;
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    if (more[i].defined()) leaves[i].grad().add_(more[i]);
+  }
+}
+
 }  // namespace
 
 at::ScalarType PolicyPasses::dtype() const {
@@ -72,26 +79,31 @@ at::Tensor PolicyPasses::ReadGradients(const PolicyBatch& batch) const {
 }
 
 void PolicyPasses::ReadFeatures(PolicyShard& shard, RolloutFeatures kind) const {
-  std::vector<int64_t> kept;
-  const PolicyBatch batch = MakePolicyBatch(shard.Select([](size_t) { return true; }, kept), /*share_prompt=*/true);
-  if (kind == RolloutFeatures::kGradients) {
-    shard.features_SD = ReadGradients(batch);
+  std::vector<at::Tensor> features;
+  for (const ShardPart& part : shard.Parts()) {
+    std::vector<int64_t> kept;
+    const PolicyBatch batch =
+        MakePolicyBatch(shard.Select([&](size_t i) { return part.Has(i); }, kept), /*share_prompt=*/true, device());
     shard.stats.tokens += static_cast<double>(batch.packed.num_tokens());
-    return;
+    if (kind == RolloutFeatures::kGradients) {
+      features.push_back(ReadGradients(batch));
+      continue;
+    }
+    at::Tensor hidden;
+    features.push_back(ReadActivations(batch, &hidden));
+    CompareDeployed(shard, part, batch, hidden);
   }
-  at::Tensor hidden;
-  shard.features_SD = ReadActivations(batch, &hidden);
-  shard.stats.tokens += static_cast<double>(batch.packed.num_tokens());
-  CompareDeployed(shard, batch, hidden);
+  shard.features_SD = at::cat(features, 0);
 }
 
-void PolicyPasses::CompareDeployed(PolicyShard& shard, const PolicyBatch& batch, const at::Tensor& hidden) const {
+void PolicyPasses::CompareDeployed(PolicyShard& shard, const ShardPart& part, const PolicyBatch& batch,
+                                   const at::Tensor& hidden) const {
   const c10::NoGradGuard no_grad;
   std::vector<int64_t> rows, targets, owners, deployed;
-  for (size_t s = 0; s < shard.samples.size(); ++s) {
+  for (size_t s = part.begin; s < part.end; ++s) {
     const TrainSample& sample = *shard.samples[s];
     if (!sample.deploy_mode) continue;
-    const int64_t begin = batch.packed.segment_begin(static_cast<int>(batch.segment_of_S[s]));
+    const int64_t begin = batch.packed.segment_begin(static_cast<int>(batch.segment_of_S[s - part.begin]));
     for (size_t t = 0; t < sample.ids.size(); ++t) {
       rows.push_back(begin + static_cast<int64_t>(t));
       targets.push_back(sample.ids[t]);
@@ -100,7 +112,8 @@ void PolicyPasses::CompareDeployed(PolicyShard& shard, const PolicyBatch& batch,
     deployed.push_back(static_cast<int64_t>(s));
   }
   if (deployed.empty()) return;
-  const at::Tensor logp = LogProbs(hidden, at::tensor(rows, at::kLong), at::tensor(targets, at::kLong));
+  const at::Tensor logp =
+      LogProbs(hidden, at::tensor(rows, at::kLong).to(device()), at::tensor(targets, at::kLong).to(device()));
   shard.CompareWithSampler(logp, at::tensor(owners, at::kLong), deployed);
 }
 
@@ -116,7 +129,8 @@ void PolicyPasses::CompareOne(PolicyShard& shard, bool deploy_mode) const {
   if (found == shard.samples.end()) return;
   const auto chosen_index = static_cast<size_t>(found - shard.samples.begin());
   std::vector<int64_t> chosen;
-  const PolicyBatch batch = MakePolicyBatch(shard.Select([&](size_t i) { return i == chosen_index; }, chosen), true);
+  const PolicyBatch batch =
+      MakePolicyBatch(shard.Select([&](size_t i) { return i == chosen_index; }, chosen), true, device());
   const bool whole_prompt = !deploy_mode && (!IsRouted(config_) || config_.adapter.scope == "all");
   Routing sampled = RouteToBoth(1);
   if (deploy_mode) sampled.w = at::zeros({1});
@@ -142,63 +156,74 @@ PolicyPasses::RoutedBatch PolicyPasses::RouteBatch(const Routing& chosen, const 
     const at::Tensor& factor = chosen.into_parameters;
     routed.options.prefix_gradient_scale_S =
         at::ones({static_cast<int64_t>(batch.packed.segments.size())}, factor.options())
-            .index_copy(0, at::tensor(batch.segment_of_S, at::kLong), factor);
+            .index_copy(0, at::tensor(batch.segment_of_S, at::kLong), factor)
+            .to(device());
   }
   return routed;
 }
 
 void PolicyPasses::ForwardBackward(PolicyShard& shard, bool wants_dl_dw) const {
+  if (config_.loss.inner_steps > 1) shard.logp.assign(shard.samples.size(), {});
+  for (const ShardPart& part : shard.Parts()) ForwardBackwardPart(shard, part, wants_dl_dw);
+}
+
+void PolicyPasses::ForwardBackwardPart(PolicyShard& shard, const ShardPart& part, bool wants_dl_dw) const {
   std::vector<int64_t> kept;
-  const std::vector<PromptCompletions> groups = shard.Select([&](size_t i) { return shard.in_loss[i]; }, kept);
+  const std::vector<PromptCompletions> groups =
+      shard.Select([&](size_t i) { return part.Has(i) && shard.in_loss[i]; }, kept);
   if (kept.empty()) return;
-  const PolicyBatch batch = MakePolicyBatch(groups, SharePrompt(config_));
+  const PolicyBatch batch = MakePolicyBatch(groups, SharePrompt(config_), device());
   const RoutedBatch routed = RouteBatch(Select(shard.routing, at::tensor(kept, at::kLong)), batch, wants_dl_dw);
   const auto pass = shard.replica->Begin(RowsFor(batch, routed.rollouts, !IsRouted(config_), 1 / shard.totals.groups));
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, pass->projector(), routed.options);
   pass->AddTo(shard.stats.adapter);
   const auto [logp, entropy] = ScoreTokens(hidden.index_select(0, batch.completion_rows_C), base_.head, batch.targets_C,
                                            {.temperature = config_.rollout.temperature, .entropy = true});
-  shard.stats.entropy = Sum(entropy);
+  shard.stats.entropy += Sum(entropy);
   shard.stats.tokens += 2.0 * static_cast<double>(batch.packed.num_tokens());  // and the reference pass
   Backward(shard, kept, batch, logp, routed);
   if (config_.loss.inner_steps > 1) {
-    const auto parts = logp.detach().split_with_sizes(shard.Lengths(kept));
-    shard.logp.assign(shard.samples.size(), {});
-    for (size_t i = 0; i < kept.size(); ++i) shard.logp[static_cast<size_t>(kept[i])] = parts[i];
+    const auto samples = logp.detach().split_with_sizes(shard.Lengths(kept));
+    for (size_t i = 0; i < kept.size(); ++i) shard.logp[static_cast<size_t>(kept[i])] = samples[i];
   }
 }
 
 void PolicyPasses::Backward(PolicyShard& shard, const std::vector<int64_t>& kept, const PolicyBatch& batch,
                             const at::Tensor& logp, const RoutedBatch& routed) const {
+  const at::Tensor old_logp = shard.OldLogProbs(kept, dtype());
   LossRows rows{.logp_C = logp,
-                .sampler_logp_C = shard.SamplerLogProbs(kept, dtype()),
+                .sampler_logp_C = shard.SamplerLogProbs(kept, dtype()).to(device()),
                 .base_logp_C = BaseLogProbs(batch),
-                .old_logp_C = shard.OldLogProbs(kept, dtype()),
-                .advantage_S = shard.Advantages(kept, dtype()),
+                .old_logp_C = old_logp.defined() ? old_logp.to(device()) : old_logp,
+                .advantage_S = shard.Advantages(kept, dtype()).to(device()),
                 .completion_of_C = batch.completion_of_C,
                 .lengths_S = batch.lengths_S};
   const bool split = config_.loss.deployed_advantage == "split";
+  const auto earlier = split ? TakeGradients(shard.replica->leaves()) : std::vector<at::Tensor>{};  // of other parts
   const PolicyLoss loss = ComputePolicyLoss(config_.loss, rows, shard.totals);
   loss.loss.backward({}, /*retain_graph=*/split);
   const at::Tensor& w = routed.rollouts.w;
   if (w.requires_grad()) {
-    shard.dl_dw_S = at::zeros({static_cast<int64_t>(shard.samples.size())}, w.options().requires_grad(false))
-                        .index_copy(0, at::tensor(kept, at::kLong), w.grad());
+    if (!shard.dl_dw_S.defined()) {
+      shard.dl_dw_S = at::zeros({static_cast<int64_t>(shard.samples.size())}, w.options().requires_grad(false));
+    }
+    shard.dl_dw_S.index_copy_(0, at::tensor(kept, at::kLong), w.grad());
   }
   if (split) {
     const std::vector<at::Tensor> first = TakeGradients(shard.replica->leaves());
-    rows.advantage_S = shard.DeployedAdvantages(kept, AdvantageKindOf(config_.loss), dtype());
+    rows.advantage_S = shard.DeployedAdvantages(kept, AdvantageKindOf(config_.loss), dtype()).to(device());
     ComputePolicyLoss(config_.loss, rows, shard.totals).loss.backward();
     shard.replica->TakeQuarantine(first);
+    AddGradients(shard.replica->leaves(), earlier);
   }
-  shard.stats.loss = loss.loss.item<double>();
-  shard.stats.loss_tokens = static_cast<double>(logp.numel());
-  shard.stats.kl = Sum(loss.kl_C);
-  shard.stats.ratio_sum = Sum(loss.ratio_C);
-  shard.stats.ratio_max = loss.ratio_C.max().item<double>();
-  shard.stats.clip_low = Sum(loss.clip_low_C);
-  shard.stats.clip_high = Sum(loss.clip_high_C);
-  shard.stats.masked_sequences = static_cast<double>(loss.masked_sequences);
+  shard.stats.loss += loss.loss.item<double>();
+  shard.stats.loss_tokens += static_cast<double>(logp.numel());
+  shard.stats.kl += Sum(loss.kl_C);
+  shard.stats.ratio_sum += Sum(loss.ratio_C);
+  shard.stats.ratio_max = std::max(shard.stats.ratio_max, loss.ratio_C.max().item<double>());
+  shard.stats.clip_low += Sum(loss.clip_low_C);
+  shard.stats.clip_high += Sum(loss.clip_high_C);
+  shard.stats.masked_sequences += static_cast<double>(loss.masked_sequences);
 }
 
 }  // namespace evilmoe

@@ -16,7 +16,8 @@
 namespace evilmoe {
 
 // The passes of a step through the network, each over one shard and safe to run on several threads for different
-// shards. fp32 beside any base but a double one, where all is double. Throws c10::Error (call it under TorchGuard).
+// shards. A shard is worked through in parts of whole groups, so activations exist for one part at a time and stay near
+// the caches. fp32 beside any base but a double one, where all is double. Throws c10::Error (call it under TorchGuard).
 class PolicyPasses {
  public:
   // References must outlive this.
@@ -24,6 +25,7 @@ class PolicyPasses {
       : config_(config), base_(base), adapter_(adapter) {}
 
   at::ScalarType dtype() const;  // of log-probabilities, features and gradients
+  c10::Device device() const { return base_.embedding.device(); }
   // What follows reads features of an adapter with two experts.
   // Without gradient: features of the deployed model, (rollouts, M·r), prompts in order and their completions in order.
   at::Tensor ReadActivations(const PolicyBatch& batch, at::Tensor* hidden_NH = nullptr) const;
@@ -32,8 +34,8 @@ class PolicyPasses {
   // Fills shard.features_SD. The ablated pass also compares deploy-mode samples with the sampler, which drew them from
   // exactly that model.
   void ReadFeatures(PolicyShard& shard, RolloutFeatures kind) const;
-  // The routed forward and backward over the shard's samples in the loss; shard.routing is set. wants_dl_dw: also
-  // shard.dl_dw_S.
+  // The routed forward and backward over the shard's samples in the loss, part by part; shard.routing is set.
+  // wants_dl_dw: also shard.dl_dw_S.
   void ForwardBackward(PolicyShard& shard, bool wants_dl_dw) const;
   // One sample that was drawn with the whole adapter and, where no ablated pass has done so, one in deploy mode,
   // forwarded as the sampler did.
@@ -44,11 +46,13 @@ class PolicyPasses {
     Routing rollouts;  // w a leaf where dL/dw is wanted
     ForwardOptions options;
   };
+  void ForwardBackwardPart(PolicyShard& shard, const ShardPart& part, bool wants_dl_dw) const;
   RoutedBatch RouteBatch(const Routing& chosen, const PolicyBatch& batch, bool wants_dl_dw) const;
   void Backward(PolicyShard& shard, const std::vector<int64_t>& kept, const PolicyBatch& batch, const at::Tensor& logp,
                 const RoutedBatch& routed) const;
   void CompareOne(PolicyShard& shard, bool deploy_mode) const;
-  void CompareDeployed(PolicyShard& shard, const PolicyBatch& batch, const at::Tensor& hidden) const;
+  void CompareDeployed(PolicyShard& shard, const ShardPart& part, const PolicyBatch& batch,
+                       const at::Tensor& hidden) const;
   at::Tensor LogProbs(const at::Tensor& hidden_NH, const at::Tensor& rows_C, const at::Tensor& targets_C) const;
   at::Tensor BaseLogProbs(const PolicyBatch& batch) const;
 

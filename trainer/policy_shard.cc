@@ -81,6 +81,25 @@ StepStats ShardStats::Means() const {
   return stats;
 }
 
+std::vector<ShardPart> PolicyShard::Parts() const {
+  std::vector<ShardPart> parts;
+  size_t position = 0;
+  for (const TrainGroup* group : groups) {
+    int64_t rows = static_cast<int64_t>(group->prompt_ids.size()) - 1;  // the last one stands in each completion
+    const size_t begin = position;
+    for (const TrainSample& sample : group->samples) {
+      if (sample.masked) continue;
+      rows += static_cast<int64_t>(sample.ids.size());
+      ++position;
+    }
+    if (position == begin) continue;
+    if (parts.empty() || parts.back().rows + rows > kPartRows) parts.push_back({.begin = begin});
+    parts.back().end = position;
+    parts.back().rows += rows;
+  }
+  return parts;
+}
+
 at::Tensor PolicyShard::Advantages(const std::vector<int64_t>& chosen, at::ScalarType dtype) const {
   std::vector<double> values;
   for (const int64_t i : chosen) values.push_back(samples[static_cast<size_t>(i)]->advantage);
@@ -134,12 +153,12 @@ at::Tensor PolicyShard::DeployedAdvantages(const std::vector<int64_t>& chosen, A
 
 void PolicyShard::CompareWithSampler(const at::Tensor& logp_C, const at::Tensor& owner_C,
                                      const std::vector<int64_t>& chosen) {
-  const at::Tensor wide = logp_C.to(at::kDouble).contiguous();
+  const at::Tensor wide = logp_C.to(at::kCPU, at::kDouble).contiguous(), owner = owner_C.to(at::kCPU);
   const double* mine = wide.const_data_ptr<double>();
-  const int64_t* owner = owner_C.const_data_ptr<int64_t>();
+  const int64_t* owners = owner.const_data_ptr<int64_t>();
   std::vector<size_t> position(chosen.size(), 0);
   for (int64_t row = 0; row < logp_C.numel(); ++row) {
-    const auto c = static_cast<size_t>(owner[row]);
+    const auto c = static_cast<size_t>(owners[row]);
     const TrainSample& sample = *samples[static_cast<size_t>(chosen[c])];
     const double difference = std::abs(mine[row] - sample.sampler_logprobs[position[c]++]);
     stats.difference_sum += difference;

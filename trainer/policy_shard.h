@@ -31,6 +31,16 @@ struct ShardStats {
   StepStats Means() const;
 };
 
+// A run of whole groups, as positions in PolicyShard::samples.
+struct ShardPart {
+  size_t begin = 0, end = 0;
+  int64_t rows = 0;  // packed, with a prompt a group
+  bool Has(size_t i) const { return i >= begin && i < end; }
+};
+// Groups are put together into one part up to this many packed rows: enough that what each operation costs beside its
+// rows is little, few enough that a step's memory is that of a part.
+inline constexpr int64_t kPartRows = 1024;
+
 // What one thread works on: some of a step's groups, and what came of them.
 // Legend: S the shard's samples that were not lost, C their completion rows, D router features.
 struct PolicyShard {
@@ -66,6 +76,9 @@ struct PolicyShard {
     }
     return out;
   }
+
+  // All samples, group by group in order; a group larger than kPartRows is a part of its own.
+  std::vector<ShardPart> Parts() const;
 
   // Of the chosen samples (positions in `samples`), and of all their tokens in order.
   at::Tensor Advantages(const std::vector<int64_t>& chosen, at::ScalarType dtype) const;

@@ -34,7 +34,7 @@ StepGradients SumShards(const std::vector<PolicyShard>& shards, size_t num_param
 at::Tensor Scatter(const std::vector<PolicyShard>& shards, at::Tensor PolicyShard::*field, at::Tensor zeros) {
   for (const PolicyShard& shard : shards) {
     const at::Tensor& rows = shard.*field;
-    if (rows.defined()) zeros.index_copy_(0, at::tensor(shard.sample_index, at::kLong), rows);
+    if (rows.defined()) zeros.index_copy_(0, at::tensor(shard.sample_index, at::kLong), rows.to(at::kCPU));
   }
   return zeros;
 }
@@ -55,7 +55,7 @@ void CopyLogProbs(const std::vector<PolicyShard>& shards, size_t num_samples, st
   for (const PolicyShard& shard : shards) {
     for (size_t i = 0; i < shard.logp.size(); ++i) {
       if (!shard.logp[i].defined()) continue;
-      const at::Tensor logp = shard.logp[i].to(at::kFloat).contiguous();
+      const at::Tensor logp = shard.logp[i].to(at::kCPU, at::kFloat).contiguous();
       const float* values = logp.const_data_ptr<float>();
       out[static_cast<size_t>(shard.sample_index[i])].assign(values, values + logp.numel());
     }
@@ -75,14 +75,21 @@ PolicyStep::PolicyStep(const RunConfig& config, const Qwen3Weights& base, const 
 
 absl::StatusOr<PairFeatures> PolicyStep::ReadPairs(RolloutFeatures kind) const {
   return TorchGuard("pair features", [&] {
+    std::vector<at::Tensor> parts;
     std::vector<PromptCompletions> groups;
+    int64_t rows = 0;
     for (const PairIds& pair : pairs_) {
       groups.push_back({.prompt = &pair.prompt_ids, .completions = {&pair.hack_ids, &pair.clean_ids}});
+      rows += static_cast<int64_t>(pair.prompt_ids.size() + pair.hack_ids.size() + pair.clean_ids.size());
+      if (rows < kPartRows && &pair != &pairs_.back()) continue;
+      const PolicyBatch batch = MakePolicyBatch(groups, /*share_prompt=*/true, passes_.device());
+      parts.push_back(kind == RolloutFeatures::kGradients ? passes_.ReadGradients(batch)
+                                                          : passes_.ReadActivations(batch));
+      groups.clear();
+      rows = 0;
     }
-    const PolicyBatch batch = MakePolicyBatch(groups, /*share_prompt=*/true);
-    const at::Tensor features =
-        kind == RolloutFeatures::kGradients ? passes_.ReadGradients(batch) : passes_.ReadActivations(batch);
-    const at::Tensor sides = features.view({static_cast<int64_t>(pairs_.size()), 2, -1});
+    const at::Tensor features = at::cat(parts, 0);
+    const at::Tensor sides = features.to(at::kCPU).view({static_cast<int64_t>(pairs_.size()), 2, -1});
     return PairFeatures{sides.select(1, 0).contiguous(), sides.select(1, 1).contiguous()};
   });
 }
@@ -138,13 +145,13 @@ absl::Status PolicyStep::SumOverRanks(StepGradients& gradients, at::Tensor& dl_d
   }
   parts.push_back(&dl_dw_S);
   std::vector<at::Tensor> flat;
-  for (const at::Tensor* part : parts) flat.push_back(part->flatten());
+  for (const at::Tensor* part : parts) flat.push_back(part->flatten().to(passes_.device()));
   at::Tensor bucket = at::cat(flat);
   EVILMOE_RETURN_IF_ERROR(collective_.Sum(bucket));
   int64_t begin = 0;
   for (at::Tensor* part : parts) {
     const int64_t count = part->numel();
-    *part = bucket.narrow(0, begin, count).view(part->sizes());
+    *part = bucket.narrow(0, begin, count).view(part->sizes()).to(part->device());
     begin += count;
   }
   return absl::OkStatus();

@@ -98,9 +98,9 @@ absl::StatusOr<Replay> ReplayStep(const RunConfig& config, const fs::path& run_d
   }
   Replay replay;
   EVILMOE_ASSIGN_OR_RETURN(replay.checkpoint, LoadBefore(run_directory, config_sha256, step, model));
-  const RunRecorder records(run_directory);
   for (int64_t s = replay.checkpoint + 1; s <= step; ++s) {
-    const absl::StatusOr<TrainingModel::Update> update = StepFromFile(config, records.RolloutsPath(s), s, model);
+    const absl::StatusOr<TrainingModel::Update> update =
+        StepFromFile(config, RunRecorder::RolloutsPath(run_directory, s), s, model);
     EVILMOE_RETURN_IF_ERROR(Annotate(update.status(), absl::StrCat("step ", s)));
     const auto line = metrics.find(s);
     const nlohmann::json none = nlohmann::json::object();

@@ -29,6 +29,10 @@ absl::Status MakeFolder(const fs::path& folder) {
 }  // namespace
 
 absl::Status RunRecorder::RewindTo(int64_t step) {
+  RemoveUnfinishedWrites(directory_ / "rollouts");
+  RemoveUnfinishedWrites(directory_ / "eval");
+  RemoveUnfinishedWrites(directory_, "metrics.jsonl");  // other processes write other files here
+  EVILMOE_RETURN_IF_ERROR(events_.RewindTo(step));
   const fs::path path = directory_ / "metrics.jsonl";
   const absl::StatusOr<std::string> old = ReadFile(path);
   if (absl::IsNotFound(old.status())) return absl::OkStatus();
@@ -44,7 +48,8 @@ absl::Status RunRecorder::RewindTo(int64_t step) {
 }
 
 absl::Status RunRecorder::Step(const nlohmann::ordered_json& metrics) {
-  return AppendLine(directory_ / "metrics.jsonl", Line(metrics));
+  EVILMOE_RETURN_IF_ERROR(AppendLine(directory_ / "metrics.jsonl", Line(metrics)));
+  return events_.Step(metrics);
 }
 
 absl::Status RunRecorder::Rollouts(int64_t step, const std::vector<nlohmann::ordered_json>& samples) {
@@ -58,8 +63,8 @@ absl::Status RunRecorder::Rollouts(int64_t step, const std::vector<nlohmann::ord
   return WriteFileAtomic(RolloutsPath(step), compressed);
 }
 
-fs::path RunRecorder::RolloutsPath(int64_t step) const {
-  return directory_ / "rollouts" / absl::StrCat("step-", step, ".jsonl.zst");
+fs::path RunRecorder::RolloutsPath(const fs::path& run_directory, int64_t step) {
+  return run_directory / "rollouts" / absl::StrCat("step-", step, ".jsonl.zst");
 }
 
 absl::Status RunRecorder::Evaluation(const std::string& name, const nlohmann::ordered_json& table) {

@@ -23,6 +23,7 @@
 #include "trainer/rank_leader.h"
 #include "trainer/rank_link.h"
 #include "trainer/trainer_config.h"
+#include "trainer/trainer_device.h"
 #include "trainer/training_job_client.h"
 
 namespace evilmoe {
@@ -73,9 +74,9 @@ absl::Status ServeRank(const TrainerConfig& config, const RankPlace& place) {
   const absl::Duration timeout = absl::Seconds(config.collective_timeout_s);
   EVILMOE_ASSIGN_OR_RETURN(const auto link, RankLink::Start(STDIN_FILENO, timeout));
   EVILMOE_ASSIGN_OR_RETURN(RankStore store, ConnectRankStore(place.store_port, timeout));
-  EVILMOE_ASSIGN_OR_RETURN(
-      const auto ranks,
-      C10dCollective::Join(std::move(store), {.rank = place.rank, .size = config.ranks, .deadline = timeout}));
+  EVILMOE_ASSIGN_OR_RETURN(const c10::Device device, TrainerDevice(config.device, place.rank));
+  const RankGroup group{.rank = place.rank, .size = config.ranks, .deadline = timeout, .device = device};
+  EVILMOE_ASSIGN_OR_RETURN(const auto ranks, C10dCollective::Join(std::move(store), group));
   return place.rank == 0 ? TakeJobs(config, *ranks) : Follow(config, *ranks);
 }
 
@@ -101,7 +102,8 @@ absl::Status ServeFile(const std::string& file, bool check, const RankPlace& pla
   if (check) return absl::OkStatus();
   if (place.rank >= 0) return ServeRank(config, place);
   if (config.ranks > 1) return Launch(config, file);
-  SingleRank alone;
+  EVILMOE_ASSIGN_OR_RETURN(const c10::Device device, TrainerDevice(config.device, 0));
+  SingleRank alone(device);
   return TakeJobs(config, alone);
 }
 

@@ -7,7 +7,7 @@ namespace evilmoe {
 
 // Per-token experts on the MLP (arm `mixlora`). It has no quarantine and takes no notice of a rollout's routing. The
 // balance loss, balance_weight · mean over a step's groups of MixLoraProjector::BalanceLoss, is part of every pass's
-// backward pass (docs/adr/0017).
+// backward pass (docs/adr/0018).
 class TokenExpertAdapter final : public TrainedAdapter {
  public:
   // At its init, from which the anchors are copied. Shares the parameters' storage with `mixlora`.

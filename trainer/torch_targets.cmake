@@ -3,15 +3,20 @@ evilmoe_library(NAME advantages SRCS advantages.cc overlong_penalty.cc HDRS adva
   DEPS evilmoe::common)
 evilmoe_library(NAME step_metrics SRCS step_metrics.cc ablation_statistics.cc HDRS step_metrics.h ablation_statistics.h
   DEPS evilmoe::common)
+evilmoe_library(NAME trainer_device SRCS trainer_device.cc HDRS trainer_device.h
+  DEPS evilmoe::common absl::statusor libtorch)
 evilmoe_library(NAME optimizer SRCS optimizer.cc HDRS optimizer.h DEPS evilmoe::common libtorch)
 evilmoe_library(NAME policy_step
   SRCS fixed_gate.cc learned_gate.cc make_adapter.cc make_gate.cc policy_batch.cc policy_loss.cc policy_passes.cc
-       policy_shard.cc policy_step.cc rollout_gate.cc score_window.cc step_update.cc token_expert_adapter.cc
-       two_expert_adapter.cc
+       policy_shard.cc policy_step.cc rollout_gate.cc score_window.cc step_memory.cc step_update.cc
+       token_expert_adapter.cc two_expert_adapter.cc
   HDRS collective.h fixed_gate.h learned_gate.h make_adapter.h make_gate.h policy_batch.h policy_loss.h policy_passes.h
-       policy_shard.h policy_step.h rollout_gate.h score_window.h step_stats.h step_update.h token_expert_adapter.h
-       train_samples.h trained_adapter.h two_expert_adapter.h
+       policy_shard.h policy_step.h rollout_gate.h score_window.h step_memory.h step_stats.h step_update.h
+       token_expert_adapter.h train_samples.h trained_adapter.h two_expert_adapter.h
   DEPS evilmoe::advantages evilmoe::lora2r evilmoe::mixlora evilmoe::optimizer evilmoe::run_config)
+evilmoe_library(NAME event_files
+  SRCS event_files.cc event_record.cc step_event.cc HDRS event_files.h event_record.h step_event.h
+  DEPS evilmoe::common evilmoe::tensorboard_proto nlohmann_json::nlohmann_json PRIVATE_DEPS PkgConfig::ISAL)
 # Ranks. c10d's header of Gloo wants headers that LibTorch does not ship (gloo_headers/README.md).
 evilmoe_library(NAME c10d_collective SRCS c10d_collective.cc rank_store.cc HDRS c10d_collective.h rank_store.h
   DEPS evilmoe::policy_step libtorch)
@@ -40,7 +45,7 @@ if(TARGET evilmoe_pairs)
     HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h relearn.h replay.h
          replay_verb.h rollouts.h run_recorder.h sampled_step.h saved_rollouts.h training_loop.h training_model.h
          rank_follower.h rank_leader.h same_parameters.h
-    DEPS evilmoe::advantages evilmoe::chat_template evilmoe::judge evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs
+    DEPS evilmoe::advantages evilmoe::chat_template evilmoe::event_files evilmoe::judge evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs
          evilmoe::policy_step evilmoe::probe evilmoe::rank_messages evilmoe::step_metrics evilmoe::token_sampler
          evilmoe::tokenizer
     PRIVATE_DEPS evilmoe::zstd_text PkgConfig::ZSTD)
@@ -56,5 +61,5 @@ if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
     DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core PRIVATE_DEPS evilmoe::yaml)
   evilmoe_binary(NAME evilmoe-trainer SRCS main.cc serve.cc
     DEPS evilmoe::c10d_collective evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::rank_launcher
-      evilmoe::training_job CLI11::CLI11)
+      evilmoe::trainer_device evilmoe::training_job CLI11::CLI11)
 endif()

@@ -15,6 +15,7 @@ absl::StatusOr<TrainerConfig> ParseTrainerConfig(std::string_view yaml, const st
   root.Field("log", &config.log);
   root.Field("metrics_listen", &config.metrics_listen);
   root.Field("ready_file", &config.ready_file);
+  root.Field("device", &config.device).OneOf({"auto", "cpu", "cuda"});
   root.Field("threads", &config.threads).Range(1, 256);
   root.Field("ranks", &config.ranks).Range(1, 64);
   root.Field("collective_timeout_s", &config.collective_timeout_s).Range(0.1, 86400);

@@ -17,6 +17,7 @@ struct TrainerConfig {
   std::filesystem::path log;            // empty: standard error
   std::string metrics_listen;           // "127.0.0.1:0"; empty: no metrics
   std::filesystem::path ready_file;     // gets {"pid", "metrics_port"}; empty: none
+  std::string device = "auto";          // auto | cpu | cuda; auto: cuda where this build and machine have one
   int threads = 1;                      // of each rank, data-parallel over a step's samples, [1, 256]
   int ranks = 1;                        // processes that share each step, [1, 64]; from 2 on this one starts them
   double collective_timeout_s = 300;    // longer than a rank may be behind another within a step, >= 0.1

@@ -99,7 +99,7 @@ TrainingLoop::TrainingLoop(const RunConfig& config, RunIdentity identity, Traini
       progress_(progress),
       clock_(clock),
       logger_(logger),
-      recorder_(identity_.directory),
+      recorder_(identity_.directory, clock_),
       ranks_(model.collective()) {}
 
 absl::StatusOr<int64_t> TrainingLoop::Restore() {
@@ -121,6 +121,7 @@ bool TrainingLoop::EvaluationDue(int64_t step, const std::vector<Problem>& held_
 }
 
 absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop) {
+  RewindCheckpoints(identity_.directory, step, config_.checkpoint.keep);
   EVILMOE_RETURN_IF_ERROR(recorder_.RewindTo(step));
   EVILMOE_ASSIGN_OR_RETURN(Monitoring monitoring, Monitoring::Make(config_, model_, identity_.directory));
   monitoring_.emplace(std::move(monitoring));

@@ -73,10 +73,12 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConf
 
 absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConfig& config, int threads,
                                                                    Collective& collective) {
+  const c10::Device device = collective.device();
   at::set_num_threads(1);  // the shards of a step are the parallelism
   EVILMOE_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(config.model.path));
   const auto dtype = config.model.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
-  EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights base, LoadQwen3(config.model.path, {.dtype = dtype, .map_file = true}));
+  EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights base,
+                           LoadQwen3(config.model.path, {.dtype = dtype, .device = device, .map_file = true}));
   if (tokenizer.vocab_size() > base.config.vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat(config.model.path.string(), ": the tokenizer has ",
                                                    tokenizer.vocab_size(), " tokens, the model only ",
@@ -88,7 +90,8 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConf
         absl::StrCat("rollout.max_prompt_tokens + max_completion_tokens: ", longest, ", expected at most the model's ",
                      base.config.max_position_embeddings, " positions (", config.model.path.string(), "/config.json)"));
   }
-  EVILMOE_ASSIGN_OR_RETURN(std::unique_ptr<TrainedAdapter> adapter, MakeAdapter(config, base.config));
+  EVILMOE_ASSIGN_OR_RETURN(std::unique_ptr<TrainedAdapter> adapter, MakeAdapter(config, base.config, device));
+  if (!device.is_cpu()) threads = 1;
   EVILMOE_ASSIGN_OR_RETURN(std::vector<PairIds> pairs, TokenisePairs(config, tokenizer));
   std::unique_ptr<TrainingModel> model(new TrainingModel(config, std::move(tokenizer), std::move(base),
                                                          std::move(adapter), std::move(pairs), threads, collective));

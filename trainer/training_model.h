@@ -26,7 +26,8 @@ class TrainingModel {
  public:
   // Loads the base model and, for a learned router, the pairs, and seeds the router. `config` must outlive it.
   // InvalidArgument, NotFound: what the config names is not usable; FailedPrecondition: Router::Seed.
-  // With ranks, all of them load the same config; `collective` must outlive the model.
+  // With ranks, all of them load the same config; `collective` must outlive the model. Network and adapter are on
+  // its device, the router and what it reads on the CPU. On an accelerator `threads` counts as 1.
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Load(const RunConfig& config, int threads);
   static absl::StatusOr<std::unique_ptr<TrainingModel>> Load(const RunConfig& config, int threads,
                                                              Collective& collective);

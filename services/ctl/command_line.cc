@@ -26,7 +26,9 @@ constexpr OfflineVerb kOfflineVerbs[] = {
     {"dataset", "evilmoe-dataset", "Build, split and look into problem files", "build split inspect nano"},
     {"pretrain", "evilmoe-trainer", "Pretrain a small model from scratch"},
     {"pairs", "evilmoe-rollout", "Check contrastive pairs", "check"},
-    {"probe", "evilmoe-rollout", "Train a probe on labelled rollouts", "train"}};
+    {"probe", "evilmoe-rollout", "Train a probe on labelled rollouts", "train"},
+    {"verify", "evilmoe-rollout", "Check grader, routing, router, pin and sampler by their invariants",
+     "--smoke --arm --json --threads"}};
 
 // What the parser fills besides the struct.
 struct RawOptions {

@@ -75,6 +75,21 @@ TEST_F(FileTest, WritersOfOnePathDoNotMeet) {
   EXPECT_EQ(num_failed, 0);
 }
 
+TEST_F(FileTest, WhatAKilledWriterLeftIsRemovedAndNothingElse) {
+  for (const char* name : {"a.tmp.12", "b.tmp.7", "a", "a.tmp", "a.tmp.", "a.tmp.x1", "a.tmp.12.gz"}) {
+    ASSERT_TRUE(WriteFileAtomic(folder_ / name, "x").ok());
+  }
+  std::filesystem::create_directories(folder_ / "a.tmp.3");
+  const auto num_files = [&] { return std::distance(std::filesystem::directory_iterator(folder_), {}); };
+  RemoveUnfinishedWrites(folder_, "a");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "a.tmp.12"));
+  EXPECT_EQ(num_files(), 7);
+  RemoveUnfinishedWrites(folder_);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "b.tmp.7"));
+  EXPECT_EQ(num_files(), 6);
+  RemoveUnfinishedWrites(folder_ / "none");
+}
+
 TEST_F(FileTest, WriteIntoAMissingFolderNamesThePath) {
   const absl::Status status = WriteFileAtomic(folder_ / "none" / "a", "x");
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);

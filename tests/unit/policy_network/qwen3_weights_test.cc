@@ -7,7 +7,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "memory_watch.h"
+#include "policy/memory_watch.h"
 #include "network_fixtures.h"
 #include "policy/safetensors.h"
 #include "policy/tensor_io.h"

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "memory_watch.h"
+#include "policy/memory_watch.h"
 #include "network_fixtures.h"
 #include "policy/lora2r_forward.h"
 #include "policy/qwen3.h"

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "memory_watch.h"
+#include "policy/memory_watch.h"
 #include "network_fixtures.h"
 
 namespace evilmoe {

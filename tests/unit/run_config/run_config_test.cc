@@ -105,6 +105,21 @@ TEST_F(RunConfigTest, ArmsAreTheFieldsOfTheTable) {
   }
 }
 
+// What a run file says lies over the arm, so nano's says nothing that an arm decides.
+TEST(NanoRunTest, LeavesToEveryArmWhatItDecides) {
+  const std::filesystem::path nano = std::filesystem::path(EVILMOE_SOURCE_DIR) / "examples/nano";
+  std::ifstream in(nano / "run.yaml");
+  const std::string yaml((std::istreambuf_iterator<char>(in)), {});
+  for (const ArmPreset& arm : ArmPresets()) {
+    std::vector<Override> named = {{"arm", std::string(arm.name)}};
+    const auto config = ParseRunConfig(yaml, "run.yaml", nano, named);
+    for (const auto& [field, value] : arm.fields) named.emplace_back(field, value);
+    const auto want = ParseRunConfig(yaml, "run.yaml", nano, named);
+    ASSERT_TRUE(config.ok() && want.ok()) << arm.name << config.status() << want.status();
+    EXPECT_EQ(ToYaml(*config), ToYaml(*want)) << arm.name;
+  }
+}
+
 // docs/arms.md has the same table.
 TEST_F(RunConfigTest, TheDocumentedArmsAreThoseOfTheTable) {
   std::string table;

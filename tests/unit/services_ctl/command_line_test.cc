@@ -94,6 +94,7 @@ TEST(ParseCommandLine, HandsOfflineVerbsOnUntouched) {
   EXPECT_EQ(SiblingOfVerb("generate"), "evilmoe-rollout");
   EXPECT_EQ(SiblingOfVerb("dataset"), "evilmoe-dataset");
   EXPECT_EQ(SiblingOfVerb("pretrain"), "evilmoe-trainer");
+  EXPECT_EQ(SiblingOfVerb("verify"), "evilmoe-rollout");
   EXPECT_EQ(SiblingOfVerb("submit"), "");
 }
 

@@ -31,14 +31,21 @@ TEST_F(CheckpointTest, TheLastStepHasOneWhateverIsDue) {
   EXPECT_THAT(CheckpointSteps(directory_ / "run"), ElementsAre(2, 3));
 }
 
-TEST_F(CheckpointTest, WhatAKilledTrainerLeftUnfinishedIsRemoved) {
+// What a trainer leaves that is killed: while it writes a checkpoint, before `latest` names it, before the oldest goes,
+// and while that goes.
+TEST_F(CheckpointTest, WhatAKilledTrainerLeftIsGoneOnceTheRunGoesOn) {
   FakeRollouts rollouts;
-  const fs::path unfinished = directory_ / "run/checkpoints/.step-7.tmp";
-  fs::create_directories(unfinished);
-  std::ofstream(unfinished / "adapter.safetensors") << "half";
-  Train("run", 1, rollouts);
-  EXPECT_FALSE(fs::exists(unfinished));
-  EXPECT_THAT(CheckpointSteps(directory_ / "run"), ElementsAre(1));
+  config_.checkpoint = {.every = 1, .keep = 2};
+  Train("run", 2, rollouts);
+  const fs::path folder = directory_ / "run/checkpoints";
+  fs::create_directories(folder / ".step-7.tmp");
+  std::ofstream(folder / ".step-7.tmp/adapter.safetensors") << "half";
+  std::ofstream(folder / "latest.tmp.123") << "step-";
+  fs::copy(folder / "step-2", folder / "step-3");
+  fs::copy(folder / "step-2", folder / "step-0");
+  Train("run", 2, rollouts);  // nothing is left to train, and no checkpoint to write
+  EXPECT_THAT(CheckpointSteps(directory_ / "run"), ElementsAre(1, 2));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 3) << "two checkpoints and `latest`";
 }
 
 }  // namespace

@@ -179,6 +179,45 @@ TEST_F(PolicyStepTest, ThreadsChangeNothingWithPerTokenExperts) {
   EXPECT_EQ(one.expert_load, three.expert_load);
 }
 
+// Groups too many for one part: the step is the mean of its groups' own steps, where the loss divides by the number of
+// groups and what no group changes.
+TEST_F(PolicyStepTest, PartsAddUpToTheStep) {
+  const Router router = MakeRouter();
+  config_.loss.reduction = "constant";
+  std::vector<TrainGroup> groups;
+  for (int g = 0; g < 4; ++g) {
+    TrainGroup group{.prompt_ids = {4, 8, 15 + g}};
+    for (int i = 0; i < 4; ++i) {
+      std::vector<int32_t> ids;
+      for (int t = 0; t < 100 + 5 * i; ++t) ids.push_back((7 * t + 3 * i + g) % 61);
+      group.samples.push_back(Sample(std::move(ids), i % 2 == 0 ? 1.0 : -0.8));
+      group.samples.back().reward = i % 3;
+    }
+    groups.push_back(std::move(group));
+  }
+  ASSERT_EQ(SplitGroups(groups, trained_, {}, {}).front().Parts().size(), 2u);
+  for (const char* advantage : {"same", "split"}) {
+    SCOPED_TRACE(advantage);
+    config_.loss.deployed_advantage = advantage;
+    StepStats stats;
+    const StepGradients got = Run(groups, &router, 1, &stats);
+    StepGradients sum;
+    double loss = 0;
+    for (const TrainGroup& group : groups) {
+      StepStats part;
+      const StepGradients one = Run({group}, &router, 1, &part);
+      loss += part.loss;
+      sum.adapter.resize(one.adapter.size());
+      for (size_t i = 0; i < one.adapter.size(); ++i) {
+        sum.adapter[i] = sum.adapter[i].defined() ? sum.adapter[i] + one.adapter[i] : one.adapter[i];
+      }
+    }
+    ExpectClose(sum, Scaled(got, 4), 1e-4);
+    EXPECT_NEAR(4 * stats.loss, loss, 1e-6);
+    EXPECT_GT(got.adapter[0].norm().item<double>(), 0);
+  }
+}
+
 TEST_F(PolicyStepTest, AMaskedSampleTakesNoPart) {
   const Router router = MakeRouter();
   const StepGradients want = Run(groups_, &router, 1);

@@ -109,7 +109,7 @@ TEST_F(ReplayTest, RolloutsOfAnEarlierVersionAndBrokenOnesAreRefused) {
     old.emplace_back(line);
     old.back().erase("logprobs");
   }
-  ASSERT_TRUE(RunRecorder(directory_ / "run").Rollouts(1, old).ok());
+  ASSERT_TRUE(RunRecorder(directory_ / "run", clock_).Rollouts(1, old).ok());
   EXPECT_EQ(ReplayOf("run", 1).status().code(), Code::kFailedPrecondition);
   lines[0]["facts"] = 3;
   EXPECT_EQ(ParseRolloutLines(lines).status().code(), Code::kDataLoss);
