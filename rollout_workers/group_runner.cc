@@ -34,7 +34,9 @@ absl::Status GroupRunner::HoldPool(const PackedModel& model) {
   const Qwen3Config& c = model.config();
   const KvShape shape{static_cast<int>(c.num_layers), c.num_kv_heads, c.head_dim, model.format()};
   if (pool_ != nullptr && pool_->shape() == shape) return absl::OkStatus();
-  if (!idle()) return absl::ResourceExhaustedError("rollout worker: busy with a network of another shape");
+  if (pool_ != nullptr && !idle()) {
+    return absl::ResourceExhaustedError("rollout worker: busy with a network of another shape");
+  }
   EVILMOE_ASSIGN_OR_RETURN(pool_, KvPool::Create(shape, options_.kv_budget_bytes));
   return absl::OkStatus();
 }
