@@ -91,7 +91,9 @@ Finding ReachOfPin(const Qwen3Weights& base, const Lora2r& adapter, const Router
   }
   const PolicyBatch batch = MakePolicyBatch(
       {{.prompt = &pair.prompt_ids, .completions = {&pair.hack_ids, &pair.clean_ids}}}, /*share_prompt=*/true);
-  AblatedProjector ablated(asking, batch.completion_rows_C, batch.completion_of_C, batch.lengths_S);
+  // The fused pass never carries one.
+  AblatedProjector ablated(asking, batch.completion_rows_C, batch.completion_of_C, batch.lengths_S,
+                           NetworkKernels::kAten);
   Qwen3Hidden(base, batch.packed, ablated);
   const at::Tensor features = ablated.Features();
   router.PinLoss(features.narrow(0, 0, 1), features.narrow(0, 1, 1)).backward();

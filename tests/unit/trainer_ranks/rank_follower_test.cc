@@ -191,7 +191,7 @@ TEST_F(RankFollowerTest, RanksThatDifferSaySo) {
     EXPECT_EQ(dropped.code(), absl::StatusCode::kInternal);
     EXPECT_THAT(std::string(dropped.message()), HasSubstr("after step 5 the parameters of rank 2 are not"));
     if (ranks.rank() == 1) {
-      auto* value = state.adapter->modules()[0].b.mutable_data_ptr<float>();
+      auto* value = state.adapter->parameters()[1].value.mutable_data_ptr<float>();
       *value = std::nextafter(*value, 1.0f);
     }
     EXPECT_THAT(std::string(CheckSameParameters(state, false, ranks).message()), HasSubstr("rank 1 are not"));
