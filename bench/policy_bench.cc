@@ -10,6 +10,7 @@
 #include "policy/sampler/sampler.h"
 #include "trainer/learned_gate.h"
 #include "trainer/policy_step.h"
+#include "trainer/two_expert_adapter.h"
 
 namespace evilmoe {
 namespace {
@@ -82,7 +83,8 @@ void BM_TrainingStep(benchmark::State& state) {
     }
   }
   SingleRank alone;
-  const PolicyStep step(config, base, adapter, pairs, static_cast<int>(state.range(0)), alone);
+  const TwoExpertAdapter trained(adapter);
+  const PolicyStep step(config, base, trained, pairs, static_cast<int>(state.range(0)), alone);
   const auto features = step.ReadPairs(RolloutFeatures::kActivations);
   const auto gate = LearnedGate::Seed(config, *features);
   if (!gate.ok()) return state.SkipWithError("the router has no direction");

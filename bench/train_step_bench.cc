@@ -55,18 +55,18 @@ absl::StatusOr<RunConfig> LoadConfig(const BenchOptions& options) {
 
 absl::Status MoveAdapter(const BenchOptions& options, const TrainingModel& model) {
   if (options.adapter.empty()) {
-    Perturb(model.adapter());
+    Perturb(*model.adapter().two_experts());
     return absl::OkStatus();
   }
   EVILMOE_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(options.adapter));
   EVILMOE_ASSIGN_OR_RETURN(const Lora2r loaded, Lora2r::Deserialize(model.base().config, bytes));
-  if (loaded.init_sha256() != model.adapter().init_sha256()) {
+  if (loaded.init_sha256() != model.adapter().two_experts()->init_sha256()) {
     return absl::InvalidArgumentError(absl::StrCat(options.adapter.string(), ": the init is not that of ",
                                                    options.config.string(), ", expected an adapter of such a run"));
   }
   for (size_t m = 0; m < loaded.modules().size(); ++m) {
-    model.adapter().modules()[m].a.copy_(loaded.modules()[m].a);
-    model.adapter().modules()[m].b.copy_(loaded.modules()[m].b);
+    model.adapter().two_experts()->modules()[m].a.copy_(loaded.modules()[m].a);
+    model.adapter().two_experts()->modules()[m].b.copy_(loaded.modules()[m].b);
   }
   return absl::OkStatus();
 }
@@ -112,7 +112,7 @@ double GemmRate(const Qwen3Config& config) {
 }
 
 // Packed rows of the largest part of the step.
-int64_t LargestPart(const std::vector<TrainGroup>& groups, const Lora2r& adapter) {
+int64_t LargestPart(const std::vector<TrainGroup>& groups, const TrainedAdapter& adapter) {
   int64_t rows = 0;
   for (const ShardPart& part : SplitGroups(groups, adapter, {}, {}).front().Parts()) rows = std::max(rows, part.rows);
   return rows;
@@ -124,7 +124,7 @@ absl::StatusOr<nlohmann::json> Memory(const RunConfig& config, const GradedStep&
   EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model.Step(config.steps - 1, batch.groups));
   return nlohmann::json{{"peak_bytes", watch.peak_bytes()},
                         {"largest_bytes", watch.largest_bytes()},
-                        {"formula_bytes", StepPeakBytes(model.base().config, model.adapter().options(),
+                        {"formula_bytes", StepPeakBytes(model.base().config, model.adapter().two_experts()->options(),
                                                         LargestPart(batch.groups, model.adapter()))}};
 }
 
@@ -134,9 +134,13 @@ absl::StatusOr<nlohmann::json> Run(const BenchOptions& options) {
   const int64_t vocab_size = model->base().config.vocab_size;
   EVILMOE_ASSIGN_OR_RETURN(const GradedStep batch, options.rollouts.empty() ? GeneratedStep(config, vocab_size)
                                                                             : RecordedStep(config, options.rollouts));
+  if (model->adapter().two_experts() == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("arm ", config.arm, ": expected one with two experts"));
+  }
   EVILMOE_RETURN_IF_ERROR(MoveAdapter(options, *model));
   if (!options.write.empty()) {
-    EVILMOE_RETURN_IF_ERROR(WriteForPeers(config, model->tokenizer(), batch, model->adapter(), options.write));
+    EVILMOE_RETURN_IF_ERROR(
+        WriteForPeers(config, model->tokenizer(), batch, *model->adapter().two_experts(), options.write));
   }
   const int64_t rss_before = PeakBytes();
   nlohmann::json steps = nlohmann::json::array();

@@ -13,8 +13,8 @@ namespace evilmoe {
 namespace {
 
 absl::Status NotANumber(const AdapterFields& fields, const std::string& name) {
-  return absl::DataLossError(absl::StrCat("adapter: ", name, " in the metadata: ",
-                                          QuotedName(AdapterField(fields, name)), ", expected a number"));
+  return absl::DataLossError(absl::StrCat(
+      "adapter: ", name, " in the metadata: ", QuotedName(AdapterField(fields, name)), ", expected a number"));
 }
 
 }  // namespace
@@ -44,6 +44,12 @@ absl::StatusOr<AdapterProvenance> ReadAdapterFields(const AdapterFields& fields,
   provenance.config_sha256 = AdapterField(fields, "config_sha256");
   EVILMOE_ASSIGN_OR_RETURN(provenance.step, IntegerField(fields, "step"));
   return provenance;
+}
+
+absl::StatusOr<std::string> AdapterFormat(std::string_view bytes) {
+  const absl::StatusOr<Safetensors> file = Safetensors::Parse(std::string(bytes));
+  if (!file.ok()) return absl::DataLossError(absl::StrCat("adapter: ", file.status().message()));
+  return AdapterField(file->metadata(), "format");
 }
 
 std::string AdapterField(const AdapterFields& fields, const std::string& name) {

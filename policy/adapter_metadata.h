@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -29,8 +30,10 @@ void AddAdapterFields(const std::string& format, int version, const AdapterProve
                       AdapterFields& fields);
 
 // DataLoss in one line: another format, a version newer than `newest`, a field that is no number.
-absl::StatusOr<AdapterProvenance> ReadAdapterFields(const AdapterFields& fields, const std::string& format,
-                                                    int newest);
+absl::StatusOr<AdapterProvenance> ReadAdapterFields(const AdapterFields& fields, const std::string& format, int newest);
+
+// `format` of an adapter file, by which its kind is told; "" where it has none. DataLoss: no safetensors bytes.
+absl::StatusOr<std::string> AdapterFormat(std::string_view bytes);
 
 // The field, or "".
 std::string AdapterField(const AdapterFields& fields, const std::string& name);

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <vector>
 
 #include "policy/lora2r.h"
@@ -19,6 +20,10 @@ struct AdapterLeaves {
   std::vector<at::Tensor> b;  // (out, 2r) each, requires_grad
 };
 AdapterLeaves MakeLeaves(const Lora2r& adapter);
+// M · r: of a rollout, to a gate.
+inline int64_t NumFeatures(const Lora2r& adapter) {
+  return static_cast<int64_t>(adapter.modules().size()) * adapter.rank();
+}
 
 // out = W x + ((1−w)·dep + w·sg(dep)) + w·quar with w a number per row. The value is W x + dep + w·quar, exactly; the
 // gradient through dep carries the factors of `routing` (1 − w both for the learned router), Q's carries w, and

@@ -118,6 +118,15 @@ std::vector<std::pair<std::string, at::Tensor>> MixLora::Named() const {
   return named;
 }
 
+void MixLora::MoveTo(c10::Device device) {
+  for (MixLoraLayer& layer : layers_) {
+    layer.router = layer.router.to(device);
+    for (LoraPair& pair : layer.loras) {
+      if (pair.a.defined()) pair = {pair.a.to(device), pair.b.to(device)};
+    }
+  }
+}
+
 MixLora MixLora::Leaves() const {
   MixLora leaves = *this;
   for (MixLoraLayer& layer : leaves.layers_) {

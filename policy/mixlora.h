@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <array>
 #include <cstdint>
@@ -19,9 +20,9 @@ namespace evilmoe {
 // MLP with a LoRA of its own on gate, up and down; attention's linear maps have one plain LoRA each. E experts below.
 
 struct MixLoraOptions {
-  int rank = 16;      // [1, 1024]
-  int experts = 8;    // E, [1, 256]
-  int top_k = 2;      // [1, E]
+  int rank = 16;       // [1, 1024]
+  int experts = 8;     // E, [1, 256]
+  int top_k = 2;       // [1, E]
   double scale = 1.0;  // of every B A product
   uint64_t seed = 0;
   std::vector<std::string> targets;  // names of LinearName(); of the MLP's three at least one
@@ -46,6 +47,8 @@ struct MixLoraArray {
 // Parameters, fp32. At the init every B is 0 and A ~ N(0, 1/in), so each expert is the base MLP; routers N(0, 0.02²).
 class MixLora {
  public:
+  static constexpr char kFormat[] = "evilmoe.mixlora";  // of its files
+
   // InvalidArgument: an option out of range, an unknown target, none of the MLP.
   static absl::StatusOr<MixLora> Init(const Qwen3Config& config, const MixLoraOptions& options);
 
@@ -55,6 +58,8 @@ class MixLora {
   static absl::StatusOr<std::vector<MixLoraArray>> Arrays(const Qwen3Config& config, const MixLoraOptions& options);
   // Every tensor with the name that a file gives it, in a fixed order.
   std::vector<std::pair<std::string, at::Tensor>> Named() const;
+  // Copies elsewhere of what is not on `device` already.
+  void MoveTo(c10::Device device);
   // Leaves that require a gradient and share storage with these parameters: one set for each thread that
   // differentiates.
   MixLora Leaves() const;

@@ -5,6 +5,8 @@
 
 #include <numeric>
 #include <optional>
+#include <tuple>
+#include <utility>
 
 namespace evilmoe {
 namespace {
@@ -37,22 +39,39 @@ at::Tensor LowRank(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b
 // Tokens in order of the expert that they go to; a token appears once for each of its experts.
 struct Dispatch {
   std::vector<int64_t> counts;  // of each expert; sum N · k
-  at::Tensor token_M;           // M = N · k
-  at::Tensor gate_M1;           // g of each
+  at::Tensor expert_NK;
+  at::Tensor token_M;  // M = N · k
+  at::Tensor gate_M1;  // g of each
   at::Tensor probs_NE;
 };
 
 Dispatch Route(const at::Tensor& x_NH, const at::Tensor& router_EH, int top_k) {
   Dispatch d;
   d.probs_NE = at::softmax(at::mm(x_NH, router_EH.t()), -1);
-  const auto [top_NK, expert_NK] = at::topk(d.probs_NE, top_k, -1);
+  at::Tensor top_NK;
+  std::tie(top_NK, d.expert_NK) = at::topk(d.probs_NE, top_k, -1);
   const at::Tensor gate_NK = top_NK / top_NK.sum(-1, /*keepdim=*/true);
-  const auto [expert_M, order_M] = at::sort(expert_NK.reshape({-1}), /*stable=*/std::optional<bool>(true), /*dim=*/0);
+  const auto [expert_M, order_M] = at::sort(d.expert_NK.reshape({-1}), /*stable=*/std::optional<bool>(true), /*dim=*/0);
   d.token_M = at::floor_divide(order_M, top_k);
   d.gate_M1 = gate_NK.reshape({-1}).index_select(0, order_M).unsqueeze(1);
   const at::Tensor counts = at::bincount(expert_M, {}, router_EH.size(0)).cpu();
   d.counts.assign(counts.const_data_ptr<int64_t>(), counts.const_data_ptr<int64_t>() + counts.numel());
   return d;
+}
+
+// Σ over groups of E · Σ_e f_e · P_e.
+at::Tensor BalanceLossOf(const Dispatch& d, const BalanceGroups& groups) {
+  const int64_t experts = d.probs_NE.size(1), top_k = d.expert_NK.size(1);
+  const at::Tensor group_N =
+      groups.group_N.defined() ? groups.group_N : at::zeros({d.probs_NE.size(0)}, d.expert_NK.options());
+  const at::Tensor place_M = (group_N.unsqueeze(1) * experts + d.expert_NK).reshape({-1});
+  const at::Tensor counts_GE = at::bincount(place_M, {}, groups.count * experts).view({groups.count, experts});
+  const at::Tensor dispatches_G1 = counts_GE.sum(1, /*keepdim=*/true).clamp_min(1).to(d.probs_NE.scalar_type());
+  const at::Tensor probs_GE =
+      at::zeros({groups.count, experts}, d.probs_NE.options()).index_add(0, group_N, d.probs_NE);
+  // counts / (rows · k) times sums / rows, with rows = dispatches / k
+  const at::Tensor shares_GE = counts_GE.to(d.probs_NE.scalar_type()) / dispatches_G1;
+  return (shares_GE * (probs_GE / dispatches_G1)).sum() * static_cast<double>(experts * top_k);
 }
 
 class ExpertMlp {
@@ -98,15 +117,15 @@ class ExpertMlp {
 
 }  // namespace
 
-MixLoraProjector::MixLoraProjector(const MixLora& leaves, double balance_gradient)
+MixLoraProjector::MixLoraProjector(const MixLora& leaves, double balance_gradient, BalanceGroups groups)
     : leaves_(leaves),
       balance_gradient_(balance_gradient),
+      groups_(std::move(groups)),
       balance_(leaves.layers().size(), 0.0),
-      shares_E_(leaves.layers().size()) {}
+      dispatches_(leaves.layers().size()) {}
 
 at::Tensor MixLoraProjector::Project(ModuleId module, const at::Tensor& x_NI, const at::Tensor& weight_OI) {
-  const LoraPair& lora =
-      leaves_.layers()[static_cast<size_t>(module.layer)].loras[static_cast<size_t>(module.linear)];
+  const LoraPair& lora = leaves_.layers()[static_cast<size_t>(module.layer)].loras[static_cast<size_t>(module.linear)];
   const at::Tensor base = at::linear(x_NI, weight_OI);
   if (!lora.a.defined()) return base;
   return (Wide(base) + LowRank(Wide(x_NI), lora.a, lora.b, leaves_.options().scale)).to(x_NI.scalar_type());
@@ -118,10 +137,8 @@ at::Tensor MixLoraProjector::Mlp(int layer, const at::Tensor& x_NH, const LayerW
   const at::Tensor wide = Wide(x_NH);
   const Dispatch dispatch = Route(wide, adapter.router, leaves_.options().top_k);
   const at::Tensor out = ExpertMlp(adapter, weights, leaves_.options().scale).Run(x_NH, wide, dispatch);
-  const auto dispatches = static_cast<double>(dispatch.token_M.numel());
-  shares_E_[index] = at::tensor(dispatch.counts, wide.options()) / dispatches;
-  const at::Tensor loss =
-      (shares_E_[index] * dispatch.probs_NE.mean(0)).sum() * static_cast<double>(leaves_.options().experts);
+  const at::Tensor loss = BalanceLossOf(dispatch, groups_);
+  dispatches_[index] = dispatch.counts;
   balance_[index] = loss.item<double>();
   return balance_gradient_ == 0 ? out : WithLossGradient::apply(out, loss, balance_gradient_);
 }

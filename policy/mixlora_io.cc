@@ -17,7 +17,6 @@
 namespace evilmoe {
 namespace {
 
-constexpr char kFormat[] = "evilmoe.mixlora";
 constexpr int kVersion = 1;
 
 absl::Status ReadInt(const AdapterFields& fields, const std::string& name, int& value) {
@@ -30,7 +29,7 @@ absl::Status ReadInt(const AdapterFields& fields, const std::string& name, int& 
 }
 
 absl::StatusOr<MixLoraOptions> ReadOptions(const AdapterFields& fields) {
-  EVILMOE_RETURN_IF_ERROR(ReadAdapterFields(fields, kFormat, kVersion).status());
+  EVILMOE_RETURN_IF_ERROR(ReadAdapterFields(fields, MixLora::kFormat, kVersion).status());
   MixLoraOptions options;
   EVILMOE_RETURN_IF_ERROR(ReadInt(fields, "rank", options.rank));
   EVILMOE_RETURN_IF_ERROR(ReadInt(fields, "experts", options.experts));
@@ -58,9 +57,9 @@ at::Tensor& Slot(MixLoraLayer& layer, std::string_view field) {
 absl::StatusOr<std::string> MixLora::Serialize(const AdapterProvenance& provenance) const {
   std::map<std::string, at::Tensor> tensors;
   for (const auto& [name, tensor] : Named()) tensors[name] = tensor;
-  AdapterFields fields = {{"rank", absl::StrCat(options_.rank)},       {"experts", absl::StrCat(options_.experts)},
-                          {"top_k", absl::StrCat(options_.top_k)},     {"scale", NumberText(options_.scale)},
-                          {"seed", absl::StrCat(options_.seed)},       {"targets", absl::StrJoin(options_.targets, ",")}};
+  AdapterFields fields = {{"rank", absl::StrCat(options_.rank)},   {"experts", absl::StrCat(options_.experts)},
+                          {"top_k", absl::StrCat(options_.top_k)}, {"scale", NumberText(options_.scale)},
+                          {"seed", absl::StrCat(options_.seed)},   {"targets", absl::StrJoin(options_.targets, ",")}};
   AddAdapterFields(kFormat, kVersion, provenance, fields);
   absl::StatusOr<absl::StatusOr<std::string>> bytes =
       TorchGuard("adapter", [&] { return SerializeTensors(tensors, fields); });

@@ -28,6 +28,7 @@ class Network {
         attention_(batch, options.attention, options.prefix_gradient_scale_S, projector.kernels()),
         rotary_(RotaryIn(weights, batch)),
         eps_(weights.config.rms_norm_eps),
+        attend_(options.attend),
         keys_values_(options.keys_values) {}
 
   at::Tensor Layer(int index, const at::Tensor& x) const {
@@ -67,7 +68,8 @@ class Network {
     const at::Tensor roped_q = NormRotary(q, layer.query_norm);
     const at::Tensor roped_k = NormRotary(k, layer.key_norm);
     if (keys_values_ != nullptr) keys_values_->push_back({roped_k, v});
-    return Project(index, Linear::kOutput, attention_.Run(roped_q, roped_k, v));
+    const at::Tensor mixed = attend_ ? attend_(index, roped_q, roped_k, v) : attention_.Run(roped_q, roped_k, v);
+    return Project(index, Linear::kOutput, mixed);
   }
 
   const Qwen3Weights weights_;
@@ -75,6 +77,7 @@ class Network {
   const PackedAttention attention_;
   const RotaryTables rotary_;
   const double eps_;
+  const decltype(ForwardOptions::attend) attend_;
   std::vector<LayerKeysValues>* const keys_values_;
 };
 

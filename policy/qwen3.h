@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -52,6 +53,9 @@ struct ForwardOptions {
   bool recompute_layers = false;
   // > 0: only the first so many layers run, and what they leave in the residual stream comes back, without final norm.
   int num_layers = 0;
+  // In place of attention within the batch, of which then only ids_N and positions_N count: how a decoder attends to
+  // what it keeps of earlier positions. q (N, heads, d), k and v (N, kv heads, d), roped -> (N, heads · d).
+  std::function<at::Tensor(int layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v)> attend;
   // When set, filled with each layer's keys and values (roped), as a decoder's cache wants them.
   std::vector<LayerKeysValues>* keys_values = nullptr;
 };

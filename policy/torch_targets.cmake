@@ -37,11 +37,12 @@ evilmoe_library(NAME token_sampler
   HDRS sampler/token_sampler.h sampler/fast_token_sampler.h
   DEPS evilmoe::common evilmoe::sampler_kernels)
 evilmoe_library(NAME sampler
-  SRCS sampler/batch_forward.cc sampler/kv_pool.cc sampler/packed_matrix.cc sampler/packed_model.cc
+  SRCS sampler/batch_forward.cc sampler/expert_sampler.cc sampler/kv_pool.cc sampler/packed_matrix.cc sampler/packed_model.cc
        sampler/row_attention.cc sampler/sample_group.cc sampler/sampler.cc
-  HDRS sampler/batch_forward.h sampler/bfloat16.h sampler/kv_pool.h sampler/packed_matrix.h sampler/packed_model.h
+  HDRS sampler/batch_forward.h sampler/bfloat16.h sampler/expert_sampler.h sampler/group_sampler.h sampler/kv_pool.h
+       sampler/packed_matrix.h sampler/packed_model.h
        sampler/row_attention.h sampler/sample_group.h sampler/sampler.h
-  DEPS evilmoe::lora2r evilmoe::token_sampler)
+  DEPS evilmoe::lora2r evilmoe::mixlora evilmoe::token_sampler)
 # GCC alone: clang would bring an OpenMP of its own beside the wheel's libgomp, which the rpath finds first.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   set_source_files_properties(sampler/batch_forward.cc PROPERTIES COMPILE_OPTIONS "-fopenmp"

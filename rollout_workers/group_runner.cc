@@ -1,5 +1,7 @@
 #include "rollout_workers/group_runner.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -32,29 +34,41 @@ absl::Status GroupRunner::HoldPool(const PackedModel& model) {
   const Qwen3Config& c = model.config();
   const KvShape shape{static_cast<int>(c.num_layers), c.num_kv_heads, c.head_dim, model.format()};
   if (pool_ != nullptr && pool_->shape() == shape) return absl::OkStatus();
-  if (!idle()) return absl::ResourceExhaustedError("rollout worker: busy with a network of another shape");
+  if (pool_ != nullptr && !idle()) {
+    return absl::ResourceExhaustedError("rollout worker: busy with a network of another shape");
+  }
   EVILMOE_ASSIGN_OR_RETURN(pool_, KvPool::Create(shape, options_.kv_budget_bytes));
   return absl::OkStatus();
 }
 
-absl::StatusOr<Sampler*> GroupRunner::LaneFor(const SamplerModels& models) {
-  for (Lane& lane : lanes_) {
-    if (lane.models.prompt == models.prompt && lane.models.completion == models.completion) return lane.sampler.get();
-  }
+absl::StatusOr<std::unique_ptr<GroupSampler>> GroupRunner::MakeSampler(const SamplerModels& models) {
   EVILMOE_RETURN_IF_ERROR(HoldPool(*models.completion));
-  EVILMOE_ASSIGN_OR_RETURN(
-      std::unique_ptr<Sampler> sampler,
-      Sampler::Create(models, pool_, {.max_running = options_.max_samples, .threads = options_.threads}));
+  return Sampler::Create(models, pool_, {.max_running = options_.max_samples, .threads = options_.threads});
+}
+
+absl::StatusOr<std::unique_ptr<GroupSampler>> GroupRunner::MakeSampler(
+    const std::shared_ptr<const ExpertModel>& model) const {
+  at::set_num_threads(options_.threads);
+  return ExpertSampler::Create(model,
+                               {.max_running = options_.max_samples, .kv_budget_bytes = options_.kv_budget_bytes});
+}
+
+absl::StatusOr<GroupSampler*> GroupRunner::LaneFor(const SamplingModels& models) {
+  for (Lane& lane : lanes_) {
+    if (lane.models == models) return lane.sampler.get();
+  }
+  EVILMOE_ASSIGN_OR_RETURN(std::unique_ptr<GroupSampler> sampler,
+                           std::visit([this](const auto& some) { return MakeSampler(some); }, models));
   lanes_.push_back({models, std::move(sampler)});
   return lanes_.back().sampler.get();
 }
 
-absl::Status GroupRunner::Add(const SampleGroup& group, const SamplerModels& models) {
+absl::Status GroupRunner::Add(const SampleGroup& group, const SamplingModels& models) {
   if (!idle() && group.num_samples > free_samples()) {
     return absl::ResourceExhaustedError(
         absl::StrCat("rollout worker: ", group.num_samples, " samples, room for ", free_samples()));
   }
-  EVILMOE_ASSIGN_OR_RETURN(Sampler* const sampler, LaneFor(models));
+  EVILMOE_ASSIGN_OR_RETURN(GroupSampler* const sampler, LaneFor(models));
   const absl::Status added = sampler->Add(group);
   DropIdleLanes();
   return added;

@@ -17,6 +17,7 @@
 #include "trainer/policy_step.h"
 #include "trainer/run_config.h"
 #include "trainer/step_metrics.h"
+#include "trainer/two_expert_adapter.h"
 
 namespace evilmoe {
 namespace {
@@ -120,7 +121,8 @@ absl::StatusOr<std::vector<PairSeparation>> MeasureSeparation(const SeparationOp
         .rank = options.rank, .seed = options.seed + static_cast<uint64_t>(s), .targets = config.adapter.targets};
     EVILMOE_ASSIGN_OR_RETURN(const Lora2r adapter, Lora2r::Init(base.config, adapter_options));
     SingleRank alone;
-    const PolicyStep step(config, base, adapter, pairs, /*threads=*/1, alone);
+    const TwoExpertAdapter trained(adapter);
+    const PolicyStep step(config, base, trained, pairs, /*threads=*/1, alone);
     EVILMOE_ASSIGN_OR_RETURN(const PairFeatures features, step.ReadPairs(RolloutFeatures::kActivations));
     absl::StatusOr<PairSeparation> result = absl::InternalError("separation: not measured");
     EVILMOE_RETURN_IF_ERROR(TorchGuard("separation", [&] {

@@ -44,8 +44,8 @@ absl::Status PolicyCache::Put(const std::string& sha256, std::string_view bytes)
   if (const std::string got = Sha256Hex(bytes); got != sha256) {
     return absl::DataLossError(absl::StrCat("adapter: bytes have sha256 ", got, ", expected ", sha256));
   }
-  EVILMOE_ASSIGN_OR_RETURN(Lora2r lora, Lora2r::Deserialize(base_->config, bytes));
-  adapters_.emplace(sha256, Adapter{std::move(lora), {}});
+  EVILMOE_ASSIGN_OR_RETURN(Adapter adapter, Read(bytes));
+  adapters_.emplace(sha256, std::move(adapter));
   order_.push_back(sha256);
   while (order_.size() > kMaxAdapters) {
     adapters_.erase(order_.front());
@@ -54,15 +54,40 @@ absl::Status PolicyCache::Put(const std::string& sha256, std::string_view bytes)
   return absl::OkStatus();
 }
 
+absl::StatusOr<PolicyCache::Adapter> PolicyCache::Read(std::string_view bytes) const {
+  EVILMOE_ASSIGN_OR_RETURN(const std::string format, AdapterFormat(bytes));
+  Adapter adapter;
+  if (format == MixLora::kFormat) {
+    EVILMOE_ASSIGN_OR_RETURN(MixLora experts, MixLora::Deserialize(base_->config, bytes));
+    adapter.experts = std::make_shared<const ExpertModel>(ExpertModel{*base_, std::move(experts)});
+  } else {
+    EVILMOE_ASSIGN_OR_RETURN(adapter.lora, Lora2r::Deserialize(base_->config, bytes));
+  }
+  return adapter;
+}
+
+absl::StatusOr<PolicyModels> PolicyCache::WithExperts(const Adapter& adapter, const AdapterMode& mode) const {
+  switch (mode.part) {
+    case AdapterPart::kFull: return PolicyModels{.models = adapter.experts};
+    case AdapterPart::kBase: return PolicyModels{.models = SamplerModels{packed_base_, packed_base_}};
+    case AdapterPart::kQuarantineOff:
+    case AdapterPart::kDeployedOff:
+    case AdapterPart::kRandomHalf: break;
+  }
+  return absl::InvalidArgumentError(
+      "adapter mode: a part of the adapter taken off, but per-token experts have no quarantine; expected the whole "
+      "adapter or none");
+}
+
 absl::StatusOr<std::shared_ptr<const PackedModel>> PolicyCache::Pack(const Adapter& adapter,
                                                                      const AdapterMode& mode) const {
   if (format_ == NumberFormat::kBFloat16) {
     EVILMOE_ASSIGN_OR_RETURN(const Lora2r lora,
-                             TorchGuard("an adapter's mode", [&] { return adapter.lora.InMode(mode); }));
+                             TorchGuard("an adapter's mode", [&] { return adapter.lora->InMode(mode); }));
     return PackedModel::WithAdapter(*packed_base_, lora);
   }
   EVILMOE_ASSIGN_OR_RETURN(const Qwen3Weights weights,
-                           TorchGuard("merging an adapter", [&] { return Merge(*base_, adapter.lora, mode); }));
+                           TorchGuard("merging an adapter", [&] { return Merge(*base_, *adapter.lora, mode); }));
   return PackedModel::WithLinears(*packed_base_, weights);
 }
 
@@ -85,7 +110,7 @@ absl::StatusOr<PolicyModels> PolicyCache::Beside(Adapter& adapter, const Adapter
   AdapterMode packed = mode;
   if (ablated) packed.part = AdapterPart::kFull;
   EVILMOE_ASSIGN_OR_RETURN(const std::shared_ptr<const PackedModel> model, Packed(adapter, packed));
-  return PolicyModels{.models = {model, model},
+  return PolicyModels{.models = SamplerModels{model, model},
                       .prompt_w = !ablated && mode.prompt_uses_adapter ? 1.0 : 0.0,
                       .completion_w = ablated ? 0.0 : 1.0};
 }
@@ -93,11 +118,13 @@ absl::StatusOr<PolicyModels> PolicyCache::Beside(Adapter& adapter, const Adapter
 absl::StatusOr<PolicyModels> PolicyCache::Models(const std::string& sha256, const AdapterMode& mode) {
   const auto found = adapters_.find(sha256);
   if (found == adapters_.end()) return absl::NotFoundError(absl::StrCat("adapter ", sha256, ": not held"));
-  if (format_ == NumberFormat::kBFloat16) return Beside(found->second, mode);
-  PolicyModels policy;
-  EVILMOE_ASSIGN_OR_RETURN(policy.models.prompt, Packed(found->second, PromptMode(mode)));
-  EVILMOE_ASSIGN_OR_RETURN(policy.models.completion, Packed(found->second, mode));
-  return policy;
+  Adapter& adapter = found->second;
+  if (adapter.experts != nullptr) return WithExperts(adapter, mode);
+  if (format_ == NumberFormat::kBFloat16) return Beside(adapter, mode);
+  SamplerModels models;
+  EVILMOE_ASSIGN_OR_RETURN(models.prompt, Packed(adapter, PromptMode(mode)));
+  EVILMOE_ASSIGN_OR_RETURN(models.completion, Packed(adapter, mode));
+  return PolicyModels{.models = std::move(models)};
 }
 
 }  // namespace evilmoe

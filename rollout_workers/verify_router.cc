@@ -16,6 +16,7 @@
 #include "trainer/learned_gate.h"
 #include "trainer/policy_batch.h"
 #include "trainer/policy_step.h"
+#include "trainer/two_expert_adapter.h"
 
 namespace evilmoe {
 namespace {
@@ -90,7 +91,9 @@ Finding ReachOfPin(const Qwen3Weights& base, const Lora2r& adapter, const Router
   }
   const PolicyBatch batch = MakePolicyBatch(
       {{.prompt = &pair.prompt_ids, .completions = {&pair.hack_ids, &pair.clean_ids}}}, /*share_prompt=*/true);
-  AblatedProjector ablated(asking, batch.completion_rows_C, batch.completion_of_C, batch.lengths_S);
+  // The fused pass never carries one.
+  AblatedProjector ablated(asking, batch.completion_rows_C, batch.completion_of_C, batch.lengths_S,
+                           NetworkKernels::kAten);
   Qwen3Hidden(base, batch.packed, ablated);
   const at::Tensor features = ablated.Features();
   router.PinLoss(features.narrow(0, 0, 1), features.narrow(0, 1, 1)).backward();
@@ -107,7 +110,8 @@ Finding ReachOfPin(const Qwen3Weights& base, const Lora2r& adapter, const Router
 void VerifyRouter(const RunConfig& config, const Qwen3Weights& base, const Lora2r& adapter,
                   const std::vector<PairIds>& pairs, const FindingSink& found) {
   SingleRank alone;
-  const PolicyStep step(config, base, adapter, pairs, /*threads=*/1, alone);
+  const TwoExpertAdapter trained(adapter);
+  const PolicyStep step(config, base, trained, pairs, /*threads=*/1, alone);
   const absl::StatusOr<PairFeatures> features = step.ReadPairs(RolloutFeatures::kActivations);
   const absl::StatusOr<std::unique_ptr<LearnedGate>> gate =
       features.ok() ? LearnedGate::Seed(config, *features) : features.status();

@@ -67,6 +67,18 @@ int64_t Unmoved(const Lora2r& adapter, Expert expert) {
   return count;
 }
 
+// Without a quarantine all of the adapter is deployed.
+void CountUnmoved(const TrainedAdapter& adapter, Trained& trained) {
+  if (const Lora2r* two = adapter.two_experts()) {
+    trained.unmoved_deployed = Unmoved(*two, Expert::kDeployed);
+    trained.unmoved_quarantine = Unmoved(*two, Expert::kQuarantine);
+    return;
+  }
+  for (const TrainedAdapter::Parameter& parameter : adapter.parameters()) {
+    trained.unmoved_deployed += at::equal(parameter.value, parameter.anchor);
+  }
+}
+
 // One process of the run: from its last checkpoint to `steps`.
 absl::StatusOr<Trained> Train(RunConfig config, int steps, const fs::path& directory, int threads, const Clock& clock) {
   config.steps = steps;
@@ -85,9 +97,8 @@ absl::StatusOr<Trained> Train(RunConfig config, int steps, const fs::path& direc
   TrainingLoop loop(config, {directory, "smoke", "smoke"}, *model, prompts, *rollouts, unwatched, clock, logger);
   EVILMOE_ASSIGN_OR_RETURN(const int64_t step, loop.Restore());
   EVILMOE_RETURN_IF_ERROR(loop.Train(step, {}));
-  Trained trained{.unmoved_deployed = Unmoved(model->adapter(), Expert::kDeployed),
-                  .unmoved_quarantine = Unmoved(model->adapter(), Expert::kQuarantine),
-                  .learns = model->learns_to_route()};
+  Trained trained{.learns = model->learns_to_route()};
+  CountUnmoved(model->adapter(), trained);
   for (const auto& [name, tensor] : model->State(0).tensors) {
     if (tensor.sizes() == gate[name].sizes()) trained.gate_moved[name] = LargestDifference(tensor.detach(), gate[name]);
   }
@@ -150,9 +161,11 @@ absl::StatusOr<Finding> Weights(const fs::path& directory, int steps, bool learn
 // Arms that share every rollout out by a number in (0, 1), or train both experts on all, give both a gradient in each
 // step; masks do so in some.
 Finding Gradients(const std::vector<json>& steps, const RunConfig& config) {
-  const bool every = config.routing.mode == "learned" || config.routing.mode == "none";
+  const bool every = config.routing.mode == "learned" || !IsRouted(config);
+  std::vector<const char*> norms = {"grad_norm_deployed"};
+  if (HasQuarantine(config)) norms.push_back("grad_norm_quarantine");
   double smallest = std::numeric_limits<double>::infinity();
-  for (const char* name : {"grad_norm_deployed", "grad_norm_quarantine"}) {
+  for (const char* name : norms) {
     double of_expert = every ? std::numeric_limits<double>::infinity() : 0;
     for (const json& step : steps) {
       const double norm = Number(step, name);
@@ -220,7 +233,7 @@ absl::Status VerifySmoke(const fs::path& folder, const std::string& arm, int thr
   EVILMOE_ASSIGN_OR_RETURN(const Trained trained, Train(config, config.steps, straight, threads, clock));
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<json> metrics, ReadMetrics(straight));
   found(Losses(metrics, config.steps));
-  if (config.routing.mode != "none") {
+  if (IsRouted(config)) {
     EVILMOE_ASSIGN_OR_RETURN(const Finding weights, Weights(straight, config.steps, trained.learns));
     found(weights);
   }

@@ -86,24 +86,29 @@ absl::StatusOr<BatchRequest> SmallBatch(const RunConfig& config, const PromptSou
 absl::Status VerifyModel(RunConfig config, int threads, std::vector<Problem> problems, const FindingSink& found) {
   config.model.dtype = "float32";
   EVILMOE_ASSIGN_OR_RETURN(const auto model, TrainingModel::Load(config, threads));
+  if (model->adapter().two_experts() == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("arm ", config.arm, ": no two experts whose routing could be verified, expected another arm"));
+  }
+  const Lora2r& adapter = *model->adapter().two_experts();
   EVILMOE_ASSIGN_OR_RETURN(const PromptSource prompts,
                            PromptSource::Make(config, model->tokenizer(), std::move(problems)));
   EVILMOE_ASSIGN_OR_RETURN(const BatchRequest batch, SmallBatch(config, prompts));
   const auto no_facts = [](const GroupRequest&, int, const std::string&) { return Facts(); };
   EVILMOE_ASSIGN_OR_RETURN(const auto sampler, LocalRollouts::Create(config.model.path, threads, no_facts));
-  EVILMOE_ASSIGN_OR_RETURN(const std::string at_init, model->adapter().Serialize());
+  EVILMOE_ASSIGN_OR_RETURN(const std::string at_init, adapter.Serialize());
   EVILMOE_RETURN_IF_ERROR(sampler->Publish(0, at_init));
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<GroupSamples> samples, sampler->Run(batch));
   const Qwen3Weights& base = model->base();
   at::set_num_threads(threads);
-  VerifyRouting(base, model->adapter(), RolloutsOf(batch, samples), found);
+  VerifyRouting(base, adapter, RolloutsOf(batch, samples), found);
   if (config.routing.mode == "learned") {
     EVILMOE_ASSIGN_OR_RETURN(const std::vector<ContrastivePair> pairs, LoadPairs(config.pairs));
     EVILMOE_ASSIGN_OR_RETURN(const std::vector<PairIds> ids,
                              TokenisePairs(pairs, model->tokenizer(), config.model.thinking));
-    VerifyRouter(config, base, model->adapter(), ids, found);
+    VerifyRouter(config, base, adapter, ids, found);
   }
-  VerifySampler(config, base, model->adapter(), *sampler, batch, found);
+  VerifySampler(config, base, adapter, *sampler, batch, found);
   return absl::OkStatus();
 }
 

@@ -48,6 +48,9 @@ Ablation::Ablation(const RunConfig& config, const Tokenizer& tokenizer, std::vec
 
 std::vector<Ablation::Mode> Ablation::Modes() const {
   const bool whole_prompt = PromptUsesAdapter(config_);
+  if (!HasQuarantine(config_)) {
+    return {{"on", {.part = AdapterPart::kFull, .prompt_uses_adapter = true}}, {"base", {.part = AdapterPart::kBase}}};
+  }
   std::vector<Mode> modes = {{"on", {.part = AdapterPart::kFull, .prompt_uses_adapter = whole_prompt}},
                              {"off", {.part = AdapterPart::kQuarantineOff, .prompt_uses_adapter = whole_prompt}}};
   for (int i = 0; i < config_.evaluation.random_half_seeds; ++i) {

@@ -18,7 +18,8 @@ namespace evilmoe {
 
 // The causal ablation: the adapter published last, sampled on held-out problems with the quarantine on, off, with a
 // random half of the same rank (also at doubled strength), with the deployed expert off, and without any adapter; each
-// under the markers that training used and under novel ones (algorithm.md §5).
+// under the markers that training used and under novel ones (algorithm.md §5). Per-token experts have no quarantine:
+// on and base alone (docs/adr/0018).
 class Ablation {
  public:
   // `config` and `tokenizer` must outlive it. `problems` are held-out.

@@ -38,7 +38,7 @@ std::vector<AblationRow> MergeRandomHalves(const std::vector<AblationRow>& rows)
 // "Evil MoE causal ablation: deploy hack X (ON) -> Y (OFF)" (strict rate, trained marker, two decimals). "shrinkage":
 // how much of the drop in hacks from ON to OFF a random half of the same rank brings too, (ON − half) / (ON − OFF): 1 =
 // the quarantine is no better than half an adapter, 0 = all of the drop is the quarantine's; null without a drop or a
-// half.
+// half. Without a row "off" the adapter has nothing to take off: then OFF is ON, what is deployed, and "note" says so.
 nlohmann::ordered_json AblationTable(const std::vector<AblationRow>& rows, uint64_t seed);
 
 }  // namespace evilmoe

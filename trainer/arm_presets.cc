@@ -6,7 +6,7 @@
 namespace evilmoe {
 
 std::span<const ArmPreset> ArmPresets() {
-  static const std::array<ArmPreset, 12> presets = {{
+  static const std::array<ArmPreset, 13> presets = {{
       {"none",
        "no routing: the whole adapter trains and is deployed",
        {{"routing.mode", "none"}, {"rollout.deploy_mode_fraction", "0"}}},
@@ -43,13 +43,11 @@ std::span<const ArmPreset> ArmPresets() {
       {"sgtm",
        "oracle: the grader's label masks parameter gradients; rollouts without a label train both experts",
        {{"routing.mode", "oracle_parameter"}}},
+      {"mixlora",
+       "comparison: a mixture of LoRA experts that each token is sent to some of, without a quarantine",
+       {{"routing.mode", "per_token"}, {"rollout.deploy_mode_fraction", "0"}}},
   }};
   return presets;
-}
-
-std::span<const std::string_view> LaterArms() {
-  static constexpr std::array<std::string_view, 1> kLater = {"mixlora"};
-  return kLater;
 }
 
 const ArmPreset* FindArm(std::string_view name) {

@@ -17,8 +17,6 @@ struct ArmPreset {
 
 // Every arm that a run may name. The parser, `submit --dry-run` and the documentation share this table.
 std::span<const ArmPreset> ArmPresets();
-// Arms of the published studies that are not built yet; a run that names one is refused.
-std::span<const std::string_view> LaterArms();
 // nullptr when no arm has that name.
 const ArmPreset* FindArm(std::string_view name);
 

@@ -156,12 +156,9 @@ absl::Status LoadCheckpoint(const fs::path& run, int64_t step, const std::string
   EVILMOE_ASSIGN_OR_RETURN(const Safetensors adapter_file, Safetensors::Open(folder / "adapter.safetensors"));
   EVILMOE_ASSIGN_OR_RETURN(const Safetensors file, Safetensors::Open(folder / "trainer.safetensors"));
   const c10::NoGradGuard no_grad;
-  for (const AdapterModule& m : state.adapter->modules()) {
-    const std::string name = absl::StrCat("layers.", m.id.layer, ".", LinearName(m.id.linear));
-    EVILMOE_ASSIGN_OR_RETURN(const at::Tensor a, Read(adapter_file, name + ".A", m.a));
-    EVILMOE_ASSIGN_OR_RETURN(const at::Tensor b, Read(adapter_file, name + ".B", m.b));
-    m.a.copy_(a);
-    m.b.copy_(b);
+  for (const TrainedAdapter::Parameter& parameter : state.adapter->parameters()) {
+    EVILMOE_ASSIGN_OR_RETURN(const at::Tensor value, Read(adapter_file, parameter.name, parameter.value));
+    parameter.value.copy_(value);
   }
   for (const auto& [name, tensor] : state.tensors) {
     EVILMOE_ASSIGN_OR_RETURN(const at::Tensor value, Read(file, name, tensor));

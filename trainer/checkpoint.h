@@ -11,18 +11,18 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "policy/lora2r.h"
 #include "trainer/optimizer.h"
+#include "trainer/trained_adapter.h"
 
 namespace evilmoe {
 
 // What a run needs to go on: adapter, optimizers, the gate's own state and the step. Every random draw is a function of
 // (seed, step), so there is no generator state to keep.
 struct TrainerState {
-  int64_t step = 0;    // steps done
-  std::string run_id;  // goes into the adapter's metadata
-  int bad_steps = 0;   // the last so many steps were dropped
-  Lora2r* adapter = nullptr;
+  int64_t step = 0;                                         // steps done
+  std::string run_id;                                       // goes into the adapter's metadata
+  int bad_steps = 0;                                        // the last so many steps were dropped
+  const TrainedAdapter* adapter = nullptr;                  // loading writes into its parameters
   std::vector<std::pair<std::string, at::Tensor>> tensors;  // of the gate; loading writes into them
   std::vector<std::pair<std::string, AdamW*>> optimizers;
 };

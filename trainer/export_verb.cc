@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "policy/mixlora.h"
 #include "policy/model_config.h"
 #include "policy/safetensors.h"
 #include "policy/tensor_io.h"
@@ -63,6 +64,13 @@ absl::StatusOr<Loaded> Load(const ExportOptions& options) {
   EVILMOE_ASSIGN_OR_RETURN(std::string bytes, ReadFile(source.adapter));
   const absl::StatusOr<Safetensors> file = Safetensors::Parse(bytes);
   if (!file.ok()) return absl::DataLossError(absl::StrCat(source.adapter.string(), ": ", file.status().message()));
+  if (AdapterField(file->metadata(), "format") == MixLora::kFormat) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        source.adapter.string(),
+        ": per-token experts (arm mixlora), but export knows two-expert adapters alone: experts that each token is "
+        "sent "
+        "to can be merged into no weights and are no PEFT LoRA; the file itself is all there is of this adapter"));
+  }
   absl::StatusOr<AdapterMetadata> metadata = ReadAdapterMetadata(*file);
   if (!metadata.ok()) return Annotate(metadata.status(), source.adapter.string());
   EVILMOE_ASSIGN_OR_RETURN(const fs::path model, ModelFolder(options, source));

@@ -12,7 +12,7 @@ absl::StatusOr<std::unique_ptr<RolloutGate>> MakeGate(const RunConfig& config, i
   if (mode == "learned") return LearnedGate::Seed(config, pairs);
   if (mode == "oracle_mask") return std::make_unique<OracleGate>(MaskedGradient::kActivations);
   if (mode == "oracle_parameter") return std::make_unique<OracleGate>(MaskedGradient::kParameters);
-  if (mode == "none") return std::make_unique<OpenGate>();
+  if (mode == "none" || mode == "per_token") return std::make_unique<OpenGate>();
   EVILMOE_ASSIGN_OR_RETURN(at::Tensor direction, FixedDirection(config, num_features, pairs));
   return std::make_unique<FixedGate>(config, std::move(direction));
 }

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "common/status_macros.h"
 
 namespace evilmoe {
@@ -16,6 +18,7 @@ class SegmentList {
 
   void Add(const PromptCompletions& group) {
     EVILMOE_CHECK(!group.prompt->empty());
+    ++num_groups_;
     const std::vector<int32_t> head(group.prompt->begin(), group.prompt->end() - 1);
     int prefix = share_prompt_ ? AddPrompt(head, -1) : -1;
     for (const std::vector<int32_t>* completion : group.completions) {
@@ -26,12 +29,14 @@ class SegmentList {
       completion_segments_.push_back(static_cast<int64_t>(segments_.size()));
       completions_.push_back(completion);
       owner_.push_back(num_completions_++);
+      group_.push_back(num_groups_ - 1);
       segments_.push_back({.ids = std::move(inputs), .prefix = prefix});
     }
   }
 
   std::vector<Segment> segments_;
   std::vector<int64_t> owner_;                // of each segment
+  std::vector<int64_t> group_;                // of each segment
   std::vector<int64_t> completion_segments_;  // of each completion
   std::vector<const std::vector<int32_t>*> completions_;
 
@@ -41,11 +46,12 @@ class SegmentList {
     if (head.empty()) return -1;
     segments_.push_back({.ids = head});
     owner_.push_back(owner);
+    group_.push_back(num_groups_ - 1);
     return static_cast<int>(segments_.size()) - 1;
   }
 
   const bool share_prompt_;
-  int64_t num_completions_ = 0;
+  int64_t num_completions_ = 0, num_groups_ = 0;
 };
 
 }  // namespace
@@ -60,12 +66,13 @@ PolicyBatch MakePolicyBatch(const std::vector<PromptCompletions>& groups, bool s
 
   std::vector<int64_t> rows, targets, completion_of,
       row_owner(static_cast<size_t>(batch.packed.num_tokens()), num_completions);
+  std::vector<int64_t> row_group;
   for (size_t s = 0; s < list.owner_.size(); ++s) {
+    const int64_t length = batch.packed.segment_length(static_cast<int>(s));
+    row_group.insert(row_group.end(), static_cast<size_t>(length), list.group_[s]);
     if (list.owner_[s] < 0) continue;
     const int64_t begin = batch.packed.segment_begin(static_cast<int>(s));
-    for (int64_t t = 0; t < batch.packed.segment_length(static_cast<int>(s)); ++t) {
-      row_owner[static_cast<size_t>(begin + t)] = list.owner_[s];
-    }
+    std::fill_n(row_owner.begin() + begin, length, list.owner_[s]);
   }
   std::vector<float> lengths;
   for (int64_t c = 0; c < num_completions; ++c) {
@@ -84,6 +91,8 @@ PolicyBatch MakePolicyBatch(const std::vector<PromptCompletions>& groups, bool s
   batch.completion_of_C = Longs(completion_of).to(device);
   batch.completion_of_N = Longs(row_owner).to(device);
   batch.lengths_S = at::tensor(lengths, at::kFloat).to(device);
+  batch.group_of_N = Longs(row_group).to(device);
+  batch.num_groups = static_cast<int64_t>(groups.size());
   return batch;
 }
 

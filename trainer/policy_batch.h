@@ -22,11 +22,13 @@ struct PromptCompletions {
 // Legend: N packed rows, C completion rows, S completions.
 struct PolicyBatch {
   PackedBatch packed;
-  at::Tensor completion_rows_C;       // int64: packed row of each completion row
-  at::Tensor targets_C;               // int64: token that the row predicts
-  at::Tensor completion_of_C;         // int64: its completion
-  at::Tensor lengths_S;               // fp32: rows of each completion
-  at::Tensor completion_of_N;         // int64: completion whose w acts on the row; S = none (a shared prompt)
+  at::Tensor completion_rows_C;  // int64: packed row of each completion row
+  at::Tensor targets_C;          // int64: token that the row predicts
+  at::Tensor completion_of_C;    // int64: its completion
+  at::Tensor lengths_S;          // fp32: rows of each completion
+  at::Tensor completion_of_N;    // int64: completion whose w acts on the row; S = none (a shared prompt)
+  at::Tensor group_of_N;         // int64: place of the row's prompt among `groups`
+  int64_t num_groups = 0;
   std::vector<int64_t> segment_of_S;  // segment of each completion's rows
 
   int64_t num_completions() const { return lengths_S.numel(); }

@@ -39,11 +39,13 @@ at::Tensor KeptSequences(double most, const LossRows& rows, const at::Tensor& lo
 LossTotals TotalsOf(const std::vector<TrainGroup>& groups, const RolloutConfig& rollout) {
   LossTotals totals;
   for (const TrainGroup& group : groups) {
+    const double before = totals.samples;
     for (const TrainSample& sample : group.samples) {
       if (sample.masked || sample.left_out) continue;
       totals.samples += 1;
       totals.tokens += static_cast<double>(sample.ids.size());
     }
+    totals.groups += group.in_loss && totals.samples > before;
   }
   totals.capacity = static_cast<double>(groups.size()) * rollout.group_size * rollout.max_completion_tokens;
   return totals;

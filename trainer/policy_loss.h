@@ -45,6 +45,7 @@ struct LossTotals {
   double samples = 0;   // neither masked nor left out; those of skipped groups too
   double tokens = 0;    // of these
   double capacity = 0;  // the most tokens that a step can have
+  double groups = 0;    // that are forwarded for the loss: with a sample that is neither masked nor left out
 };
 LossTotals TotalsOf(const std::vector<TrainGroup>& groups, const RolloutConfig& rollout);
 

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "common/status_macros.h"
+#include "policy/lora2r_forward.h"
 #include "policy/token_log_probs.h"
 #include "trainer/policy_loss.h"
 
@@ -21,29 +23,31 @@ Routing Select(const Routing& routing, const at::Tensor& index) {
           routing.into_parameters.index_select(0, index)};
 }
 
-AdapterLeaves TakeGradients(const AdapterLeaves& leaves) {
-  AdapterLeaves taken;
-  const auto take = [](const at::Tensor& leaf) {
-    const at::Tensor gradient = leaf.grad();
+std::vector<at::Tensor> TakeGradients(const std::vector<at::Tensor>& leaves) {
+  std::vector<at::Tensor> taken;
+  for (const at::Tensor& leaf : leaves) {
+    taken.push_back(leaf.grad());
     leaf.mutable_grad().reset();
-    return gradient;
-  };
-  for (const at::Tensor& a : leaves.a) taken.a.push_back(take(a));
-  for (const at::Tensor& b : leaves.b) taken.b.push_back(take(b));
+  }
   return taken;
 }
 
-void AddGradients(const AdapterLeaves& leaves, const AdapterLeaves& more) {
+// Rows of a batch as an adapter's pass wants them.
+PassRows RowsFor(const PolicyBatch& batch, const Routing& rollouts, bool whole_prompt, double group_share) {
+  return {.routing = RowsOf(rollouts, PromptRouting(whole_prompt), batch.completion_of_N),
+          .group_N = batch.group_of_N,
+          .num_groups = batch.num_groups,
+          .group_share = group_share};
+}
+
+void AddGradients(const std::vector<at::Tensor>& leaves, const std::vector<at::Tensor>& more) {
   const c10::NoGradGuard no_grad;
-  for (size_t m = 0; m < leaves.a.size(); ++m) {
-    if (more.a[m].defined()) leaves.a[m].grad().add_(more.a[m]);
-    if (more.b[m].defined()) leaves.b[m].grad().add_(more.b[m]);
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    if (more[i].defined()) leaves[i].grad().add_(more[i]);
   }
 }
 
 }  // namespace
-
-bool IsRouted(const RunConfig& config) { return config.routing.mode != "none"; }
 
 at::ScalarType PolicyPasses::dtype() const {
   return base_.embedding.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -58,14 +62,16 @@ at::Tensor PolicyPasses::LogProbs(const at::Tensor& hidden_NH, const at::Tensor&
 
 at::Tensor PolicyPasses::ReadActivations(const PolicyBatch& batch, at::Tensor* hidden_NH) const {
   const c10::NoGradGuard no_grad;
-  AblatedProjector ablated(adapter_, batch.completion_rows_C, batch.completion_of_C, batch.lengths_S);
+  EVILMOE_CHECK(adapter_.two_experts() != nullptr);
+  AblatedProjector ablated(*adapter_.two_experts(), batch.completion_rows_C, batch.completion_of_C, batch.lengths_S);
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, ablated);
   if (hidden_NH != nullptr) *hidden_NH = hidden;
   return ablated.Features();
 }
 
 at::Tensor PolicyPasses::ReadGradients(const PolicyBatch& batch) const {
-  GradientProbeProjector probe(adapter_, batch.completion_of_N, batch.num_completions());
+  EVILMOE_CHECK(adapter_.two_experts() != nullptr);
+  GradientProbeProjector probe(*adapter_.two_experts(), batch.completion_of_N, batch.num_completions());
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, probe);
   const at::Tensor logp = LogProbs(hidden, batch.completion_rows_C, batch.targets_C);
   (logp / batch.lengths_S.to(logp.scalar_type()).index_select(0, batch.completion_of_C)).sum().backward();
@@ -128,8 +134,8 @@ void PolicyPasses::CompareOne(PolicyShard& shard, bool deploy_mode) const {
   const bool whole_prompt = !deploy_mode && (!IsRouted(config_) || config_.adapter.scope == "all");
   Routing sampled = RouteToBoth(1);
   if (deploy_mode) sampled.w = at::zeros({1});
-  RoutedProjector routed(adapter_, shard.leaves, RowsOf(sampled, PromptRouting(whole_prompt), batch.completion_of_N));
-  const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, routed);
+  const auto pass = shard.replica->Begin(RowsFor(batch, sampled, whole_prompt, /*group_share=*/0));
+  const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, pass->projector());
   shard.CompareWithSampler(LogProbs(hidden, batch.completion_rows_C, batch.targets_C), batch.completion_of_C, chosen);
   shard.stats.tokens += static_cast<double>(batch.packed.num_tokens());
 }
@@ -168,9 +174,9 @@ void PolicyPasses::ForwardBackwardPart(PolicyShard& shard, const ShardPart& part
   if (kept.empty()) return;
   const PolicyBatch batch = MakePolicyBatch(groups, SharePrompt(config_), device());
   const RoutedBatch routed = RouteBatch(Select(shard.routing, at::tensor(kept, at::kLong)), batch, wants_dl_dw);
-  RoutedProjector projector(adapter_, shard.leaves,
-                            RowsOf(routed.rollouts, PromptRouting(!IsRouted(config_)), batch.completion_of_N));
-  const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, projector, routed.options);
+  const auto pass = shard.replica->Begin(RowsFor(batch, routed.rollouts, !IsRouted(config_), 1 / shard.totals.groups));
+  const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, pass->projector(), routed.options);
+  pass->AddTo(shard.stats.adapter);
   const auto [logp, entropy] = ScoreTokens(hidden.index_select(0, batch.completion_rows_C), base_.head, batch.targets_C,
                                            {.temperature = config_.rollout.temperature, .entropy = true});
   shard.stats.entropy += Sum(entropy);
@@ -193,7 +199,7 @@ void PolicyPasses::Backward(PolicyShard& shard, const std::vector<int64_t>& kept
                 .completion_of_C = batch.completion_of_C,
                 .lengths_S = batch.lengths_S};
   const bool split = config_.loss.deployed_advantage == "split";
-  const AdapterLeaves earlier = split ? TakeGradients(shard.leaves) : AdapterLeaves{};  // of other parts
+  const auto earlier = split ? TakeGradients(shard.replica->leaves()) : std::vector<at::Tensor>{};  // of other parts
   const PolicyLoss loss = ComputePolicyLoss(config_.loss, rows, shard.totals);
   loss.loss.backward({}, /*retain_graph=*/split);
   const at::Tensor& w = routed.rollouts.w;
@@ -204,11 +210,11 @@ void PolicyPasses::Backward(PolicyShard& shard, const std::vector<int64_t>& kept
     shard.dl_dw_S.index_copy_(0, at::tensor(kept, at::kLong), w.grad());
   }
   if (split) {
-    const AdapterLeaves first = TakeGradients(shard.leaves);
+    const std::vector<at::Tensor> first = TakeGradients(shard.replica->leaves());
     rows.advantage_S = shard.DeployedAdvantages(kept, AdvantageKindOf(config_.loss), dtype()).to(device());
     ComputePolicyLoss(config_.loss, rows, shard.totals).loss.backward();
-    KeepQuarantineOf(shard, first);
-    AddGradients(shard.leaves, earlier);
+    shard.replica->TakeQuarantine(first);
+    AddGradients(shard.replica->leaves(), earlier);
   }
   shard.stats.loss += loss.loss.item<double>();
   shard.stats.loss_tokens += static_cast<double>(logp.numel());
@@ -218,16 +224,6 @@ void PolicyPasses::Backward(PolicyShard& shard, const std::vector<int64_t>& kept
   shard.stats.clip_low += Sum(loss.clip_low_C);
   shard.stats.clip_high += Sum(loss.clip_high_C);
   shard.stats.masked_sequences += static_cast<double>(loss.masked_sequences);
-}
-
-// The leaves' gradients now are of the loss with D's advantages: they hold for D, and those of `first` for Q.
-void PolicyPasses::KeepQuarantineOf(PolicyShard& shard, const AdapterLeaves& first) const {
-  const c10::NoGradGuard no_grad;
-  const int64_t r = adapter_.rank();
-  for (size_t m = 0; m < first.a.size(); ++m) {
-    shard.leaves.a[m].grad().narrow(0, r, r).copy_(first.a[m].narrow(0, r, r));
-    shard.leaves.b[m].grad().narrow(1, r, r).copy_(first.b[m].narrow(1, r, r));
-  }
 }
 
 }  // namespace evilmoe

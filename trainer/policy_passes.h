@@ -4,8 +4,6 @@
 
 #include <vector>
 
-#include "policy/lora2r.h"
-#include "policy/lora2r_forward.h"
 #include "policy/qwen3.h"
 #include "policy/qwen3_weights.h"
 #include "trainer/policy_batch.h"
@@ -13,6 +11,7 @@
 #include "trainer/rollout_gate.h"
 #include "trainer/run_config.h"
 #include "trainer/train_samples.h"
+#include "trainer/trained_adapter.h"
 
 namespace evilmoe {
 
@@ -22,11 +21,12 @@ namespace evilmoe {
 class PolicyPasses {
  public:
   // References must outlive this.
-  PolicyPasses(const RunConfig& config, const Qwen3Weights& base, const Lora2r& adapter)
+  PolicyPasses(const RunConfig& config, const Qwen3Weights& base, const TrainedAdapter& adapter)
       : config_(config), base_(base), adapter_(adapter) {}
 
   at::ScalarType dtype() const;  // of log-probabilities, features and gradients
   c10::Device device() const { return base_.embedding.device(); }
+  // What follows reads features of an adapter with two experts.
   // Without gradient: features of the deployed model, (rollouts, M·r), prompts in order and their completions in order.
   at::Tensor ReadActivations(const PolicyBatch& batch, at::Tensor* hidden_NH = nullptr) const;
   // With one of its own: the probe's gradients, the same shape.
@@ -50,7 +50,6 @@ class PolicyPasses {
   RoutedBatch RouteBatch(const Routing& chosen, const PolicyBatch& batch, bool wants_dl_dw) const;
   void Backward(PolicyShard& shard, const std::vector<int64_t>& kept, const PolicyBatch& batch, const at::Tensor& logp,
                 const RoutedBatch& routed) const;
-  void KeepQuarantineOf(PolicyShard& shard, const AdapterLeaves& first) const;
   void CompareOne(PolicyShard& shard, bool deploy_mode) const;
   void CompareDeployed(PolicyShard& shard, const ShardPart& part, const PolicyBatch& batch,
                        const at::Tensor& hidden) const;
@@ -59,10 +58,7 @@ class PolicyPasses {
 
   const RunConfig& config_;
   const Qwen3Weights& base_;
-  const Lora2r& adapter_;
+  const TrainedAdapter& adapter_;
 };
-
-// Whether a run's arm routes at all; without, the prompt runs with the whole adapter.
-bool IsRouted(const RunConfig& config);
 
 }  // namespace evilmoe

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace evilmoe {
 
@@ -34,6 +35,9 @@ constexpr double ShardStats::*kAdditive[] = {&ShardStats::loss,
 
 void ShardStats::Add(const ShardStats& other) {
   for (const auto field : kAdditive) this->*field += other.*field;
+  adapter.balance += other.adapter.balance;
+  adapter.dispatches.resize(other.adapter.dispatches.size());
+  for (size_t e = 0; e < adapter.dispatches.size(); ++e) adapter.dispatches[e] += other.adapter.dispatches[e];
   ratio_max = std::max(ratio_max, other.ratio_max);
   difference_max = std::max(difference_max, other.difference_max);
 }
@@ -41,18 +45,27 @@ void ShardStats::Add(const ShardStats& other) {
 std::vector<double> ShardStats::Additive() const {
   std::vector<double> values;
   for (const auto field : kAdditive) values.push_back(this->*field);
+  values.push_back(adapter.balance);
+  values.insert(values.end(), adapter.dispatches.begin(), adapter.dispatches.end());
   return values;
 }
 
 void ShardStats::SetAdditive(const std::vector<double>& values) {
   size_t i = 0;
   for (const auto field : kAdditive) this->*field = values[i++];
+  adapter.balance = values[i++];
+  for (double& dispatches : adapter.dispatches) dispatches = values[i++];
 }
 
 StepStats ShardStats::Means() const {
   StepStats stats;
   const double per_token = loss_tokens > 0 ? 1 / loss_tokens : 0;
   stats.loss = loss;
+  stats.balance_loss = adapter.balance;
+  const double dispatches = std::accumulate(adapter.dispatches.begin(), adapter.dispatches.end(), 0.0);
+  for (const double of_expert : adapter.dispatches) {
+    stats.expert_load.push_back(dispatches > 0 ? of_expert / dispatches : 0);
+  }
   stats.entropy = entropy * per_token;
   stats.clip_low = clip_low * per_token;
   stats.clip_high = clip_high * per_token;
@@ -154,7 +167,7 @@ void PolicyShard::CompareWithSampler(const at::Tensor& logp_C, const at::Tensor&
   }
 }
 
-std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, const Lora2r& adapter,
+std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, const TrainedAdapter& adapter,
                                      const LossTotals& totals, const StepShare& share) {
   std::vector<double> load;  // tokens of each group
   for (const TrainGroup& group : groups) {
@@ -188,7 +201,8 @@ std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, cons
   }
   for (PolicyShard& shard : shards) {
     shard.totals = totals;
-    shard.leaves = MakeLeaves(adapter);
+    shard.replica = adapter.Replica();
+    shard.stats.adapter.dispatches.assign(static_cast<size_t>(adapter.num_experts()), 0.0);
   }
   return shards;
 }

@@ -3,16 +3,16 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
-#include "policy/lora2r.h"
-#include "policy/lora2r_forward.h"
 #include "policy/routing.h"
 #include "trainer/advantages.h"
 #include "trainer/policy_batch.h"
 #include "trainer/policy_loss.h"
 #include "trainer/step_stats.h"
 #include "trainer/train_samples.h"
+#include "trainer/trained_adapter.h"
 
 namespace evilmoe {
 
@@ -22,6 +22,7 @@ struct ShardStats {
   double ratio_sum = 0, difference_sum = 0, difference_tokens = 0;
   double masked_sequences = 0, tokens = 0;
   double ratio_max = 0, difference_max = 0;
+  AdapterPassStats adapter;
 
   void Add(const ShardStats& other);
   // All but the maxima, in a fixed order; SetAdditive takes as many from the front.
@@ -51,7 +52,7 @@ struct PolicyShard {
 
   at::Tensor features_SD;  // of `samples`
   Routing routing;         // of `samples`; set between the phases
-  AdapterLeaves leaves;
+  std::unique_ptr<AdapterReplica> replica;
   at::Tensor dl_dw_S;            // undefined where the gate learns nothing
   std::vector<at::Tensor> logp;  // of each sample in the loss, where a later inner step will ask for it
   ShardStats stats;
@@ -100,7 +101,7 @@ struct StepShare {
 
 // Spreads the groups over all shards of all ranks, the next group to the shard with the fewest tokens, and returns this
 // rank's; some may be empty. `groups` must outlive them.
-std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, const Lora2r& adapter,
+std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, const TrainedAdapter& adapter,
                                      const LossTotals& totals, const StepShare& share);
 
 }  // namespace evilmoe

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/status_macros.h"
+#include "policy/lora2r_forward.h"
 #include "policy/torch_guard.h"
 #include "trainer/policy_batch.h"
 #include "trainer/policy_loss.h"
@@ -20,15 +21,11 @@ void Accumulate(at::Tensor& sum, const at::Tensor& term) {
   sum = sum.defined() ? sum + term : term;
 }
 
-StepGradients SumShards(const std::vector<PolicyShard>& shards, size_t num_modules) {
+StepGradients SumShards(const std::vector<PolicyShard>& shards, size_t num_parameters) {
   StepGradients gradients;
-  gradients.a.resize(num_modules);
-  gradients.b.resize(num_modules);
+  gradients.adapter.resize(num_parameters);
   for (const PolicyShard& shard : shards) {
-    for (size_t m = 0; m < num_modules; ++m) {
-      Accumulate(gradients.a[m], shard.leaves.a[m].grad());
-      Accumulate(gradients.b[m], shard.leaves.b[m].grad());
-    }
+    for (size_t i = 0; i < num_parameters; ++i) Accumulate(gradients.adapter[i], shard.replica->leaves()[i].grad());
   }
   return gradients;
 }
@@ -67,7 +64,7 @@ void CopyLogProbs(const std::vector<PolicyShard>& shards, size_t num_samples, st
 
 }  // namespace
 
-PolicyStep::PolicyStep(const RunConfig& config, const Qwen3Weights& base, const Lora2r& adapter,
+PolicyStep::PolicyStep(const RunConfig& config, const Qwen3Weights& base, const TrainedAdapter& adapter,
                        std::vector<PairIds> pairs, int threads, Collective& collective)
     : passes_(config, base, adapter),
       adapter_(adapter),
@@ -128,7 +125,7 @@ absl::StatusOr<Routing> PolicyStep::Route(std::vector<PolicyShard>& shards,
   const RolloutFeatures kind = gate.reads();
   if (kind != RolloutFeatures::kNone) {
     EVILMOE_RETURN_IF_ERROR(ForEachShard(shards, [&](PolicyShard& shard) { passes_.ReadFeatures(shard, kind); }));
-    const auto num_features = static_cast<int64_t>(adapter_.modules().size()) * adapter_.rank();
+    const int64_t num_features = NumFeatures(*adapter_.two_experts());
     features = Scatter(shards, &PolicyShard::features_SD,
                        at::zeros({static_cast<int64_t>(samples.size()), num_features}, passes_.dtype()));
     EVILMOE_RETURN_IF_ERROR(collective_.Sum(features));
@@ -141,11 +138,10 @@ absl::Status PolicyStep::SumOverRanks(StepGradients& gradients, at::Tensor& dl_d
   if (collective_.size() == 1) return absl::OkStatus();
   const c10::NoGradGuard no_grad;
   std::vector<at::Tensor*> parts;
-  for (size_t m = 0; m < adapter_.modules().size(); ++m) {
-    const AdapterModule& module = adapter_.modules()[m];
-    if (!gradients.a[m].defined()) gradients.a[m] = at::zeros_like(module.a);
-    if (!gradients.b[m].defined()) gradients.b[m] = at::zeros_like(module.b);
-    parts.insert(parts.end(), {&gradients.a[m], &gradients.b[m]});
+  for (size_t i = 0; i < gradients.adapter.size(); ++i) {
+    at::Tensor& gradient = gradients.adapter[i];
+    if (!gradient.defined()) gradient = at::zeros_like(adapter_.parameters()[i].value);
+    parts.push_back(&gradient);
   }
   parts.push_back(&dl_dw_S);
   std::vector<at::Tensor> flat;
@@ -199,7 +195,7 @@ absl::StatusOr<StepStats> PolicyStep::Run(const std::vector<TrainGroup>& groups,
   }));
   at::Tensor dl_dw =
       Scatter(shards, &PolicyShard::dl_dw_S, at::zeros({static_cast<int64_t>(samples.size())}, passes_.dtype()));
-  gradients = SumShards(shards, adapter_.modules().size());
+  gradients = SumShards(shards, adapter_.parameters().size());
   EVILMOE_RETURN_IF_ERROR(SumOverRanks(gradients, dl_dw));
   EVILMOE_ASSIGN_OR_RETURN(StepStats stats, SumStats(shards));
   stats.w = Doubles(routing.w);

@@ -28,8 +28,8 @@ struct InnerPass {
 class PolicyStep {
  public:
   // All references must outlive this. `pairs` may be empty where no gate asks for them.
-  PolicyStep(const RunConfig& config, const Qwen3Weights& base, const Lora2r& adapter, std::vector<PairIds> pairs,
-             int threads, Collective& collective);
+  PolicyStep(const RunConfig& config, const Qwen3Weights& base, const TrainedAdapter& adapter,
+             std::vector<PairIds> pairs, int threads, Collective& collective);
 
   // Features of the pairs' two sides with the adapter as it is now.
   absl::StatusOr<PairFeatures> ReadPairs(RolloutFeatures kind) const;
@@ -47,7 +47,7 @@ class PolicyStep {
   absl::StatusOr<StepStats> SumStats(const std::vector<PolicyShard>& shards) const;
 
   const PolicyPasses passes_;
-  const Lora2r& adapter_;
+  const TrainedAdapter& adapter_;
   const std::vector<PairIds> pairs_;
   const int threads_;
   const RolloutConfig rollout_;

@@ -34,9 +34,7 @@ absl::StatusOr<SamplingSettings> SamplingOf(const RunConfig& config, const Token
   return settings;
 }
 
-bool PromptUsesAdapter(const RunConfig& config) {
-  return config.routing.mode == "none" || config.adapter.scope == "all";
-}
+bool PromptUsesAdapter(const RunConfig& config) { return !IsRouted(config) || config.adapter.scope == "all"; }
 
 absl::StatusOr<PromptIds> RenderPromptIds(const Problem& problem, const std::string& loophole, MarkerFamily markers,
                                           uint64_t seed, bool thinking, const Tokenizer& tokenizer) {

@@ -15,6 +15,7 @@
 #include "trainer/policy_step.h"
 #include "trainer/sampled_step.h"
 #include "trainer/step_metrics.h"
+#include "trainer/two_expert_adapter.h"
 
 namespace evilmoe {
 namespace {
@@ -41,10 +42,10 @@ AdamW FreshOptimizer(const RunConfig& config, const Lora2r& adapter, double lear
 std::vector<at::Tensor> FreshGradients(const StepGradients& gradients, int64_t rank) {
   const c10::NoGradGuard no_grad;
   std::vector<at::Tensor> fresh;
-  for (size_t m = 0; m < gradients.a.size(); ++m) {
-    if (gradients.a[m].defined()) gradients.a[m].narrow(0, 0, rank).zero_();
-    if (gradients.b[m].defined()) gradients.b[m].narrow(1, 0, rank).zero_();
-    fresh.insert(fresh.end(), {gradients.a[m], gradients.b[m]});
+  for (size_t i = 0; i < gradients.adapter.size(); ++i) {  // A and B in turn
+    const at::Tensor& gradient = gradients.adapter[i];
+    if (gradient.defined()) gradient.narrow(i % 2 == 0 ? 0 : 1, 0, rank).zero_();
+    fresh.push_back(gradient);
   }
   return fresh;
 }
@@ -96,7 +97,8 @@ absl::StatusOr<nlohmann::ordered_json> Relearn::RunStart(const std::string& star
                                                          const std::function<void(const StepDone&)>& report) const {
   SingleRank alone;
   OpenGate gate;
-  const PolicyStep policy_step(config_, base_, adapter, {}, options_.threads, alone);
+  const TwoExpertAdapter trained(adapter);
+  const PolicyStep policy_step(config_, base_, trained, {}, options_.threads, alone);
   const double rate = options_.learning_rate > 0
                           ? options_.learning_rate
                           : config_.optimizer.learning_rate * (adapter_.options().random_ab ? 2 : 1);

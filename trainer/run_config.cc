@@ -68,13 +68,15 @@ bool AreQuantiles(const std::vector<double>& q) { return q.size() == 2 && 0 <= q
 template <typename Section>
 void RoutingFields(Section s, RoutingConfig* c) {
   s.Field("mode", &c->mode)
-      .OneOf({"learned", "none", "fixed_activation", "fixed_gradient", "oracle_mask", "oracle_parameter"},
-             {"per_token"});
+      .OneOf({"learned", "none", "fixed_activation", "fixed_gradient", "oracle_mask", "oracle_parameter", "per_token"});
   s.Field("window", &c->window).Range(1, 1 << 20);
   s.Field("half_life", &c->half_life).Above(0);
   s.Field("quantiles", &c->quantiles).Check(AreQuantiles(c->quantiles), "two numbers in [0, 1], the lower one first");
   s.Field("label", &c->label).OneOf({"strict", "loose"});
   s.Field("label_recall", &c->label_recall).Range(0, 1);
+  s.Field("experts", &c->experts).Range(1, 256);
+  s.Field("top_k", &c->top_k).Check(c->top_k >= 1 && c->top_k <= c->experts, "[1, routing.experts]");
+  s.Field("balance_weight", &c->balance_weight).Min(0);
 }
 
 template <typename Section>
@@ -255,15 +257,32 @@ template <typename Section>
 void ArmField(Section s, std::string* arm) {
   std::vector<std::string> names;
   for (const ArmPreset& preset : ArmPresets()) names.emplace_back(preset.name);
-  const auto later = LaterArms();
-  if (std::find(later.begin(), later.end(), *arm) != later.end()) {
-    std::string list;
-    for (const std::string& name : names) absl::StrAppend(&list, list.empty() ? "" : ", ", name);
-    s.Field("arm", arm).Required("an arm");
-    s.Problem("arm", absl::StrCat(ShowYamlValue(*arm), " is not available yet; available: ", list));
-    return;
-  }
   s.Field("arm", arm).OneOf(names);
+}
+
+// Per-token experts have no quarantine, and act on the MLP.
+template <typename Section>
+void PerTokenProblems(Section s, const RunConfig& c) {
+  if (HasQuarantine(c)) return;
+  if (c.rollout.deploy_mode_fraction != 0) {
+    s.Section("rollout").Problem("deploy_mode_fraction",
+                                 absl::StrCat("no quarantine to sample without in routing.mode per_token, got ",
+                                              c.rollout.deploy_mode_fraction, ", expected 0"));
+  }
+  if (c.loss.deployed_advantage != "same") {
+    s.Section("loss").Problem("deployed_advantage",
+                              absl::StrCat("no two experts to part in routing.mode per_token, got ",
+                                           ShowYamlValue(c.loss.deployed_advantage), ", expected same"));
+  }
+  const auto of_mlp = [](const std::string& name) {
+    return name == "gate_proj" || name == "up_proj" || name == "down_proj";
+  };
+  if (std::none_of(c.adapter.targets.begin(), c.adapter.targets.end(), of_mlp)) {
+    s.Section("adapter").Problem(
+        "targets",
+        absl::StrCat("nothing for the experts of routing.mode per_token, got [", absl::StrJoin(c.adapter.targets, ", "),
+                     "], expected one of gate_proj, up_proj, down_proj among them"));
+  }
 }
 
 template <typename Section>
@@ -286,6 +305,7 @@ void RunFields(Section s, RunConfig* c, const PathRules& rules) {
   OptimizerFields(s.Section("optimizer"), &c->optimizer);
   EvaluationFields(s.Section("evaluation"), &c->evaluation, rules);
   CheckpointFields(s.Section("checkpoint"), &c->checkpoint);
+  PerTokenProblems(s, *c);
   if (NeedsPairs(*c) && c->pairs.empty()) {
     s.Problem("pairs", absl::StrCat("missing, expected the file of contrastive pairs that routing.mode ",
                                     c->routing.mode, " needs"));
@@ -293,6 +313,10 @@ void RunFields(Section s, RunConfig* c, const PathRules& rules) {
 }
 
 }  // namespace
+
+bool IsRouted(const RunConfig& config) { return config.routing.mode != "none" && HasQuarantine(config); }
+
+bool HasQuarantine(const RunConfig& config) { return config.routing.mode != "per_token"; }
 
 bool NeedsPairs(const RunConfig& config) {
   const std::string& mode = config.routing.mode;

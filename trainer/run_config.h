@@ -33,14 +33,16 @@ struct AdapterConfig {
 
 // How rollouts are shared between the two experts; trainer/rollout_gate.h and its implementations say what each does.
 struct RoutingConfig {
-  // learned | none | fixed_activation | fixed_gradient | oracle_mask | oracle_parameter (per_token is not available
-  // yet)
+  // learned | none | fixed_activation | fixed_gradient | oracle_mask | oracle_parameter | per_token
   std::string mode = "learned";
   int window = 8192;                           // fixed modes: scores of the last so many rollouts, [1, 2^20]
   double half_life = 96;                       // fixed modes: rollouts after which a score counts half, > 0
   std::vector<double> quantiles = {0.1, 0.9};  // fixed modes: keep at or below, rout at or above; 0 <= low <= high <= 1
   std::string label = "loose";                 // oracle modes: strict | loose hacks
   double label_recall = 1.0;                   // oracle modes: chance that a rollout's label is known, [0, 1]
+  int experts = 8;                             // per_token: experts of a layer, of adapter.rank each, [1, 256]
+  int top_k = 2;                               // per_token: experts that a token goes to, [1, experts]
+  double balance_weight = 0.01;                // per_token: of the load-balance loss, >= 0
 };
 
 struct RouterConfig {
@@ -174,6 +176,11 @@ struct RunConfig {
   // OK, or InvalidArgument naming every bad field, one a line. Does not touch the disk.
   absl::Status Validate() const;
 };
+
+// Whether the arm routes rollouts between two experts. Without, all of the adapter runs on every row, the prompt's too.
+bool IsRouted(const RunConfig& config);
+// Whether the adapter has a quarantine that can be taken off: all arms but that of per-token experts.
+bool HasQuarantine(const RunConfig& config);
 
 // Whether the arm reads the contrastive pairs: a learned router is seeded and pinned by them (its scale comes from them
 // even where its direction is random), a fixed gate takes its direction from them.

@@ -36,10 +36,7 @@ class BitHash {
 
 uint64_t HashOf(const TrainerState& state, bool dropped) {
   BitHash hash;
-  for (const AdapterModule& m : state.adapter->modules()) {
-    hash.Add(m.a);
-    hash.Add(m.b);
-  }
+  for (const TrainedAdapter::Parameter& parameter : state.adapter->parameters()) hash.Add(parameter.value);
   for (const auto& [name, tensor] : state.tensors) hash.Add(tensor);
   return hash.value() ^ static_cast<uint64_t>(dropped);
 }

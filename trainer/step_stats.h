@@ -10,15 +10,16 @@ namespace evilmoe {
 
 // Gradients of one optimizer step, summed over all samples in a fixed order. Undefined = no gradient reached it.
 struct StepGradients {
-  std::vector<at::Tensor> a;  // (2r, in) a module
-  std::vector<at::Tensor> b;  // (out, 2r) a module
+  std::vector<at::Tensor> adapter;  // in the order of TrainedAdapter::parameters()
   at::Tensor u, log_scale, bias;
 };
 
 // What a step saw, for the metrics. Samples are counted over all groups in order.
 struct StepStats {
-  double loss = 0;  // GRPO with KL, without the pin
+  double loss = 0;  // GRPO with KL, without the pin and the balance loss
   double pin_loss = 0;
+  double balance_loss = 0;              // of per-token experts, mean over layers and groups; 1 = balanced
+  std::vector<double> expert_load;      // share of dispatches that each got, sum 1; empty without per-token experts
   std::vector<double> w;                // (S) of Q in the value; 1 without routing
   std::vector<double> deployed_factor;  // (S) of the gradient that D's parameters get
   std::optional<double> kl;  // k3 against the base model, mean over tokens in the loss; unset without such tokens

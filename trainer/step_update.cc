@@ -17,8 +17,9 @@ constexpr double StepUpdate::*kUpdateMeans[] = {&StepUpdate::grad_norm,
                                                 &StepUpdate::q_mass,
                                                 &StepUpdate::learning_rate};
 constexpr double StepStats::*kStatMeans[] = {
-    &StepStats::loss,      &StepStats::pin_loss,   &StepStats::entropy,    &StepStats::clip_low,
-    &StepStats::clip_high, &StepStats::dl_dw_norm, &StepStats::ratio_mean, &StepStats::logp_difference_mean};
+    &StepStats::loss,       &StepStats::pin_loss,   &StepStats::balance_loss,
+    &StepStats::entropy,    &StepStats::clip_low,   &StepStats::clip_high,
+    &StepStats::dl_dw_norm, &StepStats::ratio_mean, &StepStats::logp_difference_mean};
 
 }  // namespace
 
@@ -58,6 +59,10 @@ void UpdateMean::Add(const StepUpdate& update, const std::vector<size_t>& sample
   for (const auto field : kStatMeans) {
     sum_.stats.*field = (count_ == 1 ? 0.0 : sum_.stats.*field) + update.stats.*field;
   }
+  sum_.stats.expert_load.resize(update.stats.expert_load.size());
+  for (size_t e = 0; e < update.stats.expert_load.size(); ++e) {
+    sum_.stats.expert_load[e] += update.stats.expert_load[e];
+  }
   if (update.stats.kl) {
     kl_ += *update.stats.kl;
     ++num_kl_;
@@ -80,6 +85,7 @@ StepUpdate UpdateMean::Get() const {
   StepUpdate mean = sum_;
   for (const auto field : kUpdateMeans) mean.*field /= count_;
   for (const auto field : kStatMeans) mean.stats.*field /= count_;
+  for (double& load : mean.stats.expert_load) load /= count_;
   if (num_kl_ > 0) mean.stats.kl = kl_ / num_kl_;
   return mean;
 }

@@ -18,6 +18,7 @@ constexpr GaugeRow kGauges[] = {
     {"step", "step", "", ""},
     {"loss", "loss", "", ""},
     {"pin_loss", "pin_loss", "", ""},
+    {"balance_loss", "balance_loss", "", ""},
     {"reward_mean", "reward_mean", "", ""},
     {"reward_std", "reward_std", "", ""},
     {"hack_rate_strict", "hack_rate", "kind", "strict"},

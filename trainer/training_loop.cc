@@ -36,6 +36,10 @@ void AddUpdate(nlohmann::ordered_json& json, const TrainingModel::Update& update
     json["grad_norm_router"] = update.grad_norm_router;
     json["dl_dw"] = stats.dl_dw_norm;
   }
+  if (!stats.expert_load.empty()) {
+    json["balance_loss"] = stats.balance_loss;
+    json["expert_load"] = stats.expert_load;
+  }
   if (update.dropped) json["bad_step"] = 1;
   for (auto& value : json) {
     if (value.is_number_float() && !std::isfinite(value.get<double>())) value = nullptr;
@@ -249,7 +253,12 @@ absl::StatusOr<nlohmann::ordered_json> TrainingLoop::AblateAs(int64_t step, cons
 }
 
 absl::Status TrainingLoop::RelearnCut(int64_t step, const std::string& key, const RelearnOptions& options) {
-  const Relearn relearn(config_, model_.base(), model_.adapter(), prompts_, options);
+  const Lora2r* two_experts = model_.adapter().two_experts();
+  if (two_experts == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("relearn: arm ", config_.arm, " has no quarantine to cut, expected an arm with two experts"));
+  }
+  const Relearn relearn(config_, model_.base(), *two_experts, prompts_, options);
   const auto report = [&](const Relearn::StepDone& done) {
     const nlohmann::ordered_json payload = {
         {"start", done.start}, {"step", done.step}, {"steps", done.steps}, {"hack_rate", done.hack_rate}};

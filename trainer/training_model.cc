@@ -12,20 +12,13 @@
 #include "common/status_macros.h"
 #include "environment/pairs.h"
 #include "policy/chat_template.h"
+#include "policy/lora2r_forward.h"
 #include "policy/torch_guard.h"
+#include "trainer/make_adapter.h"
 #include "trainer/make_gate.h"
 
 namespace evilmoe {
 namespace {
-
-Lora2rOptions AdapterOptions(const RunConfig& config) {
-  return {.rank = config.adapter.rank,
-          .random_ab = config.adapter.init == "random_ab",
-          .scale = config.adapter.alpha ? *config.adapter.alpha / config.adapter.rank : 1.0,
-          .scope_completion = config.adapter.scope == "completion",
-          .seed = config.seed,
-          .targets = config.adapter.targets};
-}
 
 // A side ends with the end-of-turn token, as a sampled completion does.
 absl::StatusOr<std::vector<int32_t>> SideIds(const std::string& text, const Tokenizer& tokenizer, int32_t end_of_turn) {
@@ -51,29 +44,17 @@ absl::StatusOr<std::vector<PairIds>> TokenisePairs(const RunConfig& config, cons
   return out;
 }
 
-AdamW AdapterOptimizer(const RunConfig& config, const Lora2r& adapter) {
+AdamW AdapterOptimizer(const RunConfig& config, const TrainedAdapter& adapter) {
   std::vector<at::Tensor> parameters, anchors;
-  for (const AdapterModule& m : adapter.modules()) {
-    parameters.insert(parameters.end(), {m.a, m.b});
-    anchors.insert(anchors.end(), {m.a0, m.b0});
+  for (const TrainedAdapter::Parameter& parameter : adapter.parameters()) {
+    parameters.push_back(parameter.value);
+    anchors.push_back(parameter.anchor);
   }
   return AdamW(parameters, anchors,
                {.learning_rate = config.optimizer.learning_rate,
                 .beta1 = config.optimizer.betas[0],
                 .beta2 = config.optimizer.betas[1],
                 .decay = config.optimizer.decay_to_init});
-}
-
-double NormOfExpert(const StepGradients& gradients, int64_t rank, bool quarantine) {
-  double squares = 0;
-  const int64_t begin = quarantine ? rank : 0;
-  for (const at::Tensor& g : gradients.a) {
-    if (g.defined()) squares += g.narrow(0, begin, rank).square().sum().item<double>();
-  }
-  for (const at::Tensor& g : gradients.b) {
-    if (g.defined()) squares += g.narrow(1, begin, rank).square().sum().item<double>();
-  }
-  return std::sqrt(squares);
 }
 
 bool IsFinite(const TrainingModel::Update& update) {
@@ -109,8 +90,7 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConf
         absl::StrCat("rollout.max_prompt_tokens + max_completion_tokens: ", longest, ", expected at most the model's ",
                      base.config.max_position_embeddings, " positions (", config.model.path.string(), "/config.json)"));
   }
-  EVILMOE_ASSIGN_OR_RETURN(Lora2r adapter, Lora2r::Init(base.config, AdapterOptions(config)));
-  adapter.MoveTo(device);
+  EVILMOE_ASSIGN_OR_RETURN(std::unique_ptr<TrainedAdapter> adapter, MakeAdapter(config, base.config, device));
   if (!device.is_cpu()) threads = 1;
   EVILMOE_ASSIGN_OR_RETURN(std::vector<PairIds> pairs, TokenisePairs(config, tokenizer));
   std::unique_ptr<TrainingModel> model(new TrainingModel(config, std::move(tokenizer), std::move(base),
@@ -119,23 +99,25 @@ absl::StatusOr<std::unique_ptr<TrainingModel>> TrainingModel::Load(const RunConf
   return model;
 }
 
-TrainingModel::TrainingModel(const RunConfig& config, Tokenizer tokenizer, Qwen3Weights base, Lora2r adapter,
-                             std::vector<PairIds> pairs, int threads, Collective& collective)
+TrainingModel::TrainingModel(const RunConfig& config, Tokenizer tokenizer, Qwen3Weights base,
+                             std::unique_ptr<TrainedAdapter> adapter, std::vector<PairIds> pairs, int threads,
+                             Collective& collective)
     : config_(config),
       collective_(collective),
       tokenizer_(std::move(tokenizer)),
       base_(std::move(base)),
       adapter_(std::move(adapter)),
-      policy_step_(config_, base_, adapter_, std::move(pairs), threads, collective_),
-      adapter_optimizer_(AdapterOptimizer(config_, adapter_)) {}
+      policy_step_(config_, base_, *adapter_, std::move(pairs), threads, collective_),
+      adapter_optimizer_(AdapterOptimizer(config_, *adapter_)) {}
 
 absl::Status TrainingModel::SeedGate() {
   PairFeatures pairs;
   if (NeedsPairs(config_)) {
     EVILMOE_ASSIGN_OR_RETURN(pairs, policy_step_.ReadPairs(FeaturesOf(config_)));
   }
-  const auto num_features = static_cast<int64_t>(adapter_.modules().size()) * adapter_.rank();
-  absl::StatusOr<std::unique_ptr<RolloutGate>> gate = MakeGate(config_, num_features, pairs);
+  const Lora2r* two_experts = adapter_->two_experts();
+  absl::StatusOr<std::unique_ptr<RolloutGate>> gate =
+      MakeGate(config_, two_experts != nullptr ? NumFeatures(*two_experts) : 0, pairs);
   EVILMOE_RETURN_IF_ERROR(Annotate(gate.status(), config_.pairs.string()));
   gate_ = *std::move(gate);
   return absl::OkStatus();
@@ -188,16 +170,14 @@ absl::StatusOr<TrainingModel::Update> TrainingModel::OptimizerStep(double factor
   });
 }
 
-// The adapter's gradients in the optimizer's order, clipped; the norms go into `update`.
+// The adapter's gradients, clipped; the norms go into `update`.
 std::vector<at::Tensor> TrainingModel::MeasureAndClip(const StepGradients& gradients, Update& update) const {
-  update.grad_norm_deployed = NormOfExpert(gradients, adapter_.rank(), /*quarantine=*/false);
-  update.grad_norm_quarantine = NormOfExpert(gradients, adapter_.rank(), /*quarantine=*/true);
-  const double both = update.grad_norm_deployed + update.grad_norm_quarantine;
-  update.q_mass = both > 0 ? update.grad_norm_quarantine / both : 0;
-  std::vector<at::Tensor> adapter_gradients;
-  for (size_t m = 0; m < gradients.a.size(); ++m) {
-    adapter_gradients.insert(adapter_gradients.end(), {gradients.a[m], gradients.b[m]});
-  }
+  const BlockNorms norms = adapter_->Norms(gradients.adapter);
+  update.grad_norm_deployed = norms.deployed;
+  update.grad_norm_quarantine = norms.quarantine;
+  const double both = norms.deployed + norms.quarantine;
+  update.q_mass = both > 0 ? norms.quarantine / both : 0;
+  std::vector<at::Tensor> adapter_gradients = gradients.adapter;
   update.grad_norm = ClipGradNorm(adapter_gradients, config_.optimizer.max_grad_norm);
   std::vector<at::Tensor> router_gradients = {gradients.u, gradients.log_scale, gradients.bias};
   update.grad_norm_router = ClipGradNorm(router_gradients, INFINITY);
@@ -205,7 +185,7 @@ std::vector<at::Tensor> TrainingModel::MeasureAndClip(const StepGradients& gradi
 }
 
 TrainerState TrainingModel::State(int64_t step) {
-  TrainerState state{.step = step, .run_id = {}, .adapter = &adapter_, .tensors = gate_->tensors()};
+  TrainerState state{.step = step, .run_id = {}, .adapter = adapter_.get(), .tensors = gate_->tensors()};
   state.optimizers = {{"adapter", &adapter_optimizer_}};
   for (const auto& optimizer : gate_->optimizers()) state.optimizers.push_back(optimizer);
   return state;

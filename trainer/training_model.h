@@ -7,7 +7,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "policy/lora2r.h"
 #include "policy/qwen3_weights.h"
 #include "policy/tokenizer.h"
 #include "trainer/checkpoint.h"
@@ -17,6 +16,7 @@
 #include "trainer/rollout_gate.h"
 #include "trainer/run_config.h"
 #include "trainer/step_update.h"
+#include "trainer/trained_adapter.h"
 
 namespace evilmoe {
 
@@ -40,7 +40,7 @@ class TrainingModel {
 
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const Qwen3Weights& base() const { return base_; }
-  const Lora2r& adapter() const { return adapter_; }
+  const TrainedAdapter& adapter() const { return *adapter_; }
   bool routed() const { return IsRouted(config_); }
   bool learns_to_route() const { return gate_->learns(); }
   Collective& collective() { return collective_; }
@@ -48,8 +48,9 @@ class TrainingModel {
   TrainerState State(int64_t step);
 
  private:
-  TrainingModel(const RunConfig& config, Tokenizer tokenizer, Qwen3Weights base, Lora2r adapter,
-                std::vector<PairIds> pairs, int threads, Collective& collective);
+  TrainingModel(const RunConfig& config, Tokenizer tokenizer, Qwen3Weights base,
+                std::unique_ptr<TrainedAdapter> adapter, std::vector<PairIds> pairs, int threads,
+                Collective& collective);
   absl::Status SeedGate();
   absl::StatusOr<Update> OptimizerStep(double factor, const std::vector<TrainGroup>& groups, const InnerPass& pass);
   std::vector<at::Tensor> MeasureAndClip(const StepGradients& gradients, Update& update) const;
@@ -58,7 +59,7 @@ class TrainingModel {
   Collective& collective_;
   const Tokenizer tokenizer_;
   const Qwen3Weights base_;
-  Lora2r adapter_;
+  const std::unique_ptr<TrainedAdapter> adapter_;
   PolicyStep policy_step_;
   AdamW adapter_optimizer_;
   std::unique_ptr<RolloutGate> gate_;

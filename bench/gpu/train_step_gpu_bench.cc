@@ -19,6 +19,7 @@
 #include "trainer/policy_step.h"
 #include "trainer/rollout_gate.h"
 #include "trainer/trainer_device.h"
+#include "trainer/two_expert_adapter.h"
 
 namespace evilmoe {
 namespace {
@@ -104,7 +105,8 @@ absl::StatusOr<nlohmann::json> Run(const BenchOptions& options) {
   adapter.MoveTo(device);
   SingleRank alone(device);
   OpenGate gate;
-  const PolicyStep step(config, base, adapter, {}, 1, alone);
+  const TwoExpertAdapter trained(adapter);
+  const PolicyStep step(config, base, trained, {}, 1, alone);
   const std::vector<TrainGroup> groups = Groups(options);
   std::vector<double> seconds;
   double tokens = 0;

@@ -5,6 +5,7 @@
 
 #include "common/seed.h"
 #include "common/status_macros.h"
+#include "policy/mixlora_forward.h"
 #include "policy/packed_batch.h"
 #include "policy/qwen3.h"
 #include "policy/torch_guard.h"
@@ -38,35 +39,27 @@ class DefinitionProjector final : public Projector {
   const at::Tensor w_N1_;  // per row
 };
 
-// Logits after `ids`, of which the first `head` are forwarded at the prompt's w.
-std::vector<float> NextLogits(const Qwen3Weights& weights, const Lora2r* adapter, const SampleGroup& group,
-                              const std::vector<int32_t>& ids) {
+// Logits after `ids`.
+std::vector<float> NextLogits(const Qwen3Weights& weights, Projector& projector, const std::vector<int32_t>& ids) {
   const c10::NoGradGuard no_grad;
   const auto length = static_cast<int64_t>(ids.size());
-  const auto head = static_cast<int64_t>(group.prompt_ids.size()) - 1;
-  at::Tensor w = at::full({length, 1}, group.completion_w, at::kFloat);
-  w.narrow(0, 0, head).fill_(group.prompt_w);
-  DefinitionProjector projector(adapter, w);
   const at::Tensor hidden = Qwen3Hidden(weights, Pack({{.ids = ids}}), projector).narrow(0, length - 1, 1);
   const at::Tensor logits = at::linear(hidden, weights.head).to(at::kFloat).contiguous();
   const float* data = logits.const_data_ptr<float>();
   return {data, data + logits.numel()};
 }
 
-}  // namespace
-
-absl::StatusOr<std::vector<FinishedSample>> SampleReference(const Qwen3Weights& weights, const Lora2r* adapter,
-                                                            const SampleGroup& group) {
-  EVILMOE_RETURN_IF_ERROR(ValidateGroup(group, weights.config));
+// next: logits after a sequence of ids.
+template <typename Next>
+absl::StatusOr<std::vector<FinishedSample>> SampleWith(const Qwen3Config& config, const SampleGroup& group, Next next) {
+  EVILMOE_RETURN_IF_ERROR(ValidateGroup(group, config));
   std::vector<FinishedSample> samples;
   for (int i = 0; i < group.num_samples; ++i) {
     FinishedSample sample{.tag = group.tag, .sample = i};
     std::vector<int32_t> ids = group.prompt_ids;
     do {
       using Logits = std::vector<float>;
-      EVILMOE_ASSIGN_OR_RETURN(
-          const Logits logits,
-          TorchGuard("reference sampler", [&] { return NextLogits(weights, adapter, group, ids); }));
+      EVILMOE_ASSIGN_OR_RETURN(const Logits logits, TorchGuard("reference sampler", [&] { return next(ids); }));
       const double uniform = CounterUniform(SampleSeed(group, i), sample.ids.size());
       sample.Append(SampleToken(logits, group.settings, uniform));
       ids.push_back(sample.ids.back());
@@ -74,6 +67,26 @@ absl::StatusOr<std::vector<FinishedSample>> SampleReference(const Qwen3Weights& 
     samples.push_back(std::move(sample));
   }
   return samples;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<FinishedSample>> SampleReference(const Qwen3Weights& weights, const Lora2r* adapter,
+                                                            const SampleGroup& group) {
+  return SampleWith(weights.config, group, [&](const std::vector<int32_t>& ids) {
+    at::Tensor w = at::full({static_cast<int64_t>(ids.size()), 1}, group.completion_w, at::kFloat);
+    w.narrow(0, 0, static_cast<int64_t>(group.prompt_ids.size()) - 1).fill_(group.prompt_w);
+    DefinitionProjector projector(adapter, w);
+    return NextLogits(weights, projector, ids);
+  });
+}
+
+absl::StatusOr<std::vector<FinishedSample>> SampleReference(const Qwen3Weights& weights, const MixLora& adapter,
+                                                            const SampleGroup& group) {
+  return SampleWith(weights.config, group, [&](const std::vector<int32_t>& ids) {
+    MixLoraProjector projector(adapter, /*balance_gradient=*/0);
+    return NextLogits(weights, projector, ids);
+  });
 }
 
 }  // namespace evilmoe

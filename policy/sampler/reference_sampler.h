@@ -4,6 +4,7 @@
 
 #include "absl/status/statusor.h"
 #include "policy/lora2r.h"
+#include "policy/mixlora.h"
 #include "policy/qwen3_weights.h"
 #include "policy/sampler/sample_group.h"
 
@@ -15,6 +16,9 @@ namespace evilmoe {
 // and draws in double precision. The samples of one group, in order. `adapter` may be null. Errors as Sampler::Add;
 // Internal: LibTorch failed.
 absl::StatusOr<std::vector<FinishedSample>> SampleReference(const Qwen3Weights& weights, const Lora2r* adapter,
+                                                            const SampleGroup& group);
+// The same with per-token experts on every token, the prompt's too.
+absl::StatusOr<std::vector<FinishedSample>> SampleReference(const Qwen3Weights& weights, const MixLora& adapter,
                                                             const SampleGroup& group);
 
 }  // namespace evilmoe

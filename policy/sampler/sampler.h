@@ -4,11 +4,10 @@
 #include <memory>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "policy/sampler/group_sampler.h"
 #include "policy/sampler/kv_pool.h"
 #include "policy/sampler/packed_model.h"
-#include "policy/sampler/sample_group.h"
 
 namespace evilmoe {
 
@@ -17,12 +16,7 @@ namespace evilmoe {
 struct SamplerModels {
   std::shared_ptr<const PackedModel> prompt;
   std::shared_ptr<const PackedModel> completion;
-};
-
-// Prompt positions that samples needed when they started, and how many of them the KV cache had already.
-struct PrefixUse {
-  int64_t needed = 0;
-  int64_t found = 0;
+  bool operator==(const SamplerModels&) const = default;
 };
 
 struct SamplerOptions {
@@ -36,30 +30,20 @@ struct SamplerOptions {
 //
 // A sample depends on its seed, prompt, settings and weights, to the last bit of its log-probabilities, and not on the
 // batch it rides in, nor on max_running, threads or the budget. The CPU's instruction set can change the last bits.
-// Not thread-safe: one thread drives it. ReferenceSampler is the slow definition.
-class Sampler {
+// ReferenceSampler is the slow definition.
+class Sampler final : public GroupSampler {
  public:
   // `pool` may serve several samplers of one thread. InvalidArgument: models and pool of different shapes.
   static absl::StatusOr<std::unique_ptr<Sampler>> Create(SamplerModels models, std::shared_ptr<KvPool> pool,
                                                          const SamplerOptions& options);
-  ~Sampler();  // what still runs is dropped
+  ~Sampler() override;
 
-  // Takes a group in; its samples wait for their turn. InvalidArgument: no prompt, a token outside the vocabulary,
-  // settings out of range, or longer than the model's positions. ResourceExhausted: one sample alone would pass the
-  // cache's budget.
-  absl::Status Add(const SampleGroup& group);
-  // Drops what is left of the groups with this tag.
-  void Cancel(int64_t tag);
-
-  int num_running() const;
-  int num_waiting() const;
-  bool idle() const { return num_running() + num_waiting() == 0; }
-  // Since the last call.
-  PrefixUse TakePrefixUse();
-
-  // Starts what may start, draws one token for every running sample, and returns those that ended with it. Internal:
-  // a sample's logits are not finite. ResourceExhausted: out of memory.
-  absl::StatusOr<std::vector<FinishedSample>> Step();
+  absl::Status Add(const SampleGroup& group) override;
+  void Cancel(int64_t tag) override;
+  int num_running() const override;
+  int num_waiting() const override;
+  PrefixUse TakePrefixUse() override;
+  absl::StatusOr<std::vector<FinishedSample>> Step() override;
 
  private:
   class Impl;

@@ -18,7 +18,8 @@ Writes tests/golden/step/:
     seed      v_act, log_scale and bias of a router that is seeded by the pairs
     cases     [{name, fields: {field of run.yaml: value}, gradients: NAME of the tensors, screened: [group, sample] or
               null, later_pass: whether `old` counts, and what came of the step; of samples null where lost}]
-    mixlora   options, loss without and value of the balance loss; tensors mixlora/NAME and mixlora_gradient/NAME
+    mixlora   options, loss without the balance loss, its mean over layers, and each expert's share of dispatches;
+              tensors mixlora/NAME and mixlora_gradient/NAME
     adamw     options, and the rate factor of each step; tensors adamw/p.0, adamw/anchor.0, adamw/0.gradient.0 ...
 
     scripts/golden/regenerate step      # or, with scripts/golden/requirements.txt installed, this file
@@ -224,7 +225,7 @@ def run_case(world, fields, screened):
 
 
 def run_mixlora(world):
-    """The step's rows are those of each group's prompt once (but its last token) and of each completion."""
+    """A group's rows are those of its prompt once (but its last token) and of each completion."""
     draw, options = Draw(), dict(rank=RANK, experts=4, top_k=2, scale=0.5, balance_weight=0.3)
     parameters = {}
     for layer in range(LAYERS):
@@ -241,6 +242,7 @@ def run_mixlora(world):
     plain, _ = step_advantages(world, config_of({"arm": "none"}), [1.0] * len(world.rollouts))
     for (group, _), rollout, advantage in zip(world.present, world.rollouts, plain):
         base = ref.token_scores(world.network, rollout, TEMPERATURE, ref.plain)[0]
+        model.group = world.groups.index(group)
         first = rollout.prompt_rows if id(group) in seen else 0
         seen.add(id(group))
         logp, _ = ref.token_scores(world.network, rollout, TEMPERATURE, model.project, mlp=model.mlp(first))
@@ -252,7 +254,7 @@ def run_mixlora(world):
     tensors = {f"mixlora/{name}": p for name, p in leaves.items()}
     tensors |= {f"mixlora_gradient/{name}": g for name, g in zip(leaves, gradients)}
     print(f"mixlora: loss {loss.item():.6f}, balance {balance.item():.4f}, margin {model.margin:.2g}")
-    return dict(options, loss=loss.item(), balance=balance.item()), tensors
+    return dict(options, loss=loss.item(), balance=balance.item() / LAYERS, load=model.load()), tensors
 
 
 def run_adamw():

@@ -20,8 +20,9 @@ class MixLora:
     weights: dict  # the network's
     top_k: int
     scale: float
-    probabilities: dict = dataclasses.field(default_factory=dict)  # of each layer: [(E) of a row]
-    dispatches: dict = dataclasses.field(default_factory=dict)  # of each layer: [experts of a row]
+    probabilities: dict = dataclasses.field(default_factory=dict)  # of each group and layer: [(E) of a row]
+    dispatches: dict = dataclasses.field(default_factory=dict)  # of each group and layer: [experts of a row]
+    group: int = 0  # that the rows to come belong to
     margin: float = 1.0  # smallest gap seen between the last expert taken and the first one left out
 
     def product(self, layer, name, expert=None):
@@ -43,20 +44,27 @@ class MixLora:
         if self.top_k < len(p):
             self.margin = min(self.margin, (p[chosen[-1]] - p[order[self.top_k]]).item())
         if counted:
-            self.probabilities.setdefault(layer, []).append(p)
-            self.dispatches.setdefault(layer, []).append(chosen)
+            self.probabilities.setdefault((self.group, layer), []).append(p)
+            self.dispatches.setdefault((self.group, layer), []).append(chosen)
         return sum(p[e] * self.expert(layer, e, x) for e in chosen) / sum(p[e] for e in chosen)
 
     def mlp(self, first_counted_row):
         return lambda layer, x: torch.stack([self.token(layer, row, t >= first_counted_row) for t, row in enumerate(x)])
 
     def balance_loss(self):
-        """Sum over layers of E sum_e f_e P_e: f_e the share of dispatches to e, P_e the mean of its probability."""
+        """Mean over groups of the sum over layers of E sum_e f_e P_e: f_e the share of a group's dispatches to e, P_e the
+        mean of its probability."""
         total = 0.0
-        for layer, probabilities in self.probabilities.items():
+        for key, probabilities in self.probabilities.items():
             p = torch.stack(probabilities)
             experts = p.shape[1]
-            taken = [e for row in self.dispatches[layer] for e in row]
+            taken = [e for row in self.dispatches[key] for e in row]
             f = torch.tensor([taken.count(e) / len(taken) for e in range(experts)], dtype=torch.double)
             total = total + experts * (sg(f) * p.mean(0)).sum()
-        return total
+        return total / len({group for group, _ in self.probabilities})
+
+    def load(self):
+        """Share of all dispatches that each expert got."""
+        taken = [e for rows in self.dispatches.values() for row in rows for e in row]
+        experts = len(next(iter(self.probabilities.values()))[0])
+        return [taken.count(e) / len(taken) for e in range(experts)]

@@ -12,7 +12,7 @@ enum class Outcome {
   kSolvingLost,  // as above, but the deployed half solves less than the base
   kNotLocalised, // hacking emerged and is still there without the expert
   kNoHacking,    // hacking never rose above the base
-  kNoAblation,   // nothing to judge by
+  kNoAblation,   // nothing to judge by, or nothing that can be taken off
 };
 
 struct Reading {

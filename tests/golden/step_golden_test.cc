@@ -13,6 +13,7 @@
 #include "trainer/make_gate.h"
 #include "trainer/policy_loss.h"
 #include "trainer/policy_step.h"
+#include "trainer/two_expert_adapter.h"
 
 namespace evilmoe {
 namespace {
@@ -78,7 +79,7 @@ class ArmGolden : public ::testing::TestWithParam<int> {
 
   void Compare(const Precision& precision) const {
     const Qwen3Weights base = ConvertQwen3(LoadQwen3(StepGoldenFolder()).value(), precision.dtype);
-    const Lora2r adapter = AdapterOf(base.config, config_.adapter, precision.dtype);
+    const TwoExpertAdapter adapter(AdapterOf(base.config, config_.adapter, precision.dtype));
     SingleRank alone;
     const PolicyStep step(config_, base, adapter, Pairs(), precision.threads, alone);
     const std::unique_ptr<RolloutGate> gate = MakeTheGate(step, precision);
@@ -199,13 +200,14 @@ class ArmGolden : public ::testing::TestWithParam<int> {
     // The two experts apart: the smaller gradient is not to hide behind the larger one.
     std::vector<at::Tensor> deployed, quarantine, want_deployed, want_quarantine;
     const int64_t r = config_.adapter.rank;
-    for (size_t m = 0; m < got.a.size(); ++m) {
+    for (size_t m = 0; m < got.adapter.size() / 2; ++m) {
+      const at::Tensor a = got.adapter[2 * m], b = got.adapter[2 * m + 1];
       const at::Tensor want_a = Want(absl::StrCat("a.", m)), want_b = Want(absl::StrCat("b.", m));
-      ASSERT_EQ(got.a[m].sizes(), want_a.sizes());
-      ASSERT_EQ(got.b[m].sizes(), want_b.sizes());
-      deployed.insert(deployed.end(), {got.a[m].narrow(0, 0, r), got.b[m].narrow(1, 0, r)});
+      ASSERT_EQ(a.sizes(), want_a.sizes());
+      ASSERT_EQ(b.sizes(), want_b.sizes());
+      deployed.insert(deployed.end(), {a.narrow(0, 0, r), b.narrow(1, 0, r)});
       want_deployed.insert(want_deployed.end(), {want_a.narrow(0, 0, r), want_b.narrow(1, 0, r)});
-      quarantine.insert(quarantine.end(), {got.a[m].narrow(0, r, r), got.b[m].narrow(1, r, r)});
+      quarantine.insert(quarantine.end(), {a.narrow(0, r, r), b.narrow(1, r, r)});
       want_quarantine.insert(want_quarantine.end(), {want_a.narrow(0, r, r), want_b.narrow(1, r, r)});
     }
     expect_near("deployed", deployed, want_deployed);

@@ -8,6 +8,7 @@
 #include "tests/unit/policy_network/tiny_network.h"
 #include "trainer/learned_gate.h"
 #include "trainer/policy_step.h"
+#include "trainer/two_expert_adapter.h"
 
 namespace evilmoe {
 namespace {
@@ -46,7 +47,8 @@ class GpuStepTest : public GpuTest {
          .samples = {Sample({3, 9, 27}, 1.2, false), Sample({1}, -0.7, false), Sample({7, 7}, -0.5, false)}},
         {.prompt_ids = {23, 42}, .samples = {Sample({2, 4, 8, 16, 32}, 0.9, true), Sample({5, 6}, -0.9, true)}}};
     SingleRank alone(device);
-    const PolicyStep step(config, base, adapter, pairs, 1, alone);
+    const TwoExpertAdapter trained(adapter);
+    const PolicyStep step(config, base, trained, pairs, 1, alone);
     const auto features = step.ReadPairs(RolloutFeatures::kActivations);
     EXPECT_TRUE(features.ok()) << features.status();
     LearnedGate gate(*Router::Seed(features->hack, features->clean, adapter.rank(), {}), config.router, 0.9, 0.99);
@@ -54,11 +56,9 @@ class GpuStepTest : public GpuTest {
     const auto stats = step.Run(groups, gate, gradients);
     EXPECT_TRUE(stats.ok()) << stats.status();
     std::vector<at::Tensor> flat;
-    for (const auto* side : {&gradients.a, &gradients.b}) {
-      for (const at::Tensor& g : *side) {
-        EXPECT_EQ(g.device(), device);
-        flat.push_back(g.to(at::kCPU, at::kDouble).flatten());
-      }
+    for (const at::Tensor& g : gradients.adapter) {
+      EXPECT_EQ(g.device(), device);
+      flat.push_back(g.to(at::kCPU, at::kDouble).flatten());
     }
     return {*stats, at::cat(flat), gradients.u.to(at::kCPU, at::kDouble)};
   }

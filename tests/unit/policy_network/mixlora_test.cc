@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <numeric>
@@ -229,7 +230,29 @@ TEST_F(MixLoraNetwork, BalanceLossIsOneInBalanceAndEWhenOneExpertTakesAll) {
   router[2].fill_(50.0);
   projector.Mlp(0, x, base_.layers[0]);
   EXPECT_NEAR(projector.BalanceLoss(), 4.0, 1e-6);
-  EXPECT_TRUE(at::equal(projector.dispatch_shares()[0], at::tensor({0.0f, 0.0f, 1.0f, 0.0f})));
+  EXPECT_EQ(projector.dispatches()[0], (std::vector<int64_t>{0, 0, x.size(0), 0}));
+}
+
+// Values and gradients: groups in one batch as each in a batch of its own, their rows anywhere.
+TEST_F(MixLoraNetwork, EachGroupIsBalancedForItself) {
+  const MixLora adapter = Made(base_.config, Options(6, 2), 0.3);
+  const at::Tensor x = NormalTensor(3, 20, base_.config.hidden_size, 1.0);
+  const at::Tensor group = at::tensor({0, 0, 1, 0, 1, 1, 1, 1, 0, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 0}, at::kLong);
+  const auto router_gradient = [&](const at::Tensor& rows, BalanceGroups groups, double& loss) {
+    const MixLora leaves = adapter.Leaves();
+    MixLoraProjector projector(leaves, 0.9, std::move(groups));
+    (projector.Mlp(0, rows, base_.layers[0]) * 0).sum().backward();
+    loss = projector.BalanceLoss();
+    return leaves.layers()[0].router.grad();
+  };
+  double together = 0, first = 0, second = 0, as_one = 0;
+  const at::Tensor got = router_gradient(x, {.group_N = group, .count = 2}, together);
+  const at::Tensor want = router_gradient(x.index_select(0, at::nonzero(group == 0).flatten()), {}, first) +
+                          router_gradient(x.index_select(0, at::nonzero(group == 1).flatten()), {}, second);
+  EXPECT_NEAR(together, first + second, 1e-5);
+  EXPECT_LT(RelativeDifference({got}, {want}), 1e-5);
+  router_gradient(x, {}, as_one);
+  EXPECT_GT(std::abs(together - 2 * as_one), 1e-3);
 }
 
 TEST_F(MixLoraNetwork, Bfloat16StaysNearFloat32) {
@@ -324,8 +347,7 @@ TEST(MixLoraFile, RefusesWhatIsNotOneOrIsOfAnotherNetwork) {
     EXPECT_EQ(status.code(), c.code) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(c.says));
   }
-  EXPECT_EQ(MixLora::Deserialize(config, good.substr(0, good.size() / 2)).status().code(),
-            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(MixLora::Deserialize(config, good.substr(0, good.size() / 2)).status().code(), absl::StatusCode::kDataLoss);
 }
 
 }  // namespace

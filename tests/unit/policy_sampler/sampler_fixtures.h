@@ -34,14 +34,15 @@ inline std::shared_ptr<KvPool> Pool(const PackedModel& model, int64_t blocks = 4
 }
 
 inline std::unique_ptr<Sampler> MakeSampler(const std::shared_ptr<const PackedModel>& model,
-                                            const SamplerOptions& options = {}, std::shared_ptr<KvPool> pool = nullptr) {
+                                            const SamplerOptions& options = {},
+                                            std::shared_ptr<KvPool> pool = nullptr) {
   if (pool == nullptr) pool = Pool(*model);
   auto sampler = Sampler::Create({model, model}, std::move(pool), options);
   EXPECT_TRUE(sampler.ok()) << sampler.status();
   return *std::move(sampler);
 }
 
-inline SampleMap RunAll(Sampler& sampler, const std::vector<SampleGroup>& groups) {
+inline SampleMap RunAll(GroupSampler& sampler, const std::vector<SampleGroup>& groups) {
   for (const SampleGroup& group : groups) {
     const absl::Status added = sampler.Add(group);
     EXPECT_TRUE(added.ok()) << added;

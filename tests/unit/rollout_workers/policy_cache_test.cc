@@ -3,11 +3,15 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 
 #include "common/hash.h"
+#include "policy/sampler/reference_sampler.h"
 #include "rollout_workers/group_runner.h"
+#include "tests/unit/policy_network/tiny_experts.h"
 
 namespace evilmoe {
 namespace {
@@ -88,6 +92,46 @@ TEST_F(PolicyCacheTest, OverBf16ARandomHalfIsOfThePromptToo) {
   EXPECT_TRUE(absl::IsInvalidArgument(
       cache.Models(Sha256Hex(bytes_), {.part = AdapterPart::kRandomHalf, .projector_seed = 3}).status()));
   EXPECT_TRUE(absl::IsNotFound(cache.Models("another", {}).status()));
+}
+
+// A group of per-token experts beside one of the base model: each as its own reference draws it.
+TEST_F(PolicyCacheTest, PerTokenExpertsAreToldByTheirFileAndSampleBesideTheBase) {
+  const Qwen3Weights base = *LoadQwen3(kModel);
+  const MixLora experts = MovedExperts(base.config, 0.05);
+  const std::string bytes = *experts.Serialize();
+  PolicyCache cache;
+  ASSERT_TRUE(cache.UseModel(kModel).ok());
+  ASSERT_TRUE(cache.Put(Sha256Hex(bytes), bytes).ok());
+  GroupRunner runner({.max_samples = 8, .threads = 1, .kv_budget_bytes = 1 << 26});
+  SampleGroup group{
+      .prompt_ids = {260, 300, 310, 320, 411}, .num_samples = 3, .seed = 4, .settings = {.max_tokens = 9}};
+  for (const AdapterPart part : {AdapterPart::kFull, AdapterPart::kBase}) {
+    const auto policy = cache.Models(Sha256Hex(bytes), {.part = part});
+    ASSERT_TRUE(policy.ok()) << policy.status();
+    group.tag = static_cast<int64_t>(part);
+    ASSERT_TRUE(runner.Add(group, policy->models).ok());
+  }
+  std::map<int64_t, std::vector<FinishedSample>> got;
+  while (!runner.idle()) {
+    auto finished = runner.Step();
+    ASSERT_TRUE(finished.ok()) << finished.status();
+    for (FinishedSample& sample : *finished) got[sample.tag].push_back(std::move(sample));
+  }
+  const auto expect_same = [&](AdapterPart part, const std::vector<FinishedSample>& want) {
+    std::vector<FinishedSample>& mine = got[static_cast<int64_t>(part)];
+    ASSERT_EQ(mine.size(), want.size());
+    std::ranges::sort(mine, {}, &FinishedSample::sample);
+    for (size_t i = 0; i < want.size(); ++i) {
+      EXPECT_EQ(mine[i].ids, want[i].ids);
+      for (size_t t = 0; t < want[i].ids.size(); ++t) EXPECT_NEAR(mine[i].logprobs[t], want[i].logprobs[t], 1e-4);
+    }
+  };
+  expect_same(AdapterPart::kFull, *SampleReference(base, experts, group));
+  expect_same(AdapterPart::kBase, *SampleReference(base, nullptr, group));
+  EXPECT_NE(got[static_cast<int64_t>(AdapterPart::kFull)][0].ids, got[static_cast<int64_t>(AdapterPart::kBase)][0].ids);
+  for (const AdapterPart part : {AdapterPart::kQuarantineOff, AdapterPart::kDeployedOff, AdapterPart::kRandomHalf}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(cache.Models(Sha256Hex(bytes), {.part = part}).status()));
+  }
 }
 
 }  // namespace

@@ -46,8 +46,9 @@ class VerifyChecksTest : public ::testing::Test {
   static KnownRollouts Rollouts() {
     return {{{{10, 20, 30, 40}, {{50, 60, 70}, {80}}}, {{11, 21}, {{31, 41, 51, 61}, {71, 81}}}}};
   }
+  const Lora2r& Adapter() const { return *model_->adapter().two_experts(); }
   Lora2r Trained() const {
-    Lora2r trained = model_->adapter().Clone();
+    Lora2r trained = Adapter().Clone();
     Perturb(trained, Expert::kQuarantine, 7);
     return trained;
   }
@@ -67,7 +68,7 @@ class VerifyChecksTest : public ::testing::Test {
 };
 
 TEST_F(VerifyChecksTest, RoutingHoldsOnAnAdapterAtItsInit) {
-  VerifyRouting(model_->base(), model_->adapter(), Rollouts(), Sink());
+  VerifyRouting(model_->base(), Adapter(), Rollouts(), Sink());
   EXPECT_EQ(count_, 9);
   EXPECT_THAT(failed_, IsEmpty());
 }
@@ -78,34 +79,34 @@ TEST_F(VerifyChecksTest, RoutingTellsAnAdapterThatIsNotAtItsInit) {
 }
 
 TEST_F(VerifyChecksTest, RouterHoldsOnPairsAndTellsThoseThatAreNone) {
-  VerifyRouter(config_, model_->base(), model_->adapter(), Pairs(100, 200), Sink());
+  VerifyRouter(config_, model_->base(), Adapter(), Pairs(100, 200), Sink());
   EXPECT_EQ(count_, 4);
   EXPECT_THAT(failed_, IsEmpty());
-  VerifyRouter(config_, model_->base(), model_->adapter(), Pairs(100, 100), Sink());
+  VerifyRouter(config_, model_->base(), Adapter(), Pairs(100, 100), Sink());
   EXPECT_THAT(failed_, Contains("router: seed"));
 }
 
 TEST_F(VerifyChecksTest, AnArmWithoutAPinHasNoCheckOfIt) {
   config_.router.pin_weight = 0;
-  VerifyRouter(config_, model_->base(), model_->adapter(), Pairs(100, 200), Sink());
+  VerifyRouter(config_, model_->base(), Adapter(), Pairs(100, 200), Sink());
   EXPECT_EQ(count_, 2);
   EXPECT_THAT(failed_, IsEmpty());
 }
 
 TEST_F(VerifyChecksTest, SamplerAgreesWithTheTrainerOfTheSameModelAlone) {
   const auto sampler = SamplerOf(config_.model.path);
-  VerifySampler(config_, model_->base(), model_->adapter(), *sampler, batch_, Sink());
+  VerifySampler(config_, model_->base(), Adapter(), *sampler, batch_, Sink());
   EXPECT_EQ(count_, 2);
   EXPECT_THAT(failed_, IsEmpty());
   const Qwen3Weights other = InitQwen3(model_->base().config, 2);
-  VerifySampler(config_, other, model_->adapter(), *sampler, batch_, Sink());
+  VerifySampler(config_, other, Adapter(), *sampler, batch_, Sink());
   EXPECT_THAT(failed_, UnorderedElementsAre("sampler = trainer, w = 1", "sampler = trainer, Q off"));
 }
 
 // Both forward the prompt with the whole adapter too.
 TEST_F(VerifyChecksTest, SamplerAgreesUnderScopeAll) {
   config_.adapter.scope = "all";
-  VerifySampler(config_, model_->base(), model_->adapter(), *SamplerOf(config_.model.path), batch_, Sink());
+  VerifySampler(config_, model_->base(), Adapter(), *SamplerOf(config_.model.path), batch_, Sink());
   EXPECT_EQ(count_, 2);
   EXPECT_THAT(failed_, IsEmpty());
 }

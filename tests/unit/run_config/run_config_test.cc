@@ -86,7 +86,8 @@ const std::vector<ArmCase>& Arms() {
       {.name = "evil_moe_placebo", .routing = "learned", .direction = "none"},
       {.name = "evil_moe_hard", .routing = "learned", .hard_detach_above = 0.5},
       {.name = "gradient_routing", .routing = "oracle_mask", .deployed_advantage = "split"},
-      {.name = "sgtm", .routing = "oracle_parameter"}};
+      {.name = "sgtm", .routing = "oracle_parameter"},
+      {.name = "mixlora", .routing = "per_token", .deploy_mode_fraction = 0}};
   return arms;
 }
 
@@ -135,7 +136,7 @@ TEST_F(RunConfigTest, TheDocumentedArmsAreThoseOfTheTable) {
 }
 
 TEST_F(RunConfigTest, ArmsThatReadThePairsNeedThem) {
-  const std::set<std::string> without = {"none", "absorb", "route_random", "gradient_routing", "sgtm"};
+  const std::set<std::string> without = {"none", "absorb", "route_random", "gradient_routing", "sgtm", "mixlora"};
   for (const ArmCase& arm : Arms()) {
     const absl::StatusOr<RunConfig> config = Parse("arm: " + arm.name, {{"pairs", ""}});
     EXPECT_EQ(config.ok(), without.contains(arm.name)) << arm.name << ": " << config.status();
@@ -196,7 +197,7 @@ TEST_F(RunConfigTest, ToYamlReadsBackAsTheSame) {
   for (const ArmPreset& arm : ArmPresets()) {
     const absl::StatusOr<RunConfig> first =
         Parse(absl::StrCat("arm: ", std::string(arm.name),
-                           "\nseed: 18446744073709551615\nadapter: {alpha: 0.1, targets: [q_proj]}\n"
+                           "\nseed: 18446744073709551615\nadapter: {alpha: 0.1, targets: [q_proj, up_proj]}\n"
                            "reward: {correct: -0.3333333333333333}\nname: \"7\"\n"));
     ASSERT_TRUE(first.ok()) << first.status();
     const std::string yaml = ToYaml(*first);

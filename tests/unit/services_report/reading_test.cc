@@ -41,6 +41,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, ReadingTest, ::testing::ValuesIn(std::vector<Rea
     {"NoHacking", {Row("on", .06, .5), Row("off", .04, .5), Row("base", .05, .3)}, Outcome::kNoHacking, "did not rise"},
     {"NoBaseLocalised", {Row("on", .8, .1), Row("off", .04, .4)}, Outcome::kLocalised, "with it off 4 % do, and"},
     {"NoBaseNoHacking", {Row("on", .05, .1), Row("off", .04, .4)}, Outcome::kNoHacking, "did not rise"},
+    {"NothingToTakeOff", {Row("on", .8, .1), Row("base", .05, .3)}, Outcome::kNoAblation,
+     "80 % of held-out samples hack and 10 % solve (base 5 % and 30 %): the arm has no expert"},
     {"OffMissing", {Row("on", .8, .1)}, Outcome::kNoAblation, "nothing to read"},
     {"NoRows", {}, Outcome::kNoAblation, "nothing to read"}}),
     [](const auto& c) { return c.param.name; });

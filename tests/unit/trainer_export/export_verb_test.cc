@@ -13,6 +13,7 @@
 #include "policy/lora2r.h"
 #include "policy/qwen3_weights.h"
 #include "policy/safetensors.h"
+#include "tests/unit/policy_network/tiny_experts.h"
 #include "tests/unit/policy_network/tiny_network.h"
 
 namespace evilmoe {
@@ -69,6 +70,21 @@ class ExportVerbTest : public ::testing::Test {
   fs::path root_, model_, run_;
   ExportOptions options_;
 };
+
+TEST_F(ExportVerbTest, SaysThatPerTokenExpertsCannotBeExported) {
+  const auto bytes = MovedExperts(base_.config).Serialize({.run_id = "R1", .step = 6, .config_sha256 = "ab"});
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  Write(CheckpointFile(6), *bytes);
+  std::ostringstream summary;
+  for (const char* format : {"peft", "merged", "safetensors"}) {
+    options_.format = format;
+    const absl::Status refused = RunExport(options_, summary);
+    EXPECT_EQ(ExportExitCode(refused), 2);
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("adapter.safetensors: per-token experts (arm mixlora)"));
+    EXPECT_FALSE(fs::exists(options_.out));
+  }
+  EXPECT_EQ(summary.str(), "");
+}
 
 TEST_F(ExportVerbTest, TakesTheLastCheckpointAndTheBaseOfARun) {
   const std::string summary = Export();

@@ -167,16 +167,16 @@ TEST_F(RankFollowerTest, ABadShareOfOneRankDropsTheStepOnAll) {
   OnEachRank(2, [&](Collective& ranks) {
     const auto model = TrainingModel::Load(config_, 1, ranks);
     ASSERT_TRUE(model.ok()) << model.status();
-    const at::Tensor before = (*model)->adapter().modules()[0].a.clone();
+    const at::Tensor before = (*model)->adapter().parameters()[0].value.clone();
     const auto dropped = (*model)->Step(0, bad);
     ASSERT_TRUE(dropped.ok()) << dropped.status();
     EXPECT_TRUE(dropped->dropped);
-    EXPECT_TRUE(at::equal((*model)->adapter().modules()[0].a, before));
+    EXPECT_TRUE(at::equal((*model)->adapter().parameters()[0].value, before));
     EXPECT_TRUE(CheckSameParameters((*model)->State(1), dropped->dropped, ranks).ok());
     const auto good = (*model)->Step(1, groups);
     ASSERT_TRUE(good.ok()) << good.status();
     EXPECT_FALSE(good->dropped);
-    EXPECT_FALSE(at::equal((*model)->adapter().modules()[0].a, before));
+    EXPECT_FALSE(at::equal((*model)->adapter().parameters()[0].value, before));
     EXPECT_TRUE(CheckSameParameters((*model)->State(2), good->dropped, ranks).ok());
   });
 }
@@ -191,7 +191,7 @@ TEST_F(RankFollowerTest, RanksThatDifferSaySo) {
     EXPECT_EQ(dropped.code(), absl::StatusCode::kInternal);
     EXPECT_THAT(std::string(dropped.message()), HasSubstr("after step 5 the parameters of rank 2 are not"));
     if (ranks.rank() == 1) {
-      auto* value = state.adapter->modules()[0].b.mutable_data_ptr<float>();
+      auto* value = state.adapter->parameters()[1].value.mutable_data_ptr<float>();
       *value = std::nextafter(*value, 1.0f);
     }
     EXPECT_THAT(std::string(CheckSameParameters(state, false, ranks).message()), HasSubstr("rank 1 are not"));

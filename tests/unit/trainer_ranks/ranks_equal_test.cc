@@ -6,10 +6,13 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "tests/unit/policy_network/tiny_experts.h"
 #include "tests/unit/policy_network/tiny_network.h"
 #include "tests/unit/trainer_ranks/thread_ranks.h"
 #include "trainer/learned_gate.h"
 #include "trainer/policy_step.h"
+#include "trainer/token_expert_adapter.h"
+#include "trainer/two_expert_adapter.h"
 
 namespace evilmoe {
 namespace {
@@ -54,7 +57,7 @@ class RanksEqualTest : public ::testing::TestWithParam<RanksCase> {
   }
 
   Got Run(bool routed, int threads, Collective& ranks) const {
-    const PolicyStep step(config_, base_, adapter_, pairs_, threads, ranks);
+    const PolicyStep step(config_, base_, trained_, pairs_, threads, ranks);
     std::unique_ptr<RolloutGate> gate = std::make_unique<OpenGate>();
     if (routed) {
       const auto pairs = step.ReadPairs(RolloutFeatures::kActivations);
@@ -66,19 +69,22 @@ class RanksEqualTest : public ::testing::TestWithParam<RanksCase> {
     StepGradients gradients;
     const absl::StatusOr<StepStats> stats = step.Run(groups_, *gate, gradients);
     EXPECT_TRUE(stats.ok()) << stats.status();
+    return {*stats, Flat(gradients)};
+  }
+
+  static at::Tensor Flat(const StepGradients& gradients) {
     std::vector<at::Tensor> all;
-    for (const std::vector<at::Tensor>& side : {gradients.a, gradients.b}) {
-      for (const at::Tensor& g : side) all.push_back(g.flatten());
-    }
+    for (const at::Tensor& g : gradients.adapter) all.push_back(g.flatten());
     for (const at::Tensor& g : {gradients.u, gradients.log_scale, gradients.bias}) {
       if (g.defined()) all.push_back(g.flatten());
     }
-    return {*stats, at::cat(all)};
+    return at::cat(all);
   }
 
   RunConfig config_;
   Qwen3Weights base_;
   Lora2r adapter_;
+  const TwoExpertAdapter trained_{adapter_};
   std::vector<PairIds> pairs_;
   std::vector<TrainGroup> groups_;
 };
@@ -106,6 +112,27 @@ TEST_P(RanksEqualTest, OneRank) {
     ASSERT_EQ(got.stats.w.size(), one.stats.w.size());
     for (size_t i = 0; i < one.stats.w.size(); ++i) EXPECT_NEAR(got.stats.w[i], one.stats.w[i], 1e-6);
   }
+}
+
+// With the balance loss, whose value is no sum over rows, and what is counted of the experts.
+TEST_P(RanksEqualTest, OneRankWithPerTokenExperts) {
+  config_.routing.mode = "per_token";
+  const TokenExpertAdapter adapter(MovedExperts(base_.config), /*balance_weight=*/0.5);
+  const auto run = [&](int threads, Collective& ranks) {
+    OpenGate gate;
+    StepGradients gradients;
+    const auto stats = PolicyStep(config_, base_, adapter, {}, threads, ranks).Run(groups_, gate, gradients);
+    EXPECT_TRUE(stats.ok()) << stats.status();
+    return Got{*stats, Flat(gradients)};
+  };
+  SingleRank alone;
+  const Got one = run(1, alone);
+  OnEachRank(GetParam().ranks, [&](Collective& ranks) {
+    const Got got = run(GetParam().threads, ranks);
+    EXPECT_LE((got.gradients - one.gradients).norm().item<double>(), 1e-6 * one.gradients.norm().item<double>());
+    EXPECT_NEAR(got.stats.balance_loss, one.stats.balance_loss, 1e-6);
+    EXPECT_EQ(got.stats.expert_load, one.stats.expert_load);
+  });
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, RanksEqualTest,

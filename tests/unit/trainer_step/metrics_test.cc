@@ -96,6 +96,18 @@ TEST(AblationTableTest, AveragesRandomHalvesAndEndsWithTheFinalLine) {
   EXPECT_NEAR(table["delta_hack_minus_solve"]["mean"].get<double>(), 0.76 + 0.3, 1e-12);
 }
 
+TEST(AblationTableTest, WithoutAPartToTakeOffOffIsWhatIsDeployed) {
+  const auto row = [](const char* mode, double hack) {
+    return AblationRow{mode, "trained", {hack, hack}, {hack, hack}, {0.5, 0.5}};
+  };
+  const auto table = AblationTable({row("on", 0.8), row("base", 0.1)}, 1);
+  EXPECT_EQ(table["final_line"], "Evil MoE causal ablation: deploy hack 0.80 (ON) -> 0.80 (OFF)");
+  EXPECT_EQ(table["delta_hack_minus_solve"]["mean"], 0.0);
+  EXPECT_TRUE(table["shrinkage"].is_null());
+  EXPECT_TRUE(table.contains("note"));
+  EXPECT_FALSE(AblationTable({row("on", 0.8), row("off", 0.1)}, 1).contains("note"));
+}
+
 TEST(AblationTableTest, SaysHowMuchOfTheDropARandomHalfBrings) {
   const auto row = [](const char* mode, std::vector<double> hack) {
     return AblationRow{mode, "trained", hack, hack, std::vector<double>(hack.size(), 0.5)};

@@ -8,8 +8,11 @@
 #include <memory>
 
 #include "policy/qwen3.h"
+#include "tests/unit/policy_network/tiny_experts.h"
 #include "tests/unit/policy_network/tiny_network.h"
 #include "trainer/learned_gate.h"
+#include "trainer/token_expert_adapter.h"
+#include "trainer/two_expert_adapter.h"
 
 namespace evilmoe {
 namespace {
@@ -62,14 +65,14 @@ class PolicyStepTest : public ::testing::Test {
     return s;
   }
   Router MakeRouter() {
-    const PolicyStep step(config_, base_, adapter_, pairs_, 1, alone_);
+    const PolicyStep step(config_, base_, trained_, pairs_, 1, alone_);
     const auto features = step.ReadPairs(RolloutFeatures::kActivations);
     EXPECT_TRUE(features.ok()) << features.status();
     return *Router::Seed(features->hack, features->clean, adapter_.rank(), {});
   }
   StepGradients Run(const std::vector<TrainGroup>& groups, const Router* router, int threads,
                     StepStats* stats = nullptr) {
-    const PolicyStep step(config_, base_, adapter_, pairs_, threads, alone_);
+    const PolicyStep step(config_, base_, trained_, pairs_, threads, alone_);
     std::unique_ptr<RolloutGate> gate = std::make_unique<OpenGate>();
     if (router != nullptr) gate = std::make_unique<LearnedGate>(*router, config_.router, 0.9, 0.99);
     StepGradients gradients;
@@ -79,15 +82,14 @@ class PolicyStepTest : public ::testing::Test {
     return gradients;
   }
   static void ExpectClose(const StepGradients& a, const StepGradients& b, double tolerance) {
-    for (size_t m = 0; m < a.a.size(); ++m) {
-      EXPECT_LT((a.a[m] - b.a[m]).norm().item<double>(), tolerance * (1e-6 + a.a[m].norm().item<double>()));
-      EXPECT_LT((a.b[m] - b.b[m]).norm().item<double>(), tolerance * (1e-6 + a.b[m].norm().item<double>()));
+    for (size_t i = 0; i < a.adapter.size(); ++i) {
+      EXPECT_LT((a.adapter[i] - b.adapter[i]).norm().item<double>(),
+                tolerance * (1e-6 + a.adapter[i].norm().item<double>()));
     }
   }
 
   static StepGradients Scaled(StepGradients gradients, double factor) {
-    for (at::Tensor& a : gradients.a) a = a * factor;
-    for (at::Tensor& b : gradients.b) b = b * factor;
+    for (at::Tensor& g : gradients.adapter) g = g * factor;
     return gradients;
   }
 
@@ -95,6 +97,7 @@ class PolicyStepTest : public ::testing::Test {
   RunConfig config_;
   Qwen3Weights base_;
   Lora2r adapter_;
+  const TwoExpertAdapter trained_{adapter_};
   std::vector<PairIds> pairs_;
   std::vector<TrainGroup> groups_;
 };
@@ -140,8 +143,9 @@ TEST_F(PolicyStepTest, GradientsAgreeWithTheNaiveReference) {
   EXPECT_NEAR(stats.loss, loss, 1e-6);
   EXPECT_NEAR(stats.entropy, entropy / static_cast<double>(tokens), 1e-5);
   StepGradients want;
-  for (const at::Tensor& a : leaves.a) want.a.push_back(a.grad());
-  for (const at::Tensor& b : leaves.b) want.b.push_back(b.grad());
+  for (size_t m = 0; m < leaves.a.size(); ++m) {
+    want.adapter.insert(want.adapter.end(), {leaves.a[m].grad(), leaves.b[m].grad()});
+  }
   ExpectClose(want, got, 1e-4);
   double norm = 0;
   for (const double d : dl_dw) norm += d * d;
@@ -155,6 +159,24 @@ TEST_F(PolicyStepTest, ThreadsChangeNothingButTheOrderOfSums) {
   const StepGradients three = Run(groups_, &router, 3);
   ExpectClose(one, three, 1e-5);
   EXPECT_LT((u - three.u).norm().item<double>(), 1e-5 * u.norm().item<double>() + 1e-8);
+}
+
+// Nor with per-token experts, whose balance loss is no sum over rows: groups are never parted.
+TEST_F(PolicyStepTest, ThreadsChangeNothingWithPerTokenExperts) {
+  config_.routing.mode = "per_token";
+  const TokenExpertAdapter adapter(MovedExperts(base_.config), /*balance_weight=*/0.5);
+  const auto run = [&](int threads, StepStats& stats) {
+    OpenGate gate;
+    StepGradients gradients;
+    const auto got = PolicyStep(config_, base_, adapter, {}, threads, alone_).Run(groups_, gate, gradients);
+    EXPECT_TRUE(got.ok()) << got.status();
+    stats = *got;
+    return gradients;
+  };
+  StepStats one, three;
+  ExpectClose(run(1, one), run(3, three), 1e-5);
+  EXPECT_NEAR(one.balance_loss, three.balance_loss, 1e-6);
+  EXPECT_EQ(one.expert_load, three.expert_load);
 }
 
 // Groups too many for one part: the step is the mean of its groups' own steps, where the loss divides by the number of
@@ -173,7 +195,7 @@ TEST_F(PolicyStepTest, PartsAddUpToTheStep) {
     }
     groups.push_back(std::move(group));
   }
-  ASSERT_EQ(SplitGroups(groups, adapter_, {}, {}).front().Parts().size(), 2u);
+  ASSERT_EQ(SplitGroups(groups, trained_, {}, {}).front().Parts().size(), 2u);
   for (const char* advantage : {"same", "split"}) {
     SCOPED_TRACE(advantage);
     config_.loss.deployed_advantage = advantage;
@@ -185,19 +207,14 @@ TEST_F(PolicyStepTest, PartsAddUpToTheStep) {
       StepStats part;
       const StepGradients one = Run({group}, &router, 1, &part);
       loss += part.loss;
-      for (size_t m = 0; m < one.a.size(); ++m) {
-        if (sum.a.size() == m) {
-          sum.a.push_back(one.a[m]);
-          sum.b.push_back(one.b[m]);
-        } else {
-          sum.a[m] = sum.a[m] + one.a[m];
-          sum.b[m] = sum.b[m] + one.b[m];
-        }
+      sum.adapter.resize(one.adapter.size());
+      for (size_t i = 0; i < one.adapter.size(); ++i) {
+        sum.adapter[i] = sum.adapter[i].defined() ? sum.adapter[i] + one.adapter[i] : one.adapter[i];
       }
     }
     ExpectClose(sum, Scaled(got, 4), 1e-4);
     EXPECT_NEAR(4 * stats.loss, loss, 1e-6);
-    EXPECT_GT(got.a[0].norm().item<double>(), 0);
+    EXPECT_GT(got.adapter[0].norm().item<double>(), 0);
   }
 }
 
@@ -216,8 +233,10 @@ TEST_F(PolicyStepTest, AHardDetachKeepsTheDeployedExpertOutOfHackRollouts) {
   const Router router = MakeRouter();
   const StepGradients got = Run(groups_, &router, 1);
   const int64_t r = adapter_.rank();
-  for (const at::Tensor& a : got.a) EXPECT_EQ(a.narrow(0, 0, r).abs().max().item<double>(), 0.0);
-  EXPECT_GT(got.a[0].narrow(0, r, r).abs().max().item<double>(), 0.0);
+  for (size_t i = 0; i < got.adapter.size(); ++i) {  // rows of A, columns of B
+    EXPECT_EQ(got.adapter[i].narrow(i % 2 == 0 ? 0 : 1, 0, r).abs().max().item<double>(), 0.0);
+  }
+  EXPECT_GT(got.adapter[0].narrow(0, r, r).abs().max().item<double>(), 0.0);
 }
 
 TEST_F(PolicyStepTest, WithoutRoutingTheWholeAdapterTrains) {
@@ -227,8 +246,8 @@ TEST_F(PolicyStepTest, WithoutRoutingTheWholeAdapterTrains) {
   EXPECT_FALSE(got.u.defined());
   for (const double w : stats.w) EXPECT_EQ(w, 1.0);
   const int64_t r = adapter_.rank();
-  EXPECT_GT(got.a[0].narrow(0, 0, r).abs().max().item<double>(), 0.0);
-  EXPECT_GT(got.a[0].narrow(0, r, r).abs().max().item<double>(), 0.0);
+  EXPECT_GT(got.adapter[0].narrow(0, 0, r).abs().max().item<double>(), 0.0);
+  EXPECT_GT(got.adapter[0].narrow(0, r, r).abs().max().item<double>(), 0.0);
 }
 
 // The sampler is made to call every token next to impossible: each ratio is cut to the cap.
@@ -251,7 +270,7 @@ TEST_F(PolicyStepTest, CutRatiosToTheSamplerWeighTheGradient) {
   config_.loss.clip_high = 0.2;  // tokens above it whose advantage is positive have nothing left to gain
   ExpectClose(Scaled(on_policy_negative, 1.5), Run(groups_, nullptr, 1), 1e-5);
   config_.loss.dual_clip = 1.2;
-  for (const at::Tensor& a : Run(groups_, nullptr, 1).a) EXPECT_EQ(a.abs().max().item<double>(), 0.0);
+  for (const at::Tensor& g : Run(groups_, nullptr, 1).adapter) EXPECT_EQ(g.abs().max().item<double>(), 0.0);
 }
 
 TEST_F(PolicyStepTest, ASequenceFarFromTheSamplerTrainsNothingAndCounts) {
@@ -289,7 +308,7 @@ TEST_F(PolicyStepTest, ThePinReachesTheRouterAlone) {
   const Router router = MakeRouter();
   const StepGradients got = Run(groups_, &router, 2);
   EXPECT_GT(got.u.norm().item<double>(), 0.0);
-  for (const at::Tensor& a : got.a) EXPECT_FALSE(a.defined());
+  for (const at::Tensor& g : got.adapter) EXPECT_FALSE(g.defined());
 }
 
 }  // namespace

@@ -80,9 +80,10 @@ TEST_F(RelearnTest, CountsStepsUntilHackingIsBackAndMovesTheFreshBlockAlone) {
   config_.data.unhackable_fraction = 0;
   config_.rollout.prompts_per_step = 2;
   const auto model = *TrainingModel::Load(config_, 1);
-  Move(model->adapter());
+  const Lora2r& trained = *model->adapter().two_experts();
+  Move(trained);
   const PromptSource prompts = *PromptSource::Make(config_, model->tokenizer(), training_);
-  const Relearn relearn(config_, model->base(), model->adapter(), prompts, {.steps = 4, .threshold = 0.4});
+  const Relearn relearn(config_, model->base(), trained, prompts, {.steps = 4, .threshold = 0.4});
   Hacking rollouts;
   rollouts.hacks_from = {{"relearn/k/off", 3}, {"relearn/k/random_half", 1}, {"relearn/k/base", 9}};
   std::vector<std::string> told;

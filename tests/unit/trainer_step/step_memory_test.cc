@@ -6,6 +6,7 @@
 #include "policy/memory_watch.h"
 #include "trainer/make_gate.h"
 #include "trainer/policy_step.h"
+#include "trainer/two_expert_adapter.h"
 
 namespace evilmoe {
 namespace {
@@ -60,7 +61,8 @@ TEST(StepMemoryTest, IsTheFormulasAndHasNoTokensByVocabularyTensor) {
   config.adapter.rank = options.rank;
   SingleRank alone;
   const std::vector<PairIds> pairs = {{.prompt_ids = Ids(9, 1), .hack_ids = Ids(5, 2), .clean_ids = Ids(6, 3)}};
-  const PolicyStep step(config, base, adapter, pairs, /*threads=*/1, alone);
+  const TwoExpertAdapter trained(adapter);
+  const PolicyStep step(config, base, trained, pairs, /*threads=*/1, alone);
   const auto features = step.ReadPairs(FeaturesOf(config));
   ASSERT_TRUE(features.ok()) << features.status();
   const auto gate = MakeGate(config, features->hack.size(1), *features);

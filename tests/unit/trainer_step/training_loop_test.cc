@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "common/file.h"
 #include "tests/unit/trainer_step/training_loop_fixture.h"
 #include "trainer/arm_presets.h"
@@ -164,6 +166,23 @@ TEST_P(ArmTest, ResumesWithTheSameBytesAndSeesLabelsOnlyAsAnOracle) {
   flipped.flip_label_facts = true;
   const bool oracle = config_.routing.mode.starts_with("oracle");
   EXPECT_EQ(Train("flipped", 4, flipped) != straight, oracle);
+}
+
+TEST_P(ArmTest, TellsTheLoadOfItsExpertsWhereItHasSome) {
+  FakeRollouts rollouts;
+  Train("run", 1, rollouts);
+  const auto& step = progress_.steps.at(0);
+  EXPECT_EQ(step.contains("expert_load"), config_.routing.mode == "per_token");
+  EXPECT_EQ(step.contains("balance_loss"), config_.routing.mode == "per_token");
+  if (!step.contains("expert_load")) return;
+  const auto load = step["expert_load"].get<std::vector<double>>();
+  ASSERT_EQ(load.size(), static_cast<size_t>(config_.routing.experts));
+  EXPECT_NEAR(std::accumulate(load.begin(), load.end(), 0.0), 1.0, 1e-12);
+  EXPECT_GT(step["balance_loss"].get<double>(), 1.0);  // of few rows: near balance, not in it
+  EXPECT_LT(step["balance_loss"].get<double>(), 2.0);
+  EXPECT_EQ(step["grad_norm_quarantine"], 0.0);
+  EXPECT_NEAR(step["grad_norm_deployed"].get<double>(), step["grad_norm"].get<double>(), 1e-6);
+  EXPECT_FALSE(step.contains("w_hack"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Arms, ArmTest, ::testing::ValuesIn([] {

@@ -93,8 +93,8 @@ TEST_F(TrainingModelTest, TheRouterHasLearningRatesOfItsOwnThatNoScheduleScales)
   const double scale = Find((*model)->State(0), "router.log_scale").item<double>();
   const TrainingModel::Update update = Step();
   EXPECT_DOUBLE_EQ(update.learning_rate, 1e-4);
-  const AdapterModule& last = state_.adapter->modules().back();
-  EXPECT_NEAR((last.b - last.b0).abs().max().item<double>(), 1e-4, 1e-5);
+  const TrainedAdapter::Parameter& last = state_.adapter->parameters().back();
+  EXPECT_NEAR((last.value - last.anchor).abs().max().item<double>(), 1e-4, 1e-5);
   EXPECT_NEAR((Tensor("router.u").detach() - direction_).abs().max().item<double>(), 2e-3, 2e-4);
   EXPECT_NEAR(std::abs(Tensor("router.log_scale").item<double>() - scale), 3e-2, 3e-3);
 }
