@@ -15,6 +15,7 @@
 #include "trainer/graded_step.h"
 #include "trainer/policy_loss.h"
 #include "trainer/policy_shard.h"
+#include "trainer/two_expert_adapter.h"
 
 namespace evilmoe {
 namespace {
@@ -107,7 +108,7 @@ class LossGolden : public ::testing::TestWithParam<int> {
     EXPECT_EQ(graded->zero_variance_groups, golden_["zero_variance_groups"].get<int64_t>());
 
     const Qwen3Weights network = TinyNetwork();
-    const Lora2r adapter = Lora2r::Init(network.config, TinyAdapterOptions()).value();
+    const TwoExpertAdapter adapter(Lora2r::Init(network.config, TinyAdapterOptions()).value());
     const std::vector<PolicyShard> shards =
         SplitGroups(graded->groups, adapter, TotalsOf(graded->groups, config_.rollout), {});
     const PolicyShard& shard = shards[0];
