@@ -69,6 +69,7 @@ void BM_TrainingStep(benchmark::State& state) {
       base.config,
       {.rank = 4, .targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}});
   RunConfig config;
+  config.adapter.rank = 4;
   config.rollout.temperature = 1.0;
   config.loss.kl_coefficient = 0.0;
   std::vector<PairIds> pairs;
