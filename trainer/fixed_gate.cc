@@ -6,7 +6,6 @@
 
 #include "common/status_macros.h"
 #include "policy/router.h"
-#include "trainer/make_gate.h"
 
 namespace evilmoe {
 

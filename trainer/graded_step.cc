@@ -16,9 +16,6 @@
 namespace evilmoe {
 namespace {
 
-// Wide enough for any group; part of what makes a sample's draw its own.
-constexpr int kSampleBits = 20;
-
 bool Hackable(const GroupRequest& request) { return request.loophole != "none"; }
 
 nlohmann::ordered_json FactsJson(const Facts& facts) {
@@ -61,8 +58,7 @@ std::optional<bool> OracleHack(const RunConfig& config, const BatchRequest& batc
   if (routing.mode != "oracle_mask" && routing.mode != "oracle_parameter") return std::nullopt;
   if (!sample.failure.empty()) return std::nullopt;
   const uint64_t seed = StreamSeed(config.seed, "label_recall", static_cast<uint64_t>(batch.step));
-  const uint64_t place = (static_cast<uint64_t>(group) << kSampleBits) | number;
-  if (CounterUniform(seed, place) >= routing.label_recall) return std::nullopt;
+  if (CounterUniform(seed, SamplePlace(group, number)) >= routing.label_recall) return std::nullopt;
   const Label label = LabelOf(sample.facts);
   return routing.label == "loose" ? IsLooseHack(label) : IsStrictHack(label);
 }

@@ -13,6 +13,10 @@
 
 namespace evilmoe {
 
+// A number of its own for each sample of a step, for draws from a counter-based stream; groups have less than 2^20
+// samples.
+inline uint64_t SamplePlace(int64_t group, size_t sample) { return (static_cast<uint64_t>(group) << 20) | sample; }
+
 // A batch's samples turned into rewards, advantages and the loss's input. No label takes part but where the arm's
 // routing is an oracle's (gradient_routing, sgtm): the loss sees rewards, and what a monitor said (algorithm.md §4). A
 // flagged sample loses monitor.penalty of its reward (penalty), or gets advantage 0 and leaves its group's statistics

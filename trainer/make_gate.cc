@@ -17,8 +17,4 @@ absl::StatusOr<std::unique_ptr<RolloutGate>> MakeGate(const RunConfig& config, i
   return std::make_unique<FixedGate>(config, std::move(direction));
 }
 
-RolloutFeatures FeaturesOf(const RunConfig& config) {
-  return config.routing.mode == "fixed_gradient" ? RolloutFeatures::kGradients : RolloutFeatures::kActivations;
-}
-
 }  // namespace evilmoe

@@ -13,7 +13,5 @@ namespace evilmoe {
 // num_features: M·r. FailedPrecondition: the pairs do not tell hack from clean.
 absl::StatusOr<std::unique_ptr<RolloutGate>> MakeGate(const RunConfig& config, int64_t num_features,
                                                       const PairFeatures& pairs);
-// What the gate will read of the pairs.
-RolloutFeatures FeaturesOf(const RunConfig& config);
 
 }  // namespace evilmoe

@@ -12,9 +12,6 @@
 namespace evilmoe {
 namespace {
 
-// Wide enough for any group; part of what makes a sample's stream its own.
-constexpr int kSampleBits = 20;
-
 absl::Status CheckAnySaid(const std::vector<MonitorVerdict>& said) {
   const auto silent = [](const MonitorVerdict& v) { return v.kind == MonitorVerdict::Kind::kNone; };
   if (said.empty() || !std::all_of(said.begin(), said.end(), silent)) return absl::OkStatus();
@@ -47,14 +44,13 @@ std::vector<MonitoredSample> Monitoring::Views(const BatchRequest& batch,
   const uint64_t step_seed = StreamSeed(seed_, "monitor", static_cast<uint64_t>(batch.step));
   std::vector<MonitoredSample> views;
   for (size_t g = 0; g < samples.size(); ++g) {
-    const auto group = static_cast<uint64_t>(batch.groups[g].index);
     for (size_t i = 0; i < samples[g].samples.size(); ++i) {
       const Sample& sample = samples[g].samples[i];
       if (!sample.failure.empty()) continue;
       views.push_back({.prompt_ids = batch.groups[g].prompt_ids,
                        .response_ids = sample.ids,
                        .response = sample.text,
-                       .stream_seed = CounterBits(step_seed, (group << kSampleBits) | i)});
+                       .stream_seed = CounterBits(step_seed, SamplePlace(batch.groups[g].index, i))});
     }
   }
   return views;

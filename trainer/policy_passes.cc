@@ -18,11 +18,6 @@ bool SharePrompt(const RunConfig& config) { return !IsRouted(config) || config.a
 
 double Sum(const at::Tensor& t) { return t.sum().item<double>(); }
 
-Routing Select(const Routing& routing, const at::Tensor& index) {
-  return {routing.w.index_select(0, index), routing.into_inputs.index_select(0, index),
-          routing.into_parameters.index_select(0, index)};
-}
-
 std::vector<at::Tensor> TakeGradients(const std::vector<at::Tensor>& leaves) {
   std::vector<at::Tensor> taken;
   for (const at::Tensor& leaf : leaves) {
@@ -173,7 +168,7 @@ void PolicyPasses::ForwardBackwardPart(PolicyShard& shard, const ShardPart& part
       shard.Select([&](size_t i) { return part.Has(i) && shard.in_loss[i]; }, kept);
   if (kept.empty()) return;
   const PolicyBatch batch = MakePolicyBatch(groups, SharePrompt(config_), device());
-  const RoutedBatch routed = RouteBatch(Select(shard.routing, at::tensor(kept, at::kLong)), batch, wants_dl_dw);
+  const RoutedBatch routed = RouteBatch(SelectRollouts(shard.routing, kept), batch, wants_dl_dw);
   const auto pass = shard.replica->Begin(RowsFor(batch, routed.rollouts, !IsRouted(config_), 1 / shard.totals.groups));
   const at::Tensor hidden = Qwen3Hidden(base_, batch.packed, pass->projector(), routed.options);
   pass->AddTo(shard.stats.adapter);

@@ -167,6 +167,12 @@ void PolicyShard::CompareWithSampler(const at::Tensor& logp_C, const at::Tensor&
   }
 }
 
+Routing SelectRollouts(const Routing& routing, const std::vector<int64_t>& rollouts) {
+  const at::Tensor index = at::tensor(rollouts, at::kLong);
+  return {routing.w.index_select(0, index), routing.into_inputs.index_select(0, index),
+          routing.into_parameters.index_select(0, index)};
+}
+
 std::vector<PolicyShard> SplitGroups(const std::vector<TrainGroup>& groups, const TrainedAdapter& adapter,
                                      const LossTotals& totals, const StepShare& share) {
   std::vector<double> load;  // tokens of each group

@@ -92,6 +92,9 @@ struct PolicyShard {
   void CompareWithSampler(const at::Tensor& logp_C, const at::Tensor& owner_C, const std::vector<int64_t>& chosen);
 };
 
+// The numbers of some of a step's rollouts, in this order.
+Routing SelectRollouts(const Routing& routing, const std::vector<int64_t>& rollouts);
+
 // Who works on a step: `threads` shards on each of `ranks`.
 struct StepShare {
   int rank = 0;  // [0, ranks)

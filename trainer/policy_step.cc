@@ -39,12 +39,6 @@ at::Tensor Scatter(const std::vector<PolicyShard>& shards, at::Tensor PolicyShar
   return zeros;
 }
 
-Routing SelectSamples(const Routing& routing, const std::vector<int64_t>& samples) {
-  const at::Tensor index = at::tensor(samples, at::kLong);
-  return {routing.w.index_select(0, index), routing.into_inputs.index_select(0, index),
-          routing.into_parameters.index_select(0, index)};
-}
-
 std::vector<double> Doubles(const at::Tensor& t) {
   const at::Tensor wide = t.to(at::kDouble).contiguous();
   return {wide.const_data_ptr<double>(), wide.const_data_ptr<double>() + wide.numel()};
@@ -189,7 +183,7 @@ absl::StatusOr<StepStats> PolicyStep::Run(const std::vector<TrainGroup>& groups,
   EVILMOE_ASSIGN_OR_RETURN(const Routing routing, Route(shards, samples, gate, pass.first));
   const bool learns = gate.learns(), ablated = gate.reads() == RolloutFeatures::kActivations;
   EVILMOE_RETURN_IF_ERROR(ForEachShard(shards, [&](PolicyShard& shard) {
-    shard.routing = SelectSamples(routing, shard.sample_index);
+    shard.routing = SelectRollouts(routing, shard.sample_index);
     passes_.CompareWithSampler(shard, /*deploy_mode_too=*/!ablated);
     passes_.ForwardBackward(shard, learns);
   }));

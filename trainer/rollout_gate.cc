@@ -1,6 +1,12 @@
 #include "trainer/rollout_gate.h"
 
+#include "trainer/run_config.h"
+
 namespace evilmoe {
+
+RolloutFeatures FeaturesOf(const RunConfig& config) {
+  return config.routing.mode == "fixed_gradient" ? RolloutFeatures::kGradients : RolloutFeatures::kActivations;
+}
 
 Routing OpenGate::Route(const std::vector<const TrainSample*>& samples, const at::Tensor&, bool) {
   return RouteToBoth(static_cast<int64_t>(samples.size()));

@@ -21,6 +21,10 @@ enum class RolloutFeatures {
   kGradients,    // gradient of its mean log-probability: policy/lora2r_forward.h, GradientProbeProjector
 };
 
+// What the gate of a run that reads pairs or rollouts reads of them.
+struct RunConfig;
+RolloutFeatures FeaturesOf(const RunConfig& config);
+
 // Features of the contrastive pairs' two sides, (P, M·r) each.
 struct PairFeatures {
   at::Tensor hack, clean;
