@@ -33,10 +33,17 @@ class CoordinatorClient {
   absl::StatusOr<v1::SubmitJobResponse> SubmitJob(const v1::SubmitJobRequest& request);
   absl::StatusOr<v1::Run> GetRun(const v1::GetRunRequest& request);
   absl::StatusOr<v1::ListRunsResponse> ListRuns(const v1::ListRunsRequest& request);
+  absl::StatusOr<v1::GetStatusResponse> GetStatus(const v1::GetStatusRequest& request);
+  absl::StatusOr<v1::ListRunFilesResponse> ListRunFiles(const v1::ListRunFilesRequest& request);
   absl::StatusOr<v1::Run> CancelRun(const v1::CancelRunRequest& request);
+  absl::StatusOr<v1::Run> PauseRun(const v1::PauseRunRequest& request);
+  absl::StatusOr<v1::Run> ResumeRun(const v1::ResumeRunRequest& request);
+  absl::StatusOr<v1::Run> RetryRun(const v1::RetryRunRequest& request);
   absl::StatusOr<v1::ListEventsResponse> ListEvents(const v1::ListEventsRequest& request);
 
   absl::StatusOr<v1::AcquireJobResponse> AcquireJob(const v1::AcquireJobRequest& request);
+  absl::StatusOr<v1::HeartbeatJobResponse> HeartbeatJob(const v1::HeartbeatJobRequest& request);
+  absl::StatusOr<v1::ReleaseJobResponse> ReleaseJob(const v1::ReleaseJobRequest& request);
   absl::StatusOr<v1::BeginJobResponse> BeginJob(const v1::BeginJobRequest& request);
   // Streams `bytes` in chunks under the version's hash.
   absl::StatusOr<v1::PublishAdapterResponse> PublishAdapter(const v1::JobFence& fence,

@@ -177,11 +177,11 @@ absl::StatusOr<CompletedGroup> FromProto(const v1::GroupResult& result) {
 }
 
 absl::Status CheckFailure(const std::string& reason) {
-  for (const char* known : {"MODEL_TIMEOUT", "INFRA_LOST", "SANDBOX_INTERNAL", "CANCELLED"}) {
+  for (const char* known : {"MODEL_TIMEOUT", "INFRA_LOST", "SANDBOX_INTERNAL", "CANCELLED", "WRONG_BASE_MODEL"}) {
     if (reason == known) return absl::OkStatus();
   }
   return Bad("reason", absl::StrCat("\"", reason.substr(0, 80), "\""),
-             "MODEL_TIMEOUT, INFRA_LOST, SANDBOX_INTERNAL or CANCELLED");
+             "MODEL_TIMEOUT, INFRA_LOST, SANDBOX_INTERNAL, CANCELLED or WRONG_BASE_MODEL");
 }
 
 v1::Run ToProto(const RunRecord& run) {
