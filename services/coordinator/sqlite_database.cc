@@ -36,7 +36,21 @@ absl::Status ToStatus(int code, const char* message) {
 
 }  // namespace
 
-void SqliteStatement::Finalizer::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+SqliteStatementCache::~SqliteStatementCache() {
+  for (const auto& [sql, statement] : idle_) sqlite3_finalize(statement);
+}
+
+sqlite3_stmt* SqliteStatementCache::Take(const char* sql) {
+  const auto node = idle_.extract(sql);
+  return node.empty() ? nullptr : node.mapped();
+}
+
+void SqliteStatementCache::Return(const char* sql, sqlite3_stmt* statement) {
+  sqlite3_reset(statement);
+  sqlite3_clear_bindings(statement);  // they point into memory of the last user
+  if (!idle_.emplace(sql, statement).second) sqlite3_finalize(statement);
+}
+
 void SqliteDatabase::Closer::operator()(sqlite3* database) const { sqlite3_close_v2(database); }
 
 absl::StatusOr<bool> SqliteStatement::Step() {
@@ -99,10 +113,12 @@ absl::Status SqliteDatabase::Execute(const char* sql) {
 }
 
 absl::StatusOr<SqliteStatement> SqliteDatabase::PrepareOnly(const char* sql) {
-  sqlite3_stmt* statement = nullptr;
-  const int code = sqlite3_prepare_v2(database_.get(), sql, -1, &statement, nullptr);
-  if (code != SQLITE_OK) return ToStatus(code, sqlite3_errmsg(database_.get()));
-  return SqliteStatement(statement);
+  sqlite3_stmt* statement = cache_->Take(sql);
+  if (statement == nullptr) {
+    const int code = sqlite3_prepare_v3(database_.get(), sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+    if (code != SQLITE_OK) return ToStatus(code, sqlite3_errmsg(database_.get()));
+  }
+  return SqliteStatement(statement, cache_.get(), sql);
 }
 
 int64_t SqliteDatabase::NumChanged() const { return sqlite3_changes64(database_.get()); }

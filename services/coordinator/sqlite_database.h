@@ -6,6 +6,9 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -23,6 +26,20 @@ struct SqliteBlob {
   std::string_view bytes;
 };
 
+// Prepared statements that nobody uses now, by the address of their text. Not thread-safe.
+class SqliteStatementCache {
+ public:
+  SqliteStatementCache() = default;
+  ~SqliteStatementCache();
+  SqliteStatementCache(const SqliteStatementCache&) = delete;
+  SqliteStatementCache& operator=(const SqliteStatementCache&) = delete;
+  sqlite3_stmt* Take(const char* sql);  // null: there is none
+  void Return(const char* sql, sqlite3_stmt* statement);
+
+ private:
+  std::unordered_map<const char*, sqlite3_stmt*> idle_;
+};
+
 // A prepared statement with its parameters bound. Must not outlive its database.
 class SqliteStatement {
  public:
@@ -35,16 +52,31 @@ class SqliteStatement {
 
  private:
   friend class SqliteDatabase;
-  struct Finalizer {
-    void operator()(sqlite3_stmt* statement) const;
+  struct Returner {
+    SqliteStatementCache* cache;
+    const char* sql;
+    void operator()(sqlite3_stmt* statement) const { cache->Return(sql, statement); }
   };
-  explicit SqliteStatement(sqlite3_stmt* statement) : statement_(statement) {}
+  SqliteStatement(sqlite3_stmt* statement, SqliteStatementCache* cache, const char* sql)
+      : statement_(statement, Returner{cache, sql}) {}
   void BindOne(int at, int64_t value);
   void BindOne(int at, std::string_view value);
   void BindOne(int at, SqliteBlob value);
 
-  std::unique_ptr<sqlite3_stmt, Finalizer> statement_;
+  std::unique_ptr<sqlite3_stmt, Returner> statement_;
 };
+
+// Reads every row with `read`.
+template <typename Read>
+auto ReadAll(SqliteStatement statement, Read read) -> absl::StatusOr<std::vector<decltype(read(statement))>> {
+  std::vector<decltype(read(statement))> rows;
+  while (true) {
+    const absl::StatusOr<bool> more = statement.Step();
+    if (!more.ok()) return more.status();
+    if (!*more) return rows;
+    rows.push_back(read(statement));
+  }
+}
 
 // One connection. Not thread-safe. Move-only.
 class SqliteDatabase {
@@ -55,7 +87,8 @@ class SqliteDatabase {
 
   // Runs statements that take no parameters and give no rows.
   absl::Status Execute(const char* sql);
-  // `arguments` take the places of the ?s: integers, text, SqliteBlob. Text must live until the last Step().
+  // `arguments` take the places of the ?s: integers, text, SqliteBlob. Text must live until the last Step(). `sql` is a
+  // literal: its statement is kept, and found again by its address.
   template <typename... Arguments>
   absl::StatusOr<SqliteStatement> Prepare(const char* sql, const Arguments&... arguments) {
     absl::StatusOr<SqliteStatement> statement = PrepareOnly(sql);
@@ -86,7 +119,8 @@ class SqliteDatabase {
   struct Closer {
     void operator()(sqlite3* database) const;
   };
-  explicit SqliteDatabase(sqlite3* database) : database_(database) {}
+  explicit SqliteDatabase(sqlite3* database)
+      : database_(database), cache_(std::make_unique<SqliteStatementCache>()) {}
   absl::StatusOr<SqliteStatement> PrepareOnly(const char* sql);
   template <typename T>
   static auto AsBindable(const T& value) {
@@ -100,6 +134,7 @@ class SqliteDatabase {
   }
 
   std::unique_ptr<sqlite3, Closer> database_;
+  std::unique_ptr<SqliteStatementCache> cache_;  // goes before the connection
 };
 
 // Undone when it is destroyed without Commit(). Must not outlive its database; never nested.

@@ -5,7 +5,7 @@
 
 namespace evilmoe {
 
-inline constexpr int64_t kStoreSchemaVersion = 1;
+inline constexpr int64_t kStoreSchemaVersion = 2;
 
 // Brings a database, an empty one too, to this program's schema, one version at a time in one transaction.
 // FailedPrecondition: the database belongs to a newer program, or to another program.

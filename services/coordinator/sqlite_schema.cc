@@ -1,4 +1,4 @@
-#include "services/coordinator/store_schema.h"
+#include "services/coordinator/sqlite_schema.h"
 
 #include <iterator>
 
@@ -41,6 +41,34 @@ CREATE INDEX groups_by_state ON groups(state, batch_id, idx);
 CREATE UNIQUE INDEX groups_by_lease ON groups(lease_id) WHERE lease_id > 0;
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT INTO counters VALUES ('lease', 0);
+)sql",
+    // Leases and results in rows of their own, so that granting one does not write the group's prompt again; what they
+    // stood in for is left in `groups`, unread. Decisions moved into memory, and with them the indexes on states.
+    R"sql(
+ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN slots INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE runs ADD COLUMN sweep TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN model_fingerprint TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN trainer_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN num_lost_trainers INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN bind_at_lease INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN max_policy_lag INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE leases (
+  batch_id INTEGER NOT NULL REFERENCES batches(id) ON DELETE CASCADE, idx INTEGER NOT NULL, lease_id INTEGER NOT NULL,
+  worker_id TEXT NOT NULL, adapter_step INTEGER NOT NULL, adapter_sha256 TEXT NOT NULL, adapter_size INTEGER NOT NULL,
+  PRIMARY KEY (batch_id, idx)) WITHOUT ROWID;
+CREATE TABLE results (
+  batch_id INTEGER NOT NULL REFERENCES batches(id) ON DELETE CASCADE, place INTEGER NOT NULL, idx INTEGER NOT NULL,
+  num_samples INTEGER NOT NULL, lost_reason TEXT NOT NULL, result BLOB NOT NULL, PRIMARY KEY (batch_id, place));
+INSERT INTO leases SELECT batch_id, idx, lease_id, worker_id, adapter_step, adapter_sha256, adapter_size
+  FROM groups JOIN batches ON id = batch_id WHERE state = 1;
+INSERT INTO results SELECT batch_id, row_number() OVER (PARTITION BY batch_id ORDER BY idx) - 1, idx, num_samples,
+  lost_reason, result FROM groups WHERE state = 2;
+UPDATE groups SET result = x'' WHERE state = 2;
+DROP INDEX groups_by_state;
+DROP INDEX groups_by_lease;
+INSERT INTO counters VALUES ('epoch', 1);
+INSERT INTO counters SELECT 'batch', coalesce(max(id), 0) FROM batches;
 )sql",
 };
 static_assert(std::size(kMigrations) == kStoreSchemaVersion);

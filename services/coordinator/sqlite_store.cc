@@ -1,8 +1,8 @@
-#include "services/coordinator/store.h"
+#include "services/coordinator/sqlite_store.h"
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "services/coordinator/store_schema.h"
+#include "services/coordinator/sqlite_schema.h"
 
 namespace evilmoe {
 namespace {
@@ -27,34 +27,25 @@ absl::Status Blame(const absl::Status& status, const std::filesystem::path& path
 
 }  // namespace
 
-const char* RunPhaseName(RunPhase phase) {
-  switch (phase) {
-    case RunPhase::kQueued:
-      return "queued";
-    case RunPhase::kRunning:
-      return "running";
-    case RunPhase::kSucceeded:
-      return "succeeded";
-    case RunPhase::kFailed:
-      return "failed";
-    case RunPhase::kCancelled:
-      return "cancelled";
-  }
-  return "unknown";
-}
-
-absl::StatusOr<Store> Store::Open(const std::filesystem::path& path) {
+absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::filesystem::path& path) {
   EVILMOE_ASSIGN_OR_RETURN(StoreLock lock, StoreLock::Take(path));
-  EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase database,
+  EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase writer,
                            SqliteDatabase::Open(path, SqliteDatabase::Mode::kReadWriteCreate));
-  if (const absl::Status status = Prepare(database); !status.ok()) return Blame(status, path);
-  return Store(std::move(lock), std::move(database));
+  if (const absl::Status status = Prepare(writer); !status.ok()) return Blame(status, path);
+  EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase reader, SqliteDatabase::Open(path, SqliteDatabase::Mode::kReadOnly));
+  return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(lock), std::move(writer), std::move(reader)));
 }
 
-absl::StatusOr<Store> Store::OpenReadOnly(const std::filesystem::path& path) {
-  EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase database, SqliteDatabase::Open(path, SqliteDatabase::Mode::kReadOnly));
-  if (const absl::Status status = CheckStoreSchema(database); !status.ok()) return Blame(status, path);
-  return Store(StoreLock(), std::move(database));
+absl::StatusOr<std::vector<EventRecord>> SqliteStore::ReadEvents(const std::string& run_id, int64_t after_seq,
+                                                                 int limit) {
+  MutexLock lock(reader_mu_);
+  EVILMOE_ASSIGN_OR_RETURN(SqliteStatement rows,
+                           reader_.Prepare("SELECT seq, unix_ms, kind, payload FROM events WHERE run_id = ? AND "
+                                           "seq > ? ORDER BY seq LIMIT ?",
+                                           run_id, after_seq, limit));
+  return ReadAll(std::move(rows), [](const SqliteStatement& row) {
+    return EventRecord{.seq = row.Int(0), .unix_ms = row.Int(1), .kind = row.Text(2), .payload_json = row.Text(3)};
+  });
 }
 
 }  // namespace evilmoe
