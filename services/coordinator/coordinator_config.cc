@@ -37,6 +37,8 @@ void Read(YamlSection root, CoordinatorConfig& config) {
       .Check(config.metrics_listen.empty() || IsLoopback(config.metrics_listen), "127.0.0.1:port, or nothing");
   root.Field("ready_file", &config.ready_file);
   root.Field("lease_timeout_s", &config.lease_timeout_s).Range(1, 86400);
+  root.Field("trainer_timeout_s", &config.trainer_timeout_s).Range(1, 86400);
+  root.Field("device_slots", &config.device_slots).Range(0, 4096);
 }
 
 }  // namespace

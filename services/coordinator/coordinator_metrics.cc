@@ -37,6 +37,26 @@ CoordinatorMetrics::CoordinatorMetrics(prometheus::Registry& registry)
                           .Help("Free space where the database is")
                           .Register(registry)
                           .Add({})),
+      groups_waiting(BuildGauge()
+                         .Name("evilmoe_coordinator_groups_waiting")
+                         .Help("Groups that wait for a worker")
+                         .Register(registry)
+                         .Add({})),
+      calls_waiting(BuildGauge()
+                        .Name("evilmoe_coordinator_calls_waiting")
+                        .Help("Long polls that wait for something to happen")
+                        .Register(registry)
+                        .Add({})),
+      commits(BuildCounter()
+                  .Name("evilmoe_coordinator_store_commits_total")
+                  .Help("Transactions of the store")
+                  .Register(registry)
+                  .Add({})),
+      store_failures(BuildCounter()
+                         .Name("evilmoe_coordinator_store_failures_total")
+                         .Help("Transactions that the store could not take and that were tried again")
+                         .Register(registry)
+                         .Add({})),
       leases_granted(leases.Add({{"outcome", "granted"}})),
       leases_completed(leases.Add({{"outcome", "completed"}})),
       leases_expired(leases.Add({{"outcome", "expired"}})),

@@ -23,6 +23,10 @@ struct CoordinatorMetrics {
   prometheus::Family<prometheus::Counter>& adapter_refused;  // evilmoe_coordinator_adapter_refused_total{reason}
   prometheus::Gauge& leases_open;                           // evilmoe_coordinator_leases_open
   prometheus::Gauge& disk_free_bytes;                       // evilmoe_coordinator_disk_free_bytes
+  prometheus::Gauge& groups_waiting;                        // evilmoe_coordinator_groups_waiting
+  prometheus::Gauge& calls_waiting;                         // evilmoe_coordinator_calls_waiting
+  prometheus::Counter& commits;                             // evilmoe_coordinator_store_commits_total
+  prometheus::Counter& store_failures;                      // evilmoe_coordinator_store_failures_total
 
   prometheus::Counter& leases_granted;
   prometheus::Counter& leases_completed;

@@ -17,6 +17,9 @@ constexpr size_t kMaxConfigBytes = size_t{1} << 20;
 constexpr size_t kMaxPayloadBytes = size_t{32} << 20;
 constexpr int kMaxGroups = 1 << 16;
 constexpr int kMaxSamples = 1 << 16;
+constexpr int kMaxPriority = 1000;
+constexpr int kMaxSlots = 64;
+constexpr int kMaxLag = 64;
 
 absl::Status Bad(const std::string& field, const std::string& got, const char* expected) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": got ", got, ", expected ", expected));
@@ -78,8 +81,13 @@ absl::StatusOr<RunRecord> FromProto(const v1::SubmitRunRequest& request) {
   EVILMOE_RETURN_IF_ERROR(CheckSize("directory", request.directory(), kMaxTextBytes));
   if (request.config_yaml().empty()) return Bad("config_yaml", "nothing", "the resolved config");
   if (request.steps_total() < 0) return Bad("steps_total", absl::StrCat(request.steps_total()), "0 or more");
+  EVILMOE_RETURN_IF_ERROR(CheckSize("sweep", request.sweep(), kMaxIdBytes));
+  if (request.priority() < -kMaxPriority || request.priority() > kMaxPriority) {
+    return Bad("priority", absl::StrCat(request.priority()), "[-1000, 1000]");
+  }
+  if (request.slots() < 0 || request.slots() > kMaxSlots) return Bad("slots", absl::StrCat(request.slots()), "[1, 64]");
   const std::filesystem::path directory = request.directory();
-  if (!directory.is_absolute() || directory != directory.lexically_normal()) {
+  if (!directory.empty() && (!directory.is_absolute() || directory != directory.lexically_normal())) {
     return Bad("directory", absl::StrCat("\"", request.directory(), "\""), "an absolute path without . and ..");
   }
   return RunRecord{.run_id = request.run_id(),
@@ -87,7 +95,10 @@ absl::StatusOr<RunRecord> FromProto(const v1::SubmitRunRequest& request) {
                    .arm = request.arm(),
                    .config_yaml = request.config_yaml(),
                    .steps_total = request.steps_total(),
-                   .directory = request.directory()};
+                   .directory = request.directory(),
+                   .priority = request.priority(),
+                   .slots = std::max(1, request.slots()),
+                   .sweep = request.sweep()};
 }
 
 absl::StatusOr<JobRecord> FromProto(const v1::SubmitJobRequest& request) {
@@ -109,6 +120,18 @@ absl::StatusOr<JobFenceKey> FromProto(const v1::JobFence& fence) {
   return JobFenceKey{.run_id = fence.run_id(), .job_id = fence.job_id(), .incarnation = fence.incarnation()};
 }
 
+absl::StatusOr<TrainerOffer> FromProto(const v1::AcquireJobRequest& request) {
+  EVILMOE_RETURN_IF_ERROR(CheckId("trainer_id", request.trainer_id()));
+  const std::string& name = request.trainer_name().empty() ? request.trainer_id() : request.trainer_name();
+  EVILMOE_RETURN_IF_ERROR(CheckId("trainer_name", name));
+  if (!request.host().empty()) EVILMOE_RETURN_IF_ERROR(CheckId("host", request.host()));
+  if (request.slots() < 0 || request.slots() > kMaxSlots) return Bad("slots", absl::StrCat(request.slots()), "[1, 64]");
+  return TrainerOffer{.trainer_id = request.trainer_id(),
+                      .trainer_name = name,
+                      .slots = std::max(1, request.slots()),
+                      .host = request.host()};
+}
+
 absl::StatusOr<AdapterName> FromProto(const v1::AdapterVersion& version) {
   EVILMOE_RETURN_IF_ERROR(CheckId("adapter.run_id", version.run_id()));
   if (!IsSha256(version.sha256())) {
@@ -124,9 +147,18 @@ absl::StatusOr<OpenBatchCall> FromProto(const v1::OpenBatchRequest& request) {
   OpenBatchCall call;
   EVILMOE_ASSIGN_OR_RETURN(call.fence, FromProto(request.fence()));
   EVILMOE_RETURN_IF_ERROR(CheckId("batch_key", request.batch_key()));
-  EVILMOE_ASSIGN_OR_RETURN(call.batch.adapter, FromProto(request.adapter()));
-  if (call.batch.adapter.run_id != call.fence.run_id) {
-    return Bad("adapter.run_id", call.batch.adapter.run_id, "the run of the fence");
+  if (request.bind_at_lease()) {
+    if (request.has_adapter()) return Bad("adapter", "one with bind_at_lease", "none");
+    if (request.max_policy_lag() < 0 || request.max_policy_lag() > kMaxLag) {
+      return Bad("max_policy_lag", absl::StrCat(request.max_policy_lag()), "[0, 64]");
+    }
+    call.batch.bind_at_lease = true;
+    call.batch.max_policy_lag = request.max_policy_lag();
+  } else {
+    EVILMOE_ASSIGN_OR_RETURN(call.batch.adapter, FromProto(request.adapter()));
+    if (call.batch.adapter.run_id != call.fence.run_id) {
+      return Bad("adapter.run_id", call.batch.adapter.run_id, "the run of the fence");
+    }
   }
   EVILMOE_RETURN_IF_ERROR(CheckSampling(request.sampling()));
   if (request.groups().empty() || request.groups_size() > kMaxGroups) {
@@ -184,6 +216,32 @@ absl::Status CheckFailure(const std::string& reason) {
              "MODEL_TIMEOUT, INFRA_LOST, SANDBOX_INTERNAL, CANCELLED or WRONG_BASE_MODEL");
 }
 
+absl::Status CheckDetail(const std::string& detail) { return CheckSize("detail", detail, kMaxTextBytes); }
+
+absl::Status CheckFingerprint(const std::string& fingerprint) {
+  if (fingerprint.empty() || IsSha256(fingerprint)) return absl::OkStatus();
+  return Bad("model_fingerprint", absl::StrCat("\"", fingerprint.substr(0, 80), "\""), "64 lower-case hex digits");
+}
+
+v1::GetStatusResponse ToProto(const CoordinatorStatus& status) {
+  v1::GetStatusResponse message;
+  message.set_groups_waiting(status.groups_waiting);
+  message.set_groups_leased(status.groups_leased);
+  message.set_slots_used(status.slots_used);
+  message.set_slots_total(status.slots_total);
+  for (const WorkerView& worker : status.workers) {
+    v1::WorkerStatus& entry = *message.add_workers();
+    entry.set_worker_id(worker.worker_id);
+    entry.set_kind(worker.kind);
+    entry.set_host(worker.host);
+    entry.set_seen_unix_ms(worker.seen_unix_ms);
+    entry.set_leases(worker.num_leases);
+    entry.set_run_id(worker.run_id);
+    if (!worker.adapter.sha256.empty()) *entry.mutable_adapter() = ToProto(worker.adapter);
+  }
+  return message;
+}
+
 v1::Run ToProto(const RunRecord& run) {
   v1::Run message;
   message.set_run_id(run.run_id);
@@ -198,6 +256,10 @@ v1::Run ToProto(const RunRecord& run) {
   message.set_created_unix_ms(run.created_unix_ms);
   message.set_finished_unix_ms(run.finished_unix_ms);
   message.set_directory(run.directory);
+  message.set_priority(run.priority);
+  message.set_slots(run.slots);
+  message.set_sweep(run.sweep);
+  message.set_model_fingerprint(run.model_fingerprint);
   if (!run.adapter.sha256.empty()) *message.mutable_adapter() = ToProto(run.adapter);
   return message;
 }
@@ -220,7 +282,7 @@ v1::AdapterVersion ToProto(const AdapterName& adapter) {
   return message;
 }
 
-v1::AcquireJobResponse ToProto(const CoordinatorCore::AcquiredJob& job) {
+v1::AcquireJobResponse ToProto(const AcquiredJob& job) {
   v1::AcquireJobResponse message;
   message.set_job_id(job.job.job_id);
   message.set_kind(job.job.type == JobType::kTrain ? v1::JOB_KIND_TRAIN : v1::JOB_KIND_ABLATE);
@@ -230,14 +292,15 @@ v1::AcquireJobResponse ToProto(const CoordinatorCore::AcquiredJob& job) {
   return message;
 }
 
-absl::StatusOr<v1::FetchGroupsResponse> ToProto(const CoordinatorCore::Fetched& fetched) {
+absl::StatusOr<v1::FetchGroupsResponse> ToProto(const FetchedGroups& fetched) {
   v1::FetchGroupsResponse message;
-  message.set_num_groups(fetched.progress.num_groups);
-  message.set_num_finished(fetched.progress.num_finished);
+  message.set_num_groups(fetched.num_groups);
+  message.set_num_finished(fetched.num_finished);
+  message.set_next(fetched.next);
   for (const FinishedGroup& group : fetched.groups) {
     v1::GroupResult& result = *message.add_groups();
     if (group.lost_reason.empty()) {
-      if (!result.ParseFromString(group.result)) return absl::DataLossError("a stored result is no GroupResult");
+      if (group.result == nullptr || !result.ParseFromString(*group.result)) return absl::DataLossError("a stored result is no GroupResult");
       continue;
     }
     result.set_index(group.index);
@@ -246,16 +309,17 @@ absl::StatusOr<v1::FetchGroupsResponse> ToProto(const CoordinatorCore::Fetched& 
   return message;
 }
 
-absl::StatusOr<v1::LeaseGroupsResponse> ToProto(const CoordinatorCore::Granted& granted) {
+absl::StatusOr<v1::LeaseGroupsResponse> ToProto(const Granted& granted) {
   v1::LeaseGroupsResponse message;
   if (granted.leases.empty()) return message;
   message.set_run_id(granted.batch.run_id);
   message.set_config_yaml(granted.config_yaml);
-  *message.mutable_adapter() = ToProto(granted.batch.adapter);
+  message.set_model_fingerprint(granted.model_fingerprint);
+  *message.mutable_adapter() = ToProto(granted.adapter);
   if (!message.mutable_sampling()->ParseFromString(granted.batch.sampling)) {
     return absl::DataLossError("stored sampling settings are no SamplingSettings");
   }
-  for (const Store::NewLease& grant : granted.leases) {
+  for (const GrantedLease& grant : granted.leases) {
     v1::Lease& lease = *message.add_leases();
     lease.set_lease_id(grant.lease_id);
     if (!lease.mutable_group()->ParseFromString(grant.task.spec)) {

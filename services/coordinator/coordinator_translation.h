@@ -19,6 +19,7 @@ absl::Status CheckId(const char* field, const std::string& value);
 absl::StatusOr<RunRecord> FromProto(const v1::SubmitRunRequest& request);
 absl::StatusOr<JobRecord> FromProto(const v1::SubmitJobRequest& request);
 absl::StatusOr<JobFenceKey> FromProto(const v1::JobFence& fence);
+absl::StatusOr<TrainerOffer> FromProto(const v1::AcquireJobRequest& request);
 absl::StatusOr<AdapterName> FromProto(const v1::AdapterVersion& version);
 struct OpenBatchCall {
   JobFenceKey fence;
@@ -36,14 +37,19 @@ absl::StatusOr<RecordEventCall> FromProto(const v1::RecordEventRequest& request)
 absl::StatusOr<CompletedGroup> FromProto(const v1::GroupResult& result);
 // One of the reasons in coordinator.proto.
 absl::Status CheckFailure(const std::string& reason);
+// Text for people that comes from outside: at most 4096 bytes.
+absl::Status CheckDetail(const std::string& detail);
+// Of a base model: 64 lower-case hex digits, or empty.
+absl::Status CheckFingerprint(const std::string& fingerprint);
 
 v1::Run ToProto(const RunRecord& run);
 v1::RunEvent ToProto(const EventRecord& event);
 v1::AdapterVersion ToProto(const AdapterName& adapter);
-v1::AcquireJobResponse ToProto(const CoordinatorCore::AcquiredJob& job);
+v1::AcquireJobResponse ToProto(const AcquiredJob& job);
+v1::GetStatusResponse ToProto(const CoordinatorStatus& status);
 // A lost group comes out as num_samples samples that failed for its reason, and names no adapter. DataLoss: the stored
 // bytes are no message.
-absl::StatusOr<v1::FetchGroupsResponse> ToProto(const CoordinatorCore::Fetched& fetched);
-absl::StatusOr<v1::LeaseGroupsResponse> ToProto(const CoordinatorCore::Granted& granted);
+absl::StatusOr<v1::FetchGroupsResponse> ToProto(const FetchedGroups& fetched);
+absl::StatusOr<v1::LeaseGroupsResponse> ToProto(const Granted& granted);
 
 }  // namespace evilmoe

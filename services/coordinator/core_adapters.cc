@@ -29,63 +29,45 @@ absl::Status WriteAdapter(const std::filesystem::path& path, const std::string& 
 
 }  // namespace
 
-absl::StatusOr<int> CoordinatorCore::PublishAdapter(const JobFenceKey& fence, AdapterName adapter,
-                                                    const std::string& bytes) {
-  RunRecord run;
+void CoordinatorCore::PublishAdapter(const JobFenceKey& fence, AdapterName adapter, const std::string& bytes,
+                                     Reply<int> reply) {
+  absl::StatusOr<RunRecord> run;
   {
     MutexLock lock(mu_);
-    EVILMOE_RETURN_IF_ERROR(CheckFenceLocked(fence).status());
-    EVILMOE_ASSIGN_OR_RETURN(run, FindRunLocked(fence.run_id));
+    run = state_.CheckFence(fence);
   }
+  if (!run.ok()) return reply(run.status());
   // Hashing and writing take long: the lock is free meanwhile, and the fence is looked at again behind them.
   if (const std::string sha256 = Sha256Hex(bytes); sha256 != adapter.sha256) {
-    return absl::DataLossError(absl::StrCat("adapter of step ", adapter.step, ": its ", bytes.size(),
-                                            " bytes have sha256 ", sha256, ", expected ", adapter.sha256));
+    return reply(absl::DataLossError(absl::StrCat("adapter of step ", adapter.step, ": its ", bytes.size(),
+                                                  " bytes have sha256 ", sha256, ", expected ", adapter.sha256)));
   }
   adapter.size_bytes = static_cast<int64_t>(bytes.size());
-  const std::filesystem::path path = AdapterPath(run, adapter.sha256);
-  if (!IsThere(path, adapter.size_bytes)) EVILMOE_RETURN_IF_ERROR(WriteAdapter(path, bytes));
-  MutexLock lock(mu_);
-  EVILMOE_RETURN_IF_ERROR(CheckFenceLocked(fence).status());
-  EVILMOE_RETURN_IF_ERROR(store_.PutAdapter(adapter));
-  ChangedLocked();
-  logger_.Info("adapter_published", {{"run", run.run_id}, {"step", adapter.step}, {"sha256", adapter.sha256}});
-  return workers_.NumHolding(run.run_id, adapter.sha256);
+  const std::filesystem::path path = AdapterPath(*run, adapter.sha256);
+  if (!IsThere(path, adapter.size_bytes)) {
+    if (const absl::Status written = WriteAdapter(path, bytes); !written.ok()) return reply(written);
+  }
+  Call<absl::StatusOr<int>>(
+      [&](CoordinatorState& state, absl::Time now) { return state.PublishAdapter(fence, adapter, now); },
+      std::move(reply));
 }
 
 absl::StatusOr<std::filesystem::path> CoordinatorCore::AdapterFile(const AdapterName& adapter) {
   MutexLock lock(mu_);
-  EVILMOE_ASSIGN_OR_RETURN(const std::optional<AdapterName> known, store_.FindAdapter(adapter.run_id, adapter.sha256));
-  if (!known) {
-    return absl::NotFoundError(absl::StrCat("adapter ", adapter.sha256, ": run ", adapter.run_id, " published no such"));
-  }
-  EVILMOE_ASSIGN_OR_RETURN(const RunRecord run, FindRunLocked(adapter.run_id));
+  EVILMOE_ASSIGN_OR_RETURN(const AdapterName known, state_.FindAdapter(adapter));
+  EVILMOE_ASSIGN_OR_RETURN(const RunRecord run, state_.GetRun(adapter.run_id));
   std::filesystem::path path = AdapterPath(run, adapter.sha256);
-  if (!IsThere(path, known->size_bytes)) {
+  if (!IsThere(path, known.size_bytes)) {
     return absl::NotFoundError(absl::StrCat("adapter ", adapter.sha256, ": ", path.string(),
-                                            " is gone or has another size, expected ", known->size_bytes, " bytes"));
+                                            " is gone or has another size, expected ", known.size_bytes, " bytes"));
   }
   return path;
 }
 
-absl::Status CoordinatorCore::AcknowledgeAdapter(const std::string& worker_id, const AdapterName& adapter) {
-  MutexLock lock(mu_);
-  EVILMOE_ASSIGN_OR_RETURN(const std::optional<AdapterName> known, store_.FindAdapter(adapter.run_id, adapter.sha256));
-  if (!known) {
-    metrics_.refused_foreign.Increment();
-    return absl::FailedPreconditionError(absl::StrCat("adapter ", adapter.sha256, ": foreign, run ", adapter.run_id,
-                                                      " published no adapter of that hash"));
-  }
-  EVILMOE_ASSIGN_OR_RETURN(const RunRecord run, FindRunLocked(adapter.run_id));
-  EVILMOE_ASSIGN_OR_RETURN(const bool in_use, store_.HasBatchWithAdapter(adapter.run_id, adapter.sha256));
-  if (!in_use && run.adapter.sha256 != adapter.sha256) {
-    metrics_.refused_stale.Increment();
-    return absl::FailedPreconditionError(absl::StrCat("adapter ", adapter.sha256, ": stale, no open batch of run ",
-                                                      adapter.run_id, " uses it and the newest is ",
-                                                      run.adapter.sha256));
-  }
-  workers_.Acknowledge(worker_id, adapter.run_id, adapter.sha256, clock_.Now());
-  return absl::OkStatus();
+void CoordinatorCore::AcknowledgeAdapter(const std::string& worker_id, const AdapterName& adapter, StatusReply reply) {
+  Call<absl::Status>(
+      [&](CoordinatorState& state, absl::Time now) { return state.AcknowledgeAdapter(worker_id, adapter, now); },
+      std::move(reply));
 }
 
 }  // namespace evilmoe

@@ -11,8 +11,9 @@
 #include "services/coordinator/coordinator_config.h"
 #include "services/coordinator/coordinator_core.h"
 #include "services/coordinator/coordinator_service.h"
-#include "services/coordinator/expiry_loop.h"
 #include "services/coordinator/listening_service.h"
+#include "services/coordinator/sqlite_store.h"
+#include "services/coordinator/tick_loop.h"
 
 namespace evilmoe {
 namespace {
@@ -25,15 +26,18 @@ absl::Status Serve(const CoordinatorConfig& config) {
   EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "coordinator", clock));
   const auto registry = std::make_shared<prometheus::Registry>();
   CoordinatorMetrics metrics(*registry);
-  EVILMOE_ASSIGN_OR_RETURN(Store store, Store::Open(config.database));
+  EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<SqliteStore> store, SqliteStore::Open(config.database));
   EVILMOE_ASSIGN_OR_RETURN(
       const std::unique_ptr<CoordinatorCore> core,
-      CoordinatorCore::Create(std::move(store), {.lease_timeout = absl::Seconds(config.lease_timeout_s)}, clock, logger,
-                              metrics));
+      CoordinatorCore::Create(*store,
+                              {.lease_timeout = absl::Seconds(config.lease_timeout_s),
+                               .trainer_timeout = absl::Seconds(config.trainer_timeout_s),
+                               .device_slots = config.device_slots},
+                              clock, logger, metrics));
   CoordinatorServiceImpl service(*core, metrics);
   EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server, StartListening(config.listen, service));
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(config.metrics_listen, registry));
-  const ExpiryLoop expiry(*core, metrics, logger, config.database.parent_path(), absl::Seconds(1));
+  const TickLoop ticks(*core, metrics, logger, config.database.parent_path());
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port()));
   logger.Info("serving", {{"listen", config.listen}, {"database", config.database.string()},
                           {"lease_timeout_s", config.lease_timeout_s}, {"metrics_port", metrics_server->port()}});

@@ -11,12 +11,14 @@
 #include "common/hash.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "services/coordinator/coordinator_core.h"
+#include "services/coordinator/sqlite_store.h"
 #include "tests/fakes/fake_clock.h"
+#include "tests/unit/services_coordinator/blocking_core.h"
 
 namespace evilmoe {
 
 constexpr absl::Duration kLeaseTimeout = absl::Seconds(10);
+constexpr absl::Duration kTrainerTimeout = absl::Seconds(20);
 
 // A core over a database in a folder of its own, with a clock that the test moves. Restart() is what a crash and a new
 // start do: a new core over the same file.
@@ -29,16 +31,19 @@ class CoordinatorFixture : public ::testing::Test {
   }
   ~CoordinatorFixture() override {
     core_.reset();
+    store_.reset();
     std::filesystem::remove_all(folder_);
   }
 
   void Restart() {
     core_.reset();
-    absl::StatusOr<Store> store = Store::Open(folder_ / "store.db");
+    store_.reset();
+    auto store = SqliteStore::Open(folder_ / "store.db");
     ASSERT_TRUE(store.ok()) << store.status();
-    auto core = CoordinatorCore::Create(*std::move(store), {.lease_timeout = kLeaseTimeout}, clock_, logger_, metrics_);
+    store_ = *std::move(store);
+    auto core = CoordinatorCore::Create(*store_, options_, clock_, logger_, metrics_);
     ASSERT_TRUE(core.ok()) << core.status();
-    core_ = *std::move(core);
+    core_ = std::make_unique<BlockingCore>(*std::move(core));
   }
 
   RunRecord Submit(const std::string& run_id) {
@@ -48,7 +53,7 @@ class CoordinatorFixture : public ::testing::Test {
     return run.value_or(RunRecord());
   }
   JobFenceKey Acquire(const std::string& trainer_id) {
-    const auto job = core_->AcquireJob(trainer_id, {});
+    const auto job = core_->AcquireJob({.trainer_id = trainer_id, .trainer_name = trainer_id}, {});
     EXPECT_TRUE(job.ok()) << job.status();
     if (!job.ok()) return {};
     return {.run_id = job->run.run_id, .job_id = job->job.job_id, .incarnation = job->job.incarnation};
@@ -83,24 +88,24 @@ class CoordinatorFixture : public ::testing::Test {
     ASSERT_TRUE(core_->Heartbeat(worker_id, {}).ok());
     ASSERT_TRUE(core_->AcknowledgeAdapter(worker_id, adapter_).ok());
   }
-  std::vector<Store::NewLease> Lease(const std::string& worker_id, int max_groups) {
+  std::vector<GrantedLease> Lease(const std::string& worker_id, int max_groups) {
     const auto granted = core_->LeaseGroups(worker_id, max_groups, {});
     EXPECT_TRUE(granted.ok()) << granted.status();
-    return granted.ok() ? granted->leases : std::vector<Store::NewLease>();
+    return granted.ok() ? granted->leases : std::vector<GrantedLease>();
   }
-  absl::Status Complete(const std::string& worker_id, const Store::NewLease& lease) {
+  absl::Status Complete(const std::string& worker_id, const GrantedLease& lease) {
     return core_->CompleteGroup(worker_id, lease.lease_id, ResultOf(lease, adapter_));
   }
-  static CompletedGroup ResultOf(const Store::NewLease& lease, const AdapterName& adapter) {
+  static CompletedGroup ResultOf(const GrantedLease& lease, const AdapterName& adapter) {
     return {.index = lease.task.index,
             .num_samples = lease.task.num_samples,
             .adapter = adapter,
             .result = "result " + std::to_string(lease.task.index)};
   }
-  CoordinatorCore::Fetched Fetch(const std::set<int64_t>& have = {}) {
-    auto fetched = core_->FetchGroups(fence_, "step/0", have, {});
+  FetchedGroups Fetch(int64_t after = 0) {
+    auto fetched = core_->FetchGroups(fence_, "step/0", after, {});
     EXPECT_TRUE(fetched.ok()) << fetched.status();
-    return fetched.ok() ? *std::move(fetched) : CoordinatorCore::Fetched();
+    return fetched.ok() ? *std::move(fetched) : FetchedGroups();
   }
 
   std::filesystem::path folder_;
@@ -108,7 +113,9 @@ class CoordinatorFixture : public ::testing::Test {
   prometheus::Registry registry_;
   CoordinatorMetrics metrics_{registry_};
   Logger logger_ = Logger::Open("/dev/null", "test", clock_).value();
-  std::unique_ptr<CoordinatorCore> core_;
+  CoordinatorCore::Options options_{.lease_timeout = kLeaseTimeout, .trainer_timeout = kTrainerTimeout};
+  std::unique_ptr<SqliteStore> store_;
+  std::unique_ptr<BlockingCore> core_;
   JobFenceKey fence_;
   AdapterName adapter_;
 };

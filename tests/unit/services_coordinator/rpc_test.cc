@@ -3,6 +3,7 @@
 #include "services/coordinator/coordinator_service.h"
 #include "services/coordinator/coordinator_translation.h"
 #include "services/coordinator/listening_service.h"
+#include "services/coordinator/tick_loop.h"
 #include "tests/unit/services_coordinator/coordinator_fixture.h"
 #include "tests/unit/services_coordinator/rpc_run.h"
 
@@ -23,19 +24,22 @@ class RpcTest : public CoordinatorFixture, protected RpcRun {
 
   std::string Address() const { return "unix:" + (folder_ / "c.sock").string(); }
   void Serve() {
-    service_ = std::make_unique<CoordinatorServiceImpl>(*core_, metrics_);
+    service_ = std::make_unique<CoordinatorServiceImpl>(core_->core(), metrics_);
     auto server = StartListening(Address(), *service_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
+    ticks_ = std::make_unique<TickLoop>(core_->core(), metrics_, logger_, folder_);
   }
   void StopServing() {
     core_->Stop();
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
     server_.reset();
+    ticks_.reset();
   }
 
   std::unique_ptr<CoordinatorServiceImpl> service_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<TickLoop> ticks_;
 };
 
 TEST_F(RpcTest, AGroupGoesThereAndBack) {
@@ -189,8 +193,10 @@ TEST_F(RpcTest, MessagesOutOfShapeAreRefusedWithTheirField) {
 }
 
 TEST(Translation, ALostGroupHasEverySampleFailed) {
-  const auto message = ToProto(CoordinatorCore::Fetched{
-      .groups = {{.index = 4, .num_samples = 3, .lost_reason = "INFRA_LOST"}}, .progress = {1, 1}});
+  const auto message = ToProto(FetchedGroups{.groups = {{.index = 4, .num_samples = 3, .lost_reason = "INFRA_LOST"}},
+                                             .next = 1,
+                                             .num_groups = 1,
+                                             .num_finished = 1});
   ASSERT_TRUE(message.ok());
   EXPECT_EQ(message->groups(0).index(), 4);
   ASSERT_EQ(message->groups(0).samples_size(), 3);

@@ -11,22 +11,21 @@
 
 namespace evilmoe {
 
-// Once a period: frees overdue leases and sets the gauges. All references must outlive it; ends in its destructor.
-class ExpiryLoop {
+// Calls the core's steps: every tick ends the waits that are over; once a second overdue leases are freed and the gauges
+// set. All references must outlive it; ends in its destructor.
+class TickLoop {
  public:
-  ExpiryLoop(CoordinatorCore& core, CoordinatorMetrics& metrics, Logger& logger, std::filesystem::path folder,
-             absl::Duration period);
-  ~ExpiryLoop();
+  TickLoop(CoordinatorCore& core, CoordinatorMetrics& metrics, Logger& logger, std::filesystem::path folder);
+  ~TickLoop();
 
  private:
   void Run();
-  void Tick();
+  void EverySecond();
 
   CoordinatorCore& core_;
   CoordinatorMetrics& metrics_;
   Logger& logger_;
   const std::filesystem::path folder_;  // whose free space is told
-  const absl::Duration period_;
   Mutex mu_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::jthread thread_;

@@ -1,0 +1,39 @@
+#include "services/coordinator/tick_loop.h"
+
+#include <utility>
+
+namespace evilmoe {
+namespace {
+
+constexpr absl::Duration kTick = absl::Milliseconds(50);
+constexpr int kTicksASecond = 20;
+
+}  // namespace
+
+TickLoop::TickLoop(CoordinatorCore& core, CoordinatorMetrics& metrics, Logger& logger, std::filesystem::path folder)
+    : core_(core), metrics_(metrics), logger_(logger), folder_(std::move(folder)), thread_([this] { Run(); }) {}
+
+TickLoop::~TickLoop() {
+  MutexLock lock(mu_);
+  stopping_ = true;
+  mu_.NotifyAll();
+}
+
+void TickLoop::Run() {
+  for (int64_t tick = 0;; ++tick) {
+    core_.GiveUpWaits();
+    if (tick % kTicksASecond == 0) EverySecond();
+    MutexLock lock(mu_);
+    if (mu_.AwaitFor(kTick, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_; })) return;
+  }
+}
+
+void TickLoop::EverySecond() {
+  if (const int freed = core_.ExpireOverdue(); freed > 0) logger_.Warn("leases_expired", {{"leases", freed}});
+  core_.UpdateGauges();
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(folder_, error);
+  if (!error) metrics_.disk_free_bytes.Set(static_cast<double>(space.available));
+}
+
+}  // namespace evilmoe
