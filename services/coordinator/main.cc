@@ -8,15 +8,16 @@
 #include "common/metrics_server.h"
 #include "common/process.h"
 #include "common/status_macros.h"
+#include "proto/security/listening_service.h"
 #include "services/coordinator/coordinator_config.h"
 #include "services/coordinator/coordinator_core.h"
 #include "services/coordinator/coordinator_service.h"
 #include "services/coordinator/expiry_loop.h"
-#include "services/coordinator/listening_service.h"
 
 namespace evilmoe {
 namespace {
 
+constexpr int kMaxThreads = 512;  // a pending long poll holds one
 constexpr std::chrono::seconds kShutdownGrace(1);  // the metrics server takes up to two more
 
 absl::Status Serve(const CoordinatorConfig& config) {
@@ -31,15 +32,17 @@ absl::Status Serve(const CoordinatorConfig& config) {
       CoordinatorCore::Create(std::move(store), {.lease_timeout = absl::Seconds(config.lease_timeout_s)}, clock, logger,
                               metrics));
   CoordinatorServiceImpl service(*core, metrics);
-  EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server, StartListening(config.listen, service));
+  EVILMOE_ASSIGN_OR_RETURN(
+      const ListeningServer listening,
+      StartListening({.listen = config.listen, .max_threads = kMaxThreads}, {&service}, clock.Now()));
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(config.metrics_listen, registry));
   const ExpiryLoop expiry(*core, metrics, logger, config.database.parent_path(), absl::Seconds(1));
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port()));
-  logger.Info("serving", {{"listen", config.listen}, {"database", config.database.string()},
+  logger.Info("serving", {{"listen", config.listen.addresses}, {"database", config.database.string()},
                           {"lease_timeout_s", config.lease_timeout_s}, {"metrics_port", metrics_server->port()}});
   AwaitStopSignal(stop, stop.get_token());
   core->Stop();
-  server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+  listening.server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
   logger.Info("stopped");
   return absl::OkStatus();
 }
