@@ -21,8 +21,11 @@ namespace evilmoe {
 class SecureFixture : public ::testing::Test {
  protected:
   void SetUp() override { MakeCertificates(folder_ / "c"); }
-  void TearDown() override {
+  void TearDown() override { StopServing(); }
+  // Every call is over then, and its reactor gone.
+  void StopServing() {
     if (server_) server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+    server_.reset();
   }
 
   // False: `done` was still false after a long time.
@@ -71,6 +74,7 @@ class SecureFixture : public ::testing::Test {
     address_ = absl::StrCat("127.0.0.1:", listening->ports.at(0));
   }
   void Serve(const ServerSecurity& security, const CallLimits& limits = {}) {
+    StopServing();
     Guard(security.tokens, limits);
     service_ = std::make_unique<GuardedCoordinator>(*guard_);
     Listen(security, *service_, limits);

@@ -193,7 +193,8 @@ TEST_F(SecureRpcTest, AUnixSocketAsksForNoToken) {
 
 TEST_F(SecureRpcTest, AnAddressThatIsTakenIsNamed) {
   Serve({});
-  const auto second = StartListening({.listen = {.addresses = {"127.0.0.1:0", address_}}}, {}, RealClock().Now());
+  GuardedCoordinator other(*guard_);
+  const auto second = StartListening({.listen = {.addresses = {"127.0.0.1:0", address_}}}, {&other}, RealClock().Now());
   EXPECT_EQ(second.status().code(), Code::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(address_));
 }
@@ -238,7 +239,7 @@ TEST_F(SecureRpcTest, TooManyCallsAtOnce) {
     waiting.LetGo();
   }
   EXPECT_THAT(statuses, ::testing::Each(absl::OkStatus()));
-  server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));  // every reactor is gone then
+  StopServing();
   EXPECT_EQ(guard_->calls_in_flight(), 0);
 }
 
