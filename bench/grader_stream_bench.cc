@@ -138,7 +138,7 @@ absl::Status Serve(const Options& options, const std::string& folder) {
   LocalGrader grader({.slots = options.slots, .queue_limit = kUnanswered * options.streams}, *host, comparer, clock,
                      nullptr);
   const std::string address = absl::StrCat("unix:", folder, "/grader.sock");
-  EVILMOE_ASSIGN_OR_RETURN(const auto listening, ListeningGrader::Start(address, grader, clock));
+  EVILMOE_ASSIGN_OR_RETURN(const auto listening, ListeningGrader::Start({.addresses = {address}}, grader, clock));
   return Compare(options, address);
 }
 

@@ -14,8 +14,10 @@ constexpr size_t kWindow = 64;  // grader.proto
 
 }  // namespace
 
-GradeStreamCall* GradeStreamCall::Begin(LocalGrader& grader, const std::atomic<bool>& serving, std::string caller) {
-  const std::shared_ptr<GradeStreamCall> call(new GradeStreamCall(grader, serving, std::move(caller)));
+GradeStreamCall* GradeStreamCall::Begin(LocalGrader& grader, const std::atomic<bool>& serving, CallPermit permit,
+                                        std::string caller) {
+  const std::shared_ptr<GradeStreamCall> call(
+      new GradeStreamCall(grader, serving, std::move(permit), std::move(caller)));
   call->self_ = call;
   call->StartRead(&call->request_);
   return call.get();

@@ -12,6 +12,7 @@
 #include "common/mutex.h"
 #include "evilmoe/v1/grader.grpc.pb.h"
 #include "grader_sandbox/grader.h"
+#include "proto/security/call_limits.h"
 
 namespace evilmoe {
 
@@ -19,9 +20,10 @@ namespace evilmoe {
 class GradeStreamCall final : public grpc::ServerBidiReactor<v1::GradeStreamRequest, v1::GradeStreamResponse>,
                               public std::enable_shared_from_this<GradeStreamCall> {
  public:
-  // References must outlive it. Samples that come when `serving` is false are answered with UNAVAILABLE. The pointer
-  // goes to gRPC at once.
-  static GradeStreamCall* Begin(LocalGrader& grader, const std::atomic<bool>& serving, std::string caller);
+  // References must outlive it. Samples that come when `serving` is false are answered with UNAVAILABLE. `permit` is
+  // kept until the end. The pointer goes to gRPC at once.
+  static GradeStreamCall* Begin(LocalGrader& grader, const std::atomic<bool>& serving, CallPermit permit,
+                                std::string caller);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -32,8 +34,8 @@ class GradeStreamCall final : public grpc::ServerBidiReactor<v1::GradeStreamRequ
   // Who has request_. Only its owner may touch it, so there is one Take() at a time.
   enum class Owner { kGrpc, kTake, kWaitsForRoom, kNobody };
 
-  GradeStreamCall(LocalGrader& grader, const std::atomic<bool>& serving, std::string caller)
-      : grader_(grader), serving_(serving), caller_(std::move(caller)) {}
+  GradeStreamCall(LocalGrader& grader, const std::atomic<bool>& serving, CallPermit permit, std::string caller)
+      : grader_(grader), serving_(serving), permit_(std::move(permit)), caller_(std::move(caller)) {}
 
   void Take() ABSL_LOCKS_EXCLUDED(mu_);
   absl::StatusOr<uint64_t> Submit(uint64_t id);
@@ -44,6 +46,7 @@ class GradeStreamCall final : public grpc::ServerBidiReactor<v1::GradeStreamRequ
 
   LocalGrader& grader_;
   const std::atomic<bool>& serving_;
+  const CallPermit permit_;
   const std::string caller_;
   std::shared_ptr<GradeStreamCall> self_;
   v1::GradeStreamRequest request_;  // of owner_

@@ -11,6 +11,7 @@
 #include "grader_sandbox/grader_translation.h"
 #include "grader_sandbox/problem_key.h"
 #include "proto/grpc_status.h"
+#include "proto/security/secure_channel_client.h"
 
 namespace evilmoe {
 namespace {
@@ -30,24 +31,28 @@ grpc::ChannelArguments QuickReconnect() {
 
 class GraderClient::Channel {
  public:
-  explicit Channel(const std::string& address)
-      : stub_(v1::GraderService::NewStub(
-            grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), QuickReconnect()))) {}
+  Channel(const std::string& address, const ChannelSecurity& security) {
+    const auto channel = OpenChannel(address, security, QuickReconnect());
+    opened_ = channel.status();
+    if (opened_.ok()) stub_ = v1::GraderService::NewStub(*channel);
+  }
 
   absl::StatusOr<GradeResult> Ask(const v1::GradeRequest& request, absl::Time deadline) {
+    EVILMOE_RETURN_IF_ERROR(opened_);
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(deadline));
     v1::GradeResponse response;
-    EVILMOE_RETURN_IF_ERROR(FromGrpcStatus(stub_->Grade(&context, request, &response)));
+    EVILMOE_RETURN_IF_ERROR(ExplainConnection(FromGrpcStatus(stub_->Grade(&context, request, &response))));
     return FromProto(response);
   }
 
  private:
-  const std::unique_ptr<v1::GraderService::Stub> stub_;
+  absl::Status opened_;  // not OK: there is no stub
+  std::unique_ptr<v1::GraderService::Stub> stub_;
 };
 
-GraderClient::GraderClient(const std::string& address, const Clock& clock)
-    : address_(address), clock_(clock), channel_(std::make_unique<Channel>(address)) {}
+GraderClient::GraderClient(const std::string& address, const Clock& clock, const ChannelSecurity& security)
+    : address_(address), clock_(clock), channel_(std::make_unique<Channel>(address, security)) {}
 GraderClient::~GraderClient() = default;
 
 absl::StatusOr<GradeResult> GraderClient::Grade(const GradeTask& task, absl::Time deadline) {

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "grader_sandbox/grader_interface.h"
+#include "proto/security/channel_security.h"
 
 namespace evilmoe {
 
@@ -16,8 +17,9 @@ namespace evilmoe {
 // with growing pauses, until the deadline. Thread-safe.
 class GraderClient final : public Grader {
  public:
-  // `address`: "unix:/path" or "host:port". `clock` must outlive it.
-  GraderClient(const std::string& address, const Clock& clock);
+  // `address`: "unix:/path" or "host:port". With a `security` that no channel can have (OpenChannel()), every grade fails
+  // with why. `clock` must outlive it.
+  GraderClient(const std::string& address, const Clock& clock, const ChannelSecurity& security = {});
   ~GraderClient() override;
   absl::StatusOr<GradeResult> Grade(const GradeTask& task, absl::Time deadline) override;
 

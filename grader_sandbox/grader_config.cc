@@ -4,24 +4,11 @@
 #include "common/yaml_reader.h"
 
 namespace evilmoe {
-namespace {
-
-bool IsAddress(const std::string& text) {
-  if (text.starts_with("unix:")) return text.size() > 5;
-  const size_t colon = text.rfind(':');
-  return colon != std::string::npos && colon > 0 && colon + 1 < text.size() &&
-         text.find_first_not_of("0123456789", colon + 1) == std::string::npos;
-}
-
-}  // namespace
-
 absl::StatusOr<GraderConfig> ParseGraderConfig(std::string_view yaml, const std::string& file_name) {
   GraderConfig config;
   YamlReader reader(yaml, file_name);
   YamlSection root = reader.Root();
-  root.Field("listen", &config.listen)
-      .Required("unix:/path or 127.0.0.1:port")
-      .Check(IsAddress(config.listen), "unix:/path or 127.0.0.1:port");
+  ReadListenConfig(reader, root, config.listen);
   root.Field("slots", &config.slots).Range(0, 256);
   root.Field("queue_limit", &config.queue_limit).Range(0, 100'000);
   root.Field("cpu_limit_s", &config.cpu_limit_s).Range(0.1, 300);

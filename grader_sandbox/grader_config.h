@@ -5,12 +5,13 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "proto/security/listen_config.h"
 
 namespace evilmoe {
 
 // What `evilmoe-grader --config FILE` reads.
 struct GraderConfig {
-  std::string listen;                // address: "unix:/path" or "127.0.0.1:port"
+  ListenConfig listen;               // addresses, tls, tokens, insecure, limits (64 MiB a message)
   int slots = 0;                     // runs at a time, [1, 256]; 0 = one for each core
   int queue_limit = 1024;            // samples that may wait, [0, 100000]
   double cpu_limit_s = 3;            // of a run, [0.1, 300]; four times the canonical solution's, if that is more

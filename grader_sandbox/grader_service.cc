@@ -9,21 +9,23 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 #include "grader_sandbox/grade_stream_service.h"
 #include "grader_sandbox/grader_translation.h"
 #include "grader_sandbox/self_check.h"
 #include "proto/grpc_status.h"
+#include "proto/security/call_guard_service.h"
 
 namespace evilmoe {
 namespace {
 
-constexpr int kMaxRequestBytes = 64 << 20;  // a problem may bring 30,000 tests
 constexpr absl::Duration kSelfCheckTimeout = absl::Minutes(2);
 
 // One Grade call. Its end comes from a slot's thread, or from Submit() itself.
 class GradeCall final : public grpc::ServerUnaryReactor {
  public:
-  GradeCall(LocalGrader& grader, v1::GradeResponse* response) : grader_(grader), response_(response) {}
+  GradeCall(LocalGrader& grader, CallPermit permit, v1::GradeResponse* response)
+      : grader_(grader), permit_(std::move(permit)), response_(response) {}
 
   void Start(const v1::GradeRequest& request, const std::string& caller) {
     const absl::StatusOr<uint64_t> ticket =
@@ -41,6 +43,7 @@ class GradeCall final : public grpc::ServerUnaryReactor {
 
  private:
   LocalGrader& grader_;
+  const CallPermit permit_;
   v1::GradeResponse* const response_;
   uint64_t ticket_ = 0;
 };
@@ -63,13 +66,15 @@ class RefusedStream final : public grpc::ServerBidiReactor<v1::GradeStreamReques
 class SelfCheckCall final : public grpc::ServerUnaryReactor {
  public:
   using Check = std::function<grpc::Status()>;
-  explicit SelfCheckCall(Check check) : thread_([this, check = std::move(check)] { Finish(check()); }) {}
+  SelfCheckCall(CallPermit permit, Check check)
+      : permit_(std::move(permit)), thread_([this, check = std::move(check)] { Finish(check()); }) {}
   void OnDone() override {
     thread_.join();
     delete this;
   }
 
  private:
+  const CallPermit permit_;
   std::thread thread_;
 };
 
@@ -77,22 +82,29 @@ class SelfCheckCall final : public grpc::ServerUnaryReactor {
 
 grpc::ServerUnaryReactor* GraderServiceImpl::Grade(grpc::CallbackServerContext* context,
                                                    const v1::GradeRequest* request, v1::GradeResponse* response) {
+  absl::StatusOr<CallPermit> permit = Admit(guard_, *context, "Grade");
+  if (!permit.ok()) return Refused(context, ToGrpcStatus(permit.status()));
   if (!serving_) return Refused(context, Stopping());
-  auto* call = new GradeCall(grader_, response);
+  auto* call = new GradeCall(grader_, *std::move(permit), response);
   call->Start(*request, context->peer());
   return call;
 }
 
 grpc::ServerBidiReactor<v1::GradeStreamRequest, v1::GradeStreamResponse>* GraderServiceImpl::GradeStream(
     grpc::CallbackServerContext* context) {
+  absl::StatusOr<CallPermit> permit = Admit(guard_, *context, "GradeStream");
+  if (!permit.ok()) return new RefusedStream(ToGrpcStatus(permit.status()));
   if (!serving_) return new RefusedStream(Stopping());
   // Two streams of one client are two callers.
   const auto stream = reinterpret_cast<uintptr_t>(context);
-  return GradeStreamCall::Begin(grader_, serving_, absl::StrCat(context->peer(), "/", absl::Hex(stream)));
+  return GradeStreamCall::Begin(grader_, serving_, *std::move(permit),
+                                absl::StrCat(context->peer(), "/", absl::Hex(stream)));
 }
 
 grpc::ServerUnaryReactor* GraderServiceImpl::Health(grpc::CallbackServerContext* context, const v1::HealthRequest*,
                                                     v1::HealthResponse* response) {
+  const absl::StatusOr<CallPermit> permit = Admit(guard_, *context, "Health");
+  if (!permit.ok()) return Refused(context, ToGrpcStatus(permit.status()));
   response->set_serving(healthy());
   response->set_self_check_ok(self_check_ok_);
   response->set_tier(TierName(grader_.host().tier()));
@@ -108,12 +120,14 @@ grpc::ServerUnaryReactor* GraderServiceImpl::Health(grpc::CallbackServerContext*
 
 grpc::ServerUnaryReactor* GraderServiceImpl::SelfCheck(grpc::CallbackServerContext* context,
                                                        const v1::SelfCheckRequest*, v1::SelfCheckResponse* response) {
+  absl::StatusOr<CallPermit> permit = Admit(guard_, *context, "SelfCheck");
+  if (!permit.ok()) return Refused(context, ToGrpcStatus(permit.status()));
   if (!serving_) return Refused(context, Stopping());
   if (checking_.exchange(true)) {
     return Refused(context, {grpc::StatusCode::RESOURCE_EXHAUSTED, "self-check: another one is running, retry later"});
   }
   const absl::Time deadline = std::min(clock_.Now() + kSelfCheckTimeout, absl::FromChrono(context->deadline()));
-  return new SelfCheckCall([this, deadline, response] {
+  return new SelfCheckCall(*std::move(permit), [this, deadline, response] {
     grpc::Status status = RunCheck(deadline, *response);
     checking_ = false;
     return status;
@@ -136,18 +150,18 @@ grpc::Status GraderServiceImpl::RunCheck(absl::Time deadline, v1::SelfCheckRespo
   return grpc::Status::OK;
 }
 
-absl::StatusOr<std::unique_ptr<ListeningGrader>> ListeningGrader::Start(const std::string& address,
-                                                                        LocalGrader& grader, const Clock& clock) {
-  std::unique_ptr<ListeningGrader> listening(new ListeningGrader(grader, clock));
+absl::StatusOr<std::unique_ptr<ListeningGrader>> ListeningGrader::Start(const ListenConfig& listen,
+                                                                        LocalGrader& grader, const Clock& clock,
+                                                                        Logger* logger, CallGuardMetrics* metrics) {
+  const CallGuardOptions guarding{
+      .tokens = listen.security.tokens, .limits = listen.limits, .role_of = GraderRole};
+  EVILMOE_ASSIGN_OR_RETURN(std::unique_ptr<CallGuard> guard, CallGuard::Create(guarding, clock, logger, metrics));
+  std::unique_ptr<ListeningGrader> listening(new ListeningGrader(grader, std::move(guard), clock));
   grpc::EnableDefaultHealthCheckService(true);  // grpc.health.v1, which Kubernetes asks
-  grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials());
-  builder.RegisterService(&listening->service_);
-  listening->server_ = builder.BuildAndStart();
-  if (listening->server_ == nullptr) {
-    return absl::UnavailableError(absl::StrCat("listen: cannot listen at ", address, ", expected a free address"));
-  }
+  EVILMOE_ASSIGN_OR_RETURN(ListeningServer server,
+                           StartListening({.listen = listen}, {&listening->service_}, clock.Now()));
+  listening->server_ = std::move(server.server);
+  listening->ports_ = std::move(server.ports);
   return listening;
 }
 

@@ -4,20 +4,24 @@
 
 #include <atomic>
 #include <memory>
-#include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "evilmoe/v1/grader.grpc.pb.h"
 #include "grader_sandbox/grader.h"
+#include "proto/security/call_guard.h"
+#include "proto/security/listening_service.h"
 
 namespace evilmoe {
 
-// The networked face of a LocalGrader, which must outlive it. No call holds a thread while it waits. A call that its
-// client gave up ends its runs.
+// The networked face of a LocalGrader. No call holds a thread while it waits. A call that its client gave up ends its
+// runs. References must outlive it.
 class GraderServiceImpl final : public v1::GraderService::CallbackService {
  public:
-  GraderServiceImpl(LocalGrader& grader, const Clock& clock) : grader_(grader), clock_(clock) {}
+  GraderServiceImpl(LocalGrader& grader, CallGuard& guard, const Clock& clock)
+      : grader_(grader), guard_(guard), clock_(clock) {}
 
   grpc::ServerUnaryReactor* Grade(grpc::CallbackServerContext* context, const v1::GradeRequest* request,
                                   v1::GradeResponse* response) override;
@@ -36,6 +40,7 @@ class GraderServiceImpl final : public v1::GraderService::CallbackService {
   grpc::Status RunCheck(absl::Time deadline, v1::SelfCheckResponse& response);
 
   LocalGrader& grader_;
+  CallGuard& guard_;
   const Clock& clock_;
   std::atomic<bool> serving_ = true;
   std::atomic<bool> checking_ = false;  // one self-check at a time: each has a thread
@@ -45,19 +50,25 @@ class GraderServiceImpl final : public v1::GraderService::CallbackService {
 // A server of one GraderServiceImpl for as long as it lives.
 class ListeningGrader {
  public:
-  // Unavailable: cannot listen at `address`. References must outlive it.
-  static absl::StatusOr<std::unique_ptr<ListeningGrader>> Start(const std::string& address, LocalGrader& grader,
-                                                                const Clock& clock);
+  // Errors: CallGuard::Create(), StartListening(). References must outlive it; `logger` and `metrics` may be null.
+  static absl::StatusOr<std::unique_ptr<ListeningGrader>> Start(const ListenConfig& listen, LocalGrader& grader,
+                                                                const Clock& clock, Logger* logger = nullptr,
+                                                                CallGuardMetrics* metrics = nullptr);
   // Calls in flight get `grace` to end, nothing new is taken; then they are cancelled, and their runs with them.
   void Drain(absl::Duration grace);
   ~ListeningGrader();
 
   bool healthy() const { return service_.healthy(); }
+  // One an address; the one that was taken where the address has port 0.
+  const std::vector<int>& ports() const { return ports_; }
 
  private:
-  ListeningGrader(LocalGrader& grader, const Clock& clock) : service_(grader, clock) {}
+  ListeningGrader(LocalGrader& grader, std::unique_ptr<CallGuard> guard, const Clock& clock)
+      : guard_(std::move(guard)), service_(grader, *guard_, clock) {}
 
+  const std::unique_ptr<CallGuard> guard_;
   GraderServiceImpl service_;
+  std::vector<int> ports_;
   std::unique_ptr<grpc::Server> server_;
 };
 

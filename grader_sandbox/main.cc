@@ -70,6 +70,7 @@ absl::Status Serve(const GraderConfig& config) {
   EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "grader", clock));
   const auto registry = std::make_shared<prometheus::Registry>();
   GraderMetrics metrics(*registry);
+  CallGuardMetrics refusals(*registry, "grader");
   const PythonComparer comparer;
   std::vector<Problem> problems;
   if (!config.problems.empty()) {
@@ -85,12 +86,12 @@ absl::Status Serve(const GraderConfig& config) {
   if (!checked.ok()) logger.Error("self_check_failed", {{"error", std::string(checked.message())}});
   EVILMOE_RETURN_IF_ERROR(checked);
   metrics.self_check_ok.Set(1);
-  EVILMOE_ASSIGN_OR_RETURN(const auto listening, ListeningGrader::Start(config.listen, grader, clock));
+  EVILMOE_ASSIGN_OR_RETURN(const auto listening, ListeningGrader::Start(config.listen, grader, clock, &logger, &refusals));
   const auto health = [&listening] {
     return listening->healthy() ? absl::OkStatus() : absl::UnavailableError("stopping, or the self-check failed");
   };
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(config.metrics_listen, registry, health));
-  logger.Info("serving", {{"listen", config.listen}, {"slots", options.slots}, {"tier", TierName((*host)->tier())}});
+  logger.Info("serving", {{"listen", config.listen.addresses}, {"slots", options.slots}, {"tier", TierName((*host)->tier())}});
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port()));
   EVILMOE_RETURN_IF_ERROR(AwaitStop());
   logger.Info("draining", {{"grace_s", config.drain_s}});

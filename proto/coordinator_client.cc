@@ -13,6 +13,8 @@
 #include "evilmoe/v1/coordinator.grpc.pb.h"
 #include "proto/grpc_library.h"
 #include "proto/grpc_status.h"
+#include "proto/security/call_limits.h"
+#include "proto/security/secure_channel_client.h"
 
 namespace evilmoe {
 namespace {
@@ -49,23 +51,28 @@ class CoordinatorClient::Impl {
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
     arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000);  // what one attempt to connect may take, in fact
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-    channel_ = grpc::CreateCustomChannel(options_.address, grpc::InsecureChannelCredentials(), arguments);
+    absl::StatusOr<std::shared_ptr<grpc::Channel>> channel =
+        OpenChannel(options_.address, options_.security, std::move(arguments));
+    opened_ = channel.status();
+    if (!opened_.ok()) return;
+    channel_ = *std::move(channel);
     stub_ = v1::CoordinatorService::NewStub(channel_);
   }
 
   Stub& stub() { return *stub_; }
 
-  // Runs attempt(context) until it is not a failure of the connection, or the budget is spent; that counts from the
+  // Runs attempt(context) until it fails neither by the connection nor by too many calls, or the budget is spent; that counts from the
   // first failure, so that a long poll which a restart cuts off late has all of it.
   template <typename Attempt>
   absl::Status WithRetries(std::chrono::milliseconds held, Attempt attempt) {
+    if (!opened_.ok()) return Annotate(opened_, absl::StrCat("coordinator ", options_.address));
     std::optional<std::chrono::steady_clock::time_point> give_up;
     for (std::chrono::milliseconds backoff = kFirstBackoff;; backoff = std::min(2 * backoff, kLastBackoff)) {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + held + absl::ToChronoMilliseconds(options_.call_timeout));
-      const absl::Status status = FromGrpcStatus(attempt(context));
-      const bool lost = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
-      if (!lost || options_.stop.stop_requested()) return status;
+      const absl::Status status = ExplainConnection(FromGrpcStatus(attempt(context)));
+      const bool again = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || IsTooManyCalls(status);
+      if (!again || options_.stop.stop_requested()) return status;
       const auto now = std::chrono::steady_clock::now();
       if (!give_up) give_up = now + absl::ToChronoMilliseconds(options_.retry_budget);
       if (now + backoff >= *give_up) return Annotate(status, absl::StrCat("coordinator ", options_.address));
@@ -99,6 +106,7 @@ class CoordinatorClient::Impl {
   }
 
   const CoordinatorClientOptions options_;
+  absl::Status opened_;  // not OK: there is no channel
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<Stub> stub_;
 };

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "evilmoe/v1/coordinator.pb.h"
+#include "proto/security/channel_security.h"
 
 namespace evilmoe {
 
@@ -19,11 +20,13 @@ struct CoordinatorClientOptions {
   absl::Duration retry_budget = absl::Seconds(60);  // from the first failure: a restarting coordinator is waited for
   // Once it is requested, a long poll ends as Cancelled at once, and nothing is tried again.
   std::stop_token stop = {};
+  ChannelSecurity security = {};
 };
 
 // The coordinator from the side of trainers, rollout workers and tools: one method an RPC, named after it, with the
-// RPC's error codes (coordinator.proto). Each attempt has a deadline; Unavailable and DeadlineExceeded are retried with
-// exponential backoff until the budget is spent, which is safe because every mutating RPC is idempotent. Thread-safe.
+// RPC's error codes (coordinator.proto). Each attempt has a deadline; Unavailable, DeadlineExceeded and too many calls are
+// retried with exponential backoff until the budget is spent, which is safe because every mutating RPC is idempotent. With
+// a `security` that no channel can have (OpenChannel()), every call fails with why, at once. Thread-safe.
 class CoordinatorClient {
  public:
   explicit CoordinatorClient(CoordinatorClientOptions options);

@@ -42,8 +42,9 @@ absl::Status Serve(const RolloutWorkerConfig& config) {
   EVILMOE_ASSIGN_OR_RETURN(const auto server, MetricsServer::Start(config.metrics_listen, registry));
   RolloutMetrics metrics(*registry);
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, server->port()));
-  CoordinatorClient coordinator({.address = config.coordinator});
-  GraderClient grader(config.grader, clock);
+  EVILMOE_RETURN_IF_ERROR(CheckChannelFiles(config.security, clock.Now()));
+  CoordinatorClient coordinator({.address = config.coordinator, .security = config.security});
+  GraderClient grader(config.grader, clock, config.security);
   RolloutWorker worker(config, coordinator, grader, metrics, clock, logger);
   const absl::Status done = worker.Run(stop.get_token());
   if (!done.ok()) logger.Error("worker_failed", {{"error", std::string(done.message())}});

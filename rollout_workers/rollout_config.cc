@@ -11,6 +11,7 @@ absl::StatusOr<RolloutWorkerConfig> ParseRolloutWorkerConfig(std::string_view ya
   YamlSection root = reader.Root();
   root.Field("coordinator", &config.coordinator).Required("the coordinator's address");
   root.Field("grader", &config.grader).Required("the grader's address");
+  ReadChannelSecurity(root, {{"coordinator", config.coordinator}, {"grader", config.grader}}, config.security);
   root.Field("worker_id", &config.worker_id).Required("a name");
   root.Field("log", &config.log);
   root.Field("metrics_listen", &config.metrics_listen);

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "proto/security/channel_security.h"
 
 namespace evilmoe {
 
@@ -12,6 +13,7 @@ namespace evilmoe {
 struct RolloutWorkerConfig {
   std::string coordinator;           // address: "unix:/path" or "host:port"
   std::string grader;                // address
+  ChannelSecurity security;          // of the channels to both
   std::string worker_id;             // names the worker; the process adds its own suffix
   std::filesystem::path log;         // empty: standard error
   std::string metrics_listen;        // "127.0.0.1:0"; empty: no metrics

@@ -51,7 +51,9 @@ absl::Status TakeJobs(const TrainerConfig& config, Collective& ranks) {
   const auto registry = std::make_shared<prometheus::Registry>();
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics, MetricsServer::Start(config.metrics_listen, registry));
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics->port()));
-  CoordinatorClient coordinator({.address = config.coordinator, .stop = stop.get_token()});
+  EVILMOE_RETURN_IF_ERROR(CheckChannelFiles(config.security, clock.Now()));
+  CoordinatorClient coordinator(
+      {.address = config.coordinator, .stop = stop.get_token(), .security = config.security});
   while (!stop.stop_requested()) {
     const absl::Status done = DoOneJob(config, coordinator, ranks, *registry, clock, logger, stop.get_token());
     if (!done.ok() && !stop.stop_requested()) {

@@ -6,12 +6,14 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "proto/security/channel_security.h"
 
 namespace evilmoe {
 
 // What `evilmoe-trainer --config FILE` reads.
 struct TrainerConfig {
   std::string coordinator;              // address: "unix:/path" or "host:port"
+  ChannelSecurity security;             // of the channel to it
   std::filesystem::path run_directory;  // where checkpoints and records go
   std::string trainer_id;               // unique to one process's life
   std::filesystem::path log;            // empty: standard error

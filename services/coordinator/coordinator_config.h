@@ -3,15 +3,22 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "proto/security/listen_config.h"
 
 namespace evilmoe {
 
 // evilmoe-coordinator's config file. Paths are relative to the file.
 struct CoordinatorConfig {
-  std::string listen;              // "unix:/path" (at most 107 bytes of path) or "127.0.0.1:port"; loopback only
-  std::filesystem::path database;  // created when absent
+  // Addresses, tls, tokens, insecure, limits. A message may be as large as a batch: 4,096 groups of 1,536 prompt tokens
+  // are 19 MB, their problems with their tests several times that.
+  ListenConfig listen = {.limits = {.message_mib = 256}};
+  std::string database;            // a file, created when absent, or postgresql://...
+  std::filesystem::path runs;      // folder of runs that name no directory of their own; empty = "runs"
+  std::vector<std::filesystem::path> roots;      // run files may name paths below these; empty = any path
+  std::vector<std::string> judge_key_variables;  // that a run's judge may read its key from, where there are roots
   std::filesystem::path log;       // empty = standard error
   std::string metrics_listen;      // "127.0.0.1:0" takes a free port; empty = no metrics
   std::filesystem::path ready_file;  // written once it serves: {"pid", "metrics_port"}; empty = none
@@ -23,8 +30,5 @@ struct CoordinatorConfig {
 // InvalidArgument: one line a problem.
 absl::StatusOr<CoordinatorConfig> ParseCoordinatorConfig(std::string_view yaml, const std::string& file_name,
                                                          const std::filesystem::path& base_folder);
-
-// The path behind "unix:", or "".
-std::string UnixSocketPath(const std::string& listen);
 
 }  // namespace evilmoe

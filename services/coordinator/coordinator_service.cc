@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "proto/grpc_status.h"
+#include "proto/security/call_guard_service.h"
 #include "services/coordinator/coordinator_translation.h"
 
 namespace evilmoe {
@@ -42,21 +43,27 @@ CoordinatorServiceImpl::CoordinatorServiceImpl(CoordinatorCore& core, Coordinato
   }
 }
 
-absl::Status CoordinatorServiceImpl::CheckCaller(const grpc::ServerContextBase& context, const char* method) const {
-  return checks_.caller ? checks_.caller(context, method) : absl::OkStatus();
+absl::StatusOr<CallPermit> CoordinatorServiceImpl::Permit(const grpc::ServerContextBase& context,
+                                                          const char* method) const {
+  return checks_.guard == nullptr ? CallPermit() : Admit(*checks_.guard, context, method);
 }
 
 template <typename Body>
 grpc::ServerUnaryReactor* CoordinatorServiceImpl::Serve(Context* context, const char* method, Body body) {
   Reactor* const reactor = context->DefaultReactor();
-  const Finish finish = [reactor, seconds = seconds_.find(method)->second,
+  absl::StatusOr<CallPermit> permit = Permit(*context, method);
+  if (!permit.ok()) {
+    reactor->Finish(ToGrpcStatus(permit.status()));
+    return reactor;
+  }
+  const Finish finish = [reactor, permit = std::make_shared<CallPermit>(*std::move(permit)),
+                         seconds = seconds_.find(method)->second,
                          start = std::chrono::steady_clock::now()](const absl::Status& status) {
     seconds->Observe(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    *permit = CallPermit();  // copies of this function may live on
     reactor->Finish(ToGrpcStatus(status));
   };
-  absl::Status begun = CheckCaller(*context, method);
-  if (begun.ok()) begun = body(finish);
-  if (!begun.ok()) finish(begun);
+  if (const absl::Status begun = body(finish); !begun.ok()) finish(begun);
   return reactor;
 }
 

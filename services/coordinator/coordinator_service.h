@@ -7,6 +7,7 @@
 #include <string>
 
 #include "evilmoe/v1/coordinator.grpc.pb.h"
+#include "proto/security/call_guard.h"
 #include "services/coordinator/coordinator_core.h"
 
 namespace evilmoe {
@@ -44,8 +45,7 @@ using Base = Nest<
 class CoordinatorServiceImpl final : public coordinator_service_internal::Base {
  public:
   struct Checks {
-    // Whether a caller may make this call; null: everybody may. Told the name of the method: "SubmitRun".
-    std::function<absl::Status(const grpc::ServerContextBase&, const std::string& method)> caller;
+    CallGuard* guard = nullptr;  // whether a caller may make a call; null: everybody may; must outlive the service
     // Whether a run may be taken, and where its directory is to be; null: as it says.
     std::function<absl::Status(RunRecord&)> run;
     std::function<absl::Status(const JobRecord&)> job;
@@ -102,7 +102,7 @@ class CoordinatorServiceImpl final : public coordinator_service_internal::Base {
   // The same for a stream: the body's status is the call's.
   template <typename Body>
   grpc::Status ServeStream(grpc::ServerContext* context, const char* method, Body body);
-  absl::Status CheckCaller(const grpc::ServerContextBase& context, const char* method) const;
+  absl::StatusOr<CallPermit> Permit(const grpc::ServerContextBase& context, const char* method) const;
 
   CoordinatorCore& core_;
   const Checks checks_;

@@ -8,44 +8,78 @@
 #include "common/metrics_server.h"
 #include "common/process.h"
 #include "common/status_macros.h"
+#include "proto/security/call_guard.h"
+#include "proto/security/listening_service.h"
 #include "services/coordinator/coordinator_config.h"
 #include "services/coordinator/coordinator_core.h"
 #include "services/coordinator/coordinator_service.h"
-#include "services/coordinator/listening_service.h"
-#include "services/coordinator/sqlite_store.h"
+#include "services/coordinator/open_store.h"
+#include "services/coordinator/run_admission.h"
+#include "services/coordinator/run_mirror.h"
 #include "services/coordinator/tick_loop.h"
 
 namespace evilmoe {
 namespace {
 
+constexpr int kMaxThreads = 512;  // of streams that carry files; other calls hold none
 constexpr std::chrono::seconds kShutdownGrace(1);  // the metrics server takes up to two more
 
+absl::StatusOr<std::unique_ptr<CoordinatorCore>> MakeCore(const CoordinatorConfig& config, Store& store,
+                                                          const Clock& clock, Logger& logger,
+                                                          CoordinatorMetrics& metrics, RunMirror& mirror,
+                                                          std::stop_source& stop) {
+  return CoordinatorCore::Create(store,
+                                 {.lease_timeout = absl::Seconds(config.lease_timeout_s),
+                                  .trainer_timeout = absl::Seconds(config.trainer_timeout_s),
+                                  .device_slots = config.device_slots},
+                                 clock, logger, metrics,
+                                 {.run_changed = [&mirror](const std::string& run_id) { mirror.Touch(run_id); },
+                                  .broken = [&stop](const absl::Status&) { stop.request_stop(); }});
+}
+
+absl::StatusOr<std::unique_ptr<CallGuard>> MakeGuard(const CoordinatorConfig& config, const Clock& clock,
+                                                     Logger& logger, CallGuardMetrics& metrics) {
+  return CallGuard::Create(
+      {.tokens = config.listen.security.tokens, .limits = config.listen.limits, .role_of = CoordinatorRole}, clock,
+      &logger, &metrics);
+}
+
+// Until a signal comes, or the store is broken: then whoever started this process is to start it again.
 absl::Status Serve(const CoordinatorConfig& config) {
   std::stop_source stop;
   const RealClock clock;
   EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "coordinator", clock));
   const auto registry = std::make_shared<prometheus::Registry>();
   CoordinatorMetrics metrics(*registry);
-  EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<SqliteStore> store, SqliteStore::Open(config.database));
+  CallGuardMetrics guard_metrics(*registry, "coordinator");
+  EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<CallGuard> guard, MakeGuard(config, clock, logger, guard_metrics));
+  EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<Store> store, OpenStore(config.database));
+  RunMirror mirror(logger);
+  EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<CoordinatorCore> core,
+                           MakeCore(config, *store, clock, logger, metrics, mirror, stop));
+  const RunAdmission admission(
+      {.runs = config.runs, .roots = config.roots, .judge_key_variables = config.judge_key_variables});
+  CoordinatorServiceImpl service(*core, metrics,
+                                 {.guard = guard.get(),
+                                  .run = [&](RunRecord& run) { return admission.Admit(run); },
+                                  .job = [&](const JobRecord& job) { return admission.Admit(job); }});
   EVILMOE_ASSIGN_OR_RETURN(
-      const std::unique_ptr<CoordinatorCore> core,
-      CoordinatorCore::Create(*store,
-                              {.lease_timeout = absl::Seconds(config.lease_timeout_s),
-                               .trainer_timeout = absl::Seconds(config.trainer_timeout_s),
-                               .device_slots = config.device_slots},
-                              clock, logger, metrics));
-  CoordinatorServiceImpl service(*core, metrics);
-  EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<grpc::Server> server, StartListening(config.listen, service));
+      const ListeningServer listening,
+      StartListening({.listen = config.listen, .max_threads = kMaxThreads}, {&service}, clock.Now()));
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(config.metrics_listen, registry));
-  const TickLoop ticks(*core, metrics, logger, config.database.parent_path());
+  const TickLoop ticks(*core, metrics, logger, config.runs);
+  mirror.Start(*core);
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port()));
-  logger.Info("serving", {{"listen", config.listen}, {"database", config.database.string()},
-                          {"lease_timeout_s", config.lease_timeout_s}, {"metrics_port", metrics_server->port()}});
-  AwaitStopSignal(stop, stop.get_token());
+  logger.Info("serving", {{"listen", config.listen.addresses},
+                          {"store", store->Description()},
+                          {"lease_timeout_s", config.lease_timeout_s},
+                          {"metrics_port", metrics_server->port()}});
+  const bool broken = !AwaitStopSignal(stop, stop.get_token());
   core->Stop();
-  server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+  listening.server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+  mirror.Stop();
   logger.Info("stopped");
-  return absl::OkStatus();
+  return broken ? absl::UnavailableError("the store is broken; see the log") : absl::OkStatus();
 }
 
 absl::Status Run(const std::string& file, bool check) {

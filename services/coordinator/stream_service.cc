@@ -53,8 +53,9 @@ absl::StatusOr<T> Await(MakeCall call) {
 template <typename Body>
 grpc::Status CoordinatorServiceImpl::ServeStream(grpc::ServerContext* context, const char* method, Body body) {
   const auto start = std::chrono::steady_clock::now();
-  absl::Status status = CheckCaller(*context, method);
-  if (status.ok()) status = body();
+  const absl::StatusOr<CallPermit> permit = Permit(*context, method);
+  if (!permit.ok()) return ToGrpcStatus(permit.status());
+  const absl::Status status = body();
   seconds_.find(method)->second->Observe(
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   return ToGrpcStatus(status);

@@ -13,6 +13,7 @@ std::string Text(const std::filesystem::path& path) { return path.string(); }
 
 void Put(YamlWriter& out, std::string_view name, const std::string& value) { out.Field(name, &value); }
 void Put(YamlWriter& out, std::string_view name, int value) { out.Field(name, &value); }
+void Put(YamlWriter& out, std::string_view name, const std::vector<std::string>& values) { out.Field(name, &values); }
 
 }  // namespace
 
@@ -33,11 +34,11 @@ std::string ProcessConfigYaml(const StackOptions& options, const StackProcess& p
   std::string text;
   YamlWriter out(text);
   if (process.binary == "evilmoe-coordinator") {
-    Put(out, "listen", CoordinatorAddress(options.sockets));
+    Put(out, "listen", std::vector{CoordinatorAddress(options.sockets)});
     Put(out, "database", Text(options.directory.Store()));
     Put(out, "lease_timeout_s", 10);
   } else if (process.binary == "evilmoe-grader") {
-    Put(out, "listen", grader);
+    Put(out, "listen", std::vector{grader});
     Put(out, "slots", options.num_cores);
   } else if (process.binary == "evilmoe-rollout") {
     Put(out, "coordinator", CoordinatorAddress(options.sockets));

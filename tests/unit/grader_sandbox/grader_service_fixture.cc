@@ -120,7 +120,7 @@ void GraderServiceFixture::Start(const LocalGraderOptions& options) {
   grader_.reset();
   options_ = options;
   grader_ = std::make_unique<LocalGrader>(options, TestHost(), comparer_, clock_, &metrics_);
-  absl::StatusOr<std::unique_ptr<ListeningGrader>> listening = ListeningGrader::Start(address_, *grader_, clock_);
+  absl::StatusOr<std::unique_ptr<ListeningGrader>> listening = ListeningGrader::Start({.addresses = {address_}}, *grader_, clock_);
   ASSERT_TRUE(listening.ok()) << listening.status();
   listening_ = *std::move(listening);
 }

@@ -1,5 +1,6 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/security/address.h"
 #include "services/coordinator/coordinator_config.h"
 
 namespace evilmoe {
@@ -12,7 +13,7 @@ TEST(CoordinatorConfig, ReadsAFileAndResolvesItsPaths) {
   EXPECT_EQ(config->database, "/base/d/store.db");
   EXPECT_EQ(config->log, "");
   EXPECT_EQ(config->lease_timeout_s, 10);
-  EXPECT_EQ(UnixSocketPath(config->listen), "/s/c.sock");
+  EXPECT_EQ(UnixSocketPath(config->listen.addresses.at(0)), "/s/c.sock");
 }
 
 struct BadCase {
@@ -30,7 +31,7 @@ TEST_P(BadConfigTest, IsRefusedWithItsField) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, BadConfigTest, ::testing::ValuesIn(std::vector<BadCase>{
     {"Nothing", "", "listen: missing"},
-    {"EveryInterface", "listen: 0.0.0.0:80\ndatabase: d", "only loopback"},
+    {"EveryInterface", "listen: 0.0.0.0:80\ndatabase: d", "other machines reach 0.0.0.0:80"},
     {"NotAPort", "listen: 127.0.0.1:99999\ndatabase: d", "listen: bad value"},
     {"RelativeSocket", "listen: unix:c.sock\ndatabase: d", "listen: bad value"},
     {"LongSocket", "listen: unix:/" + std::string(200, 'x') + "\ndatabase: d", "at most 107 bytes"},

@@ -45,7 +45,7 @@ class ProcessTest : public ::testing::Test, protected RpcRun {
   // Its standard error goes to the file "output".
   pid_t Launch(const std::string& listen) {
     const std::filesystem::path config = folder_ / "c.yaml";
-    EXPECT_TRUE(WriteFileAtomic(config, absl::StrCat("listen: \"", listen, "\"\ndatabase: store.db\nlog: c.log\n",
+    EXPECT_TRUE(WriteFileAtomic(config, absl::StrCat("listen: [\"", listen, "\"]\ndatabase: store.db\nlog: c.log\n",
                                                      "metrics_listen: 127.0.0.1:0\nready_file: ready.json\n"))
                     .ok());
     const auto pid = Spawn({.binary = std::filesystem::path(EVILMOE_BIN_DIR) / "evilmoe-coordinator",
@@ -212,7 +212,7 @@ TEST_P(ProcessRefusalTest, EndsWithOneClearLine) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, ProcessRefusalTest, ::testing::ValuesIn(std::vector<RefusalCase>{
     {"TheSameDatabase", "127.0.0.1:0", 1, "another coordinator has this database; stop it first"},
-    {"EveryInterface", "0.0.0.0:0", 2, "only loopback is served"}}),
+    {"EveryInterface", "0.0.0.0:0", 2, "other machines reach 0.0.0.0:0"}}),
     [](const auto& c) { return c.param.name; });
 
 }  // namespace

@@ -1,8 +1,8 @@
 #include <thread>
 
+#include "proto/security/listening_service.h"
 #include "services/coordinator/coordinator_service.h"
 #include "services/coordinator/coordinator_translation.h"
-#include "services/coordinator/listening_service.h"
 #include "services/coordinator/tick_loop.h"
 #include "tests/unit/services_coordinator/coordinator_fixture.h"
 #include "tests/unit/services_coordinator/rpc_run.h"
@@ -23,11 +23,14 @@ class RpcTest : public CoordinatorFixture, protected RpcRun {
   ~RpcTest() override { StopServing(); }
 
   std::string Address() const { return "unix:" + (folder_ / "c.sock").string(); }
+  absl::StatusOr<ListeningServer> ListenAt(const std::string& address) {
+    return StartListening({.listen = {.addresses = {address}}}, {service_.get()}, absl::UnixEpoch());
+  }
   void Serve() {
     service_ = std::make_unique<CoordinatorServiceImpl>(core_->core(), metrics_);
-    auto server = StartListening(Address(), *service_);
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
+    auto listening = ListenAt(Address());
+    ASSERT_TRUE(listening.ok()) << listening.status();
+    server_ = std::move(listening->server);
     ticks_ = std::make_unique<TickLoop>(core_->core(), metrics_, logger_, folder_);
   }
   void StopServing() {
@@ -143,9 +146,8 @@ TEST_F(RpcTest, BytesThatDoNotHaveTheirHashAreRefused) {
 }
 
 TEST_F(RpcTest, ASocketInUseAndAPlainFileAreNotTakenAway) {
-  EXPECT_EQ(StartListening(Address(), *service_).status().code(), Code::kFailedPrecondition);
-  EXPECT_EQ(StartListening("unix:" + (folder_ / "store.db").string(), *service_).status().code(),
-            Code::kFailedPrecondition);
+  EXPECT_EQ(ListenAt(Address()).status().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(ListenAt("unix:" + (folder_ / "store.db").string()).status().code(), Code::kFailedPrecondition);
   EXPECT_EQ(std::filesystem::status(folder_ / "c.sock").permissions(),
             std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }

@@ -23,14 +23,14 @@ TEST(StackProcesses, StartsWithTheCoordinator) {
 TEST(ProcessConfigYaml, NamesWhatEachProcessReads) {
   const std::vector<StackProcess> processes = StackProcesses(2);
   EXPECT_EQ(ProcessConfigYaml(kOptions, processes[0], 1),
-            "listen: \"unix:/tmp/evilmoe-abc/coordinator.sock\"\n"
+            "listen: [\"unix:/tmp/evilmoe-abc/coordinator.sock\"]\n"
             "database: /runs/X/store.db\n"
             "lease_timeout_s: 10\n"
             "log: /runs/X/logs/coordinator.log\n"
             "metrics_listen: \"127.0.0.1:0\"\n"
             "ready_file: /runs/X/logs/coordinator.ready.json\n");
   EXPECT_EQ(ProcessConfigYaml(kOptions, processes[1], 1),
-            "listen: \"unix:/tmp/evilmoe-abc/grader.sock\"\n"
+            "listen: [\"unix:/tmp/evilmoe-abc/grader.sock\"]\n"
             "slots: 5\n"
             "log: /runs/X/logs/grader.log\n"
             "metrics_listen: \"127.0.0.1:0\"\n"
