@@ -29,8 +29,7 @@ absl::Status Blame(const absl::Status& status, const std::filesystem::path& path
 
 absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::filesystem::path& path) {
   EVILMOE_ASSIGN_OR_RETURN(StoreLock lock, StoreLock::Take(path));
-  EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase writer,
-                           SqliteDatabase::Open(path, SqliteDatabase::Mode::kReadWriteCreate));
+  EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase writer, SqliteDatabase::Open(path, SqliteDatabase::Mode::kReadWriteCreate));
   if (const absl::Status status = Prepare(writer); !status.ok()) return Blame(status, path);
   EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase reader, SqliteDatabase::Open(path, SqliteDatabase::Mode::kReadOnly));
   return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(lock), std::move(writer), std::move(reader)));
