@@ -59,6 +59,8 @@ absl::StatusOr<PostgresConnection> PostgresConnection::Open(const PostgresOption
                                 options.statement_timeout + kMargin);
   if (PQstatus(connection.connection_.get()) != CONNECTION_OK) return connection.Lose("cannot be reached");
   PQsetnonblocking(connection.connection_.get(), 1);
+  PQsetNoticeProcessor(
+      connection.connection_.get(), [](void*, const char*) {}, nullptr);  // errors come as results
   EVILMOE_RETURN_IF_ERROR(connection.Greet(options));
   return connection;
 }
@@ -95,13 +97,14 @@ int PostgresConnection::server_version() const { return PQserverVersion(connecti
 
 absl::Status PostgresConnection::Lose(std::string_view why) {
   lost_ = true;
-  std::string text = connection_ == nullptr ? "out of memory" : PQerrorMessage(connection_.get());
-  // The server quotes much of what it is told.
-  const char* password = connection_ == nullptr ? nullptr : PQpass(connection_.get());
+  if (connection_ == nullptr) return absl::UnavailableError("PostgreSQL: out of memory");
+  std::string text =
+      absl::StrCat("PostgreSQL, ", place(), ": ", std::string(why), ": ", PQerrorMessage(connection_.get()));
+  // The server and libpq quote much of what they are told.
+  const char* const password = PQpass(connection_.get());
   if (password != nullptr && *password != '\0') text = absl::StrReplaceAll(text, {{password, "***"}});
   absl::RemoveExtraAsciiWhitespace(&text);
-  return absl::UnavailableError(
-      absl::StrCat("PostgreSQL, ", place(), ": ", std::string(why), text.empty() ? "" : ": ", text));
+  return absl::UnavailableError(text);
 }
 
 absl::Status PostgresConnection::LibraryError() {

@@ -10,18 +10,35 @@
 
 namespace evilmoe {
 
+namespace {
+
+absl::Status Unreadable(std::string_view why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("database: libpq cannot read the URI (", std::string(why),
+                   "), expected postgresql://USER@HOST:PORT/DATABASE; write special characters of a password as %XX"));
+}
+
+}  // namespace
+
 absl::Status CheckPostgresUri(const std::string& uri) {
   char* message = nullptr;
   const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(PQconninfoParse(uri.c_str(), &message),
                                                                              PQconninfoFree);
   const std::unique_ptr<char, decltype(&PQfreemem)> freed(message, PQfreemem);
-  if (options != nullptr) return absl::OkStatus();
-  // libpq quotes what it could not read behind `: "`.
-  std::string why = message == nullptr ? "out of memory" : message;
-  why = why.substr(0, why.find('"'));
-  return absl::InvalidArgumentError(absl::StrCat("database: libpq cannot read the URI (", why,
-                                                 "...), expected postgresql://USER@HOST:PORT/DATABASE; "
-                                                 "write special characters of a password as %XX"));
+  if (options == nullptr) {  // libpq quotes what it could not read
+    const std::string why = message == nullptr ? "out of memory" : message;
+    return Unreadable(why.substr(0, why.find('"')) + "...");
+  }
+  // Where a password holds a bare @ or /, its rest is taken for one of these, and messages quote them.
+  for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
+    const std::string_view keyword = option->keyword;
+    const std::string_view value = option->val == nullptr ? "" : option->val;
+    const bool odd = (keyword == "port" && value.find_first_not_of("0123456789,") != value.npos) ||
+                     (keyword == "host" && value.find('@', 1) != value.npos) ||
+                     (keyword == "dbname" && value.find('@') != value.npos);
+    if (odd) return Unreadable(absl::StrCat("not a ", option->keyword));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusCode CodeOfSqlState(std::string_view state) {

@@ -15,7 +15,9 @@ namespace {
 // takes only what has its group (postgres_apply.cc). Blobs are not compressed: it would cost more than it saves.
 constexpr const char* kMigrations[] = {
     R"sql(
-CREATE SCHEMA IF NOT EXISTS evilmoe;
+DO $$ BEGIN
+  IF to_regnamespace('evilmoe') IS NULL THEN CREATE SCHEMA evilmoe; END IF;
+END $$;
 CREATE TABLE evilmoe.meta (
   the_row boolean PRIMARY KEY DEFAULT true CHECK (the_row), version integer NOT NULL, epoch bigint NOT NULL,
   last_batch_id bigint NOT NULL);

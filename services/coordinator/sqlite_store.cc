@@ -7,13 +7,18 @@
 namespace evilmoe {
 namespace {
 
+absl::Status CheckPages(SqliteDatabase& database) {
+  EVILMOE_ASSIGN_OR_RETURN(SqliteStatement check, database.Prepare("PRAGMA quick_check(1)"));
+  EVILMOE_RETURN_IF_ERROR(check.Step().status());
+  if (check.Text(0) == "ok") return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("damaged: ", check.Text(0)));
+}
+
 absl::Status Prepare(SqliteDatabase& database) {
   EVILMOE_RETURN_IF_ERROR(CheckStoreOwner(database));  // before anything is written
   EVILMOE_RETURN_IF_ERROR(database.Execute(
       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF"));
-  EVILMOE_ASSIGN_OR_RETURN(SqliteStatement check, database.Prepare("PRAGMA quick_check(1)"));
-  EVILMOE_RETURN_IF_ERROR(check.Step().status());
-  if (check.Text(0) != "ok") return absl::DataLossError(absl::StrCat("damaged: ", check.Text(0)));
+  EVILMOE_RETURN_IF_ERROR(CheckPages(database));
   return MigrateStore(database);
 }
 
