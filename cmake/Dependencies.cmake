@@ -25,6 +25,7 @@ if(EVILMOE_WITH_GRPC)
   find_package(civetweb CONFIG REQUIRED)
   find_package(CLI11 CONFIG REQUIRED)
   pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+  pkg_check_modules(PQ REQUIRED IMPORTED_TARGET libpq)
 else()
   find_package(CLI11 CONFIG)  # for a benchmark
 endif()

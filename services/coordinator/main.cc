@@ -27,14 +27,14 @@ constexpr std::chrono::seconds kShutdownGrace(1);  // the metrics server takes u
 absl::StatusOr<std::unique_ptr<CoordinatorCore>> MakeCore(const CoordinatorConfig& config, Store& store,
                                                           const Clock& clock, Logger& logger,
                                                           CoordinatorMetrics& metrics, RunMirror& mirror,
-                                                          std::stop_source& stop) {
+                                                          std::stop_source& broken) {
   return CoordinatorCore::Create(store,
                                  {.lease_timeout = absl::Seconds(config.lease_timeout_s),
                                   .trainer_timeout = absl::Seconds(config.trainer_timeout_s),
                                   .device_slots = config.device_slots},
                                  clock, logger, metrics,
                                  {.run_changed = [&mirror](const std::string& run_id) { mirror.Touch(run_id); },
-                                  .broken = [&stop](const absl::Status&) { stop.request_stop(); }});
+                                  .broken = [&broken](const absl::Status&) { broken.request_stop(); }});
 }
 
 absl::StatusOr<std::unique_ptr<CallGuard>> MakeGuard(const CoordinatorConfig& config, const Clock& clock,
@@ -46,7 +46,7 @@ absl::StatusOr<std::unique_ptr<CallGuard>> MakeGuard(const CoordinatorConfig& co
 
 // Until a signal comes, or the store is broken: then whoever started this process is to start it again.
 absl::Status Serve(const CoordinatorConfig& config) {
-  std::stop_source stop;
+  std::stop_source stop, broken;
   const RealClock clock;
   EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "coordinator", clock));
   const auto registry = std::make_shared<prometheus::Registry>();
@@ -56,7 +56,7 @@ absl::Status Serve(const CoordinatorConfig& config) {
   EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<Store> store, OpenStore(config.database));
   RunMirror mirror(logger);
   EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<CoordinatorCore> core,
-                           MakeCore(config, *store, clock, logger, metrics, mirror, stop));
+                           MakeCore(config, *store, clock, logger, metrics, mirror, broken));
   const RunAdmission admission(
       {.runs = config.runs, .roots = config.roots, .judge_key_variables = config.judge_key_variables});
   CoordinatorServiceImpl service(*core, metrics,
@@ -74,12 +74,12 @@ absl::Status Serve(const CoordinatorConfig& config) {
                           {"store", store->Description()},
                           {"lease_timeout_s", config.lease_timeout_s},
                           {"metrics_port", metrics_server->port()}});
-  const bool broken = !AwaitStopSignal(stop, stop.get_token());
+  AwaitStopSignal(stop, broken.get_token());
   core->Stop();
   listening.server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
   mirror.Stop();
   logger.Info("stopped");
-  return broken ? absl::UnavailableError("the store is broken; see the log") : absl::OkStatus();
+  return broken.stop_requested() ? absl::UnavailableError("the store is broken; see the log") : absl::OkStatus();
 }
 
 absl::Status Run(const std::string& file, bool check) {

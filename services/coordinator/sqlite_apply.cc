@@ -17,8 +17,11 @@ absl::Status SqliteStore::ApplyOne(const PutRun& change) {
   return writer_.Run(
       "INSERT INTO runs (run_id, name, arm, phase, config_yaml, config_sha256, steps_total, steps_done, error, "
       "created_ms, finished_ms, directory, priority, slots, sweep, model_fingerprint) "
-      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (run_id) DO UPDATE SET phase = excluded.phase, "
-      "steps_done = excluded.steps_done, error = excluded.error, finished_ms = excluded.finished_ms, "
+      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (run_id) DO UPDATE SET name = excluded.name, "
+      "arm = excluded.arm, phase = excluded.phase, config_yaml = excluded.config_yaml, "
+      "config_sha256 = excluded.config_sha256, steps_total = excluded.steps_total, steps_done = excluded.steps_done, "
+      "error = excluded.error, created_ms = excluded.created_ms, finished_ms = excluded.finished_ms, "
+      "directory = excluded.directory, priority = excluded.priority, slots = excluded.slots, sweep = excluded.sweep, "
       "model_fingerprint = excluded.model_fingerprint",
       run.run_id, run.name, run.arm, run.phase, run.config_yaml, run.config_sha256, run.steps_total, run.steps_done,
       run.error, run.created_unix_ms, run.finished_unix_ms, run.directory, run.priority, run.slots, run.sweep,
@@ -29,8 +32,10 @@ absl::Status SqliteStore::ApplyOne(const PutJob& change) {
   const JobRecord& job = change.job;
   return writer_.Run(
       "INSERT INTO jobs (position, job_id, run_id, type, params, phase, trainer_id, trainer_name, incarnation, "
-      "num_lost_trainers) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (job_id) DO UPDATE SET phase = excluded.phase, "
-      "trainer_id = excluded.trainer_id, trainer_name = excluded.trainer_name, incarnation = excluded.incarnation, "
+      "num_lost_trainers) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (job_id) DO UPDATE SET "
+      "position = excluded.position, run_id = excluded.run_id, type = excluded.type, params = excluded.params, "
+      "phase = excluded.phase, trainer_id = excluded.trainer_id, trainer_name = excluded.trainer_name, incarnation = "
+      "excluded.incarnation, "
       "num_lost_trainers = excluded.num_lost_trainers",
       job.order, job.job_id, job.run_id, job.type, job.params_json, job.phase, job.trainer_id, job.trainer_name,
       job.incarnation, job.num_lost_trainers);
@@ -55,8 +60,7 @@ absl::Status SqliteStore::ApplyOne(const PutBatch& change) {
       "fingerprint, bind_at_lease, max_policy_lag) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
       batch.id, batch.run_id, batch.key, batch.step, batch.adapter.step, batch.adapter.sha256, batch.adapter.size_bytes,
       SqliteBlob{batch.sampling}, batch.fingerprint, batch.bind_at_lease, batch.max_policy_lag));
-  EVILMOE_RETURN_IF_ERROR(
-      writer_.Run("UPDATE counters SET value = ?1 WHERE name = 'batch' AND value < ?1", batch.id));
+  EVILMOE_RETURN_IF_ERROR(writer_.Run("UPDATE counters SET value = ?1 WHERE name = 'batch' AND value < ?1", batch.id));
   for (const GroupTask& group : *change.groups) {
     EVILMOE_RETURN_IF_ERROR(
         writer_.Run("INSERT OR REPLACE INTO groups (batch_id, idx, num_samples, state, lease_id, worker_id, "
@@ -71,9 +75,11 @@ absl::Status SqliteStore::ApplyOne(const DropBatch& change) {
 }
 
 absl::Status SqliteStore::ApplyOne(const PutLease& change) {
-  return writer_.Run("INSERT OR REPLACE INTO leases VALUES (?,?,?,?,?,?,?)", change.batch_id, change.index,
-                     change.lease_id, change.worker_id, change.adapter.step, change.adapter.sha256,
-                     change.adapter.size_bytes);
+  return writer_.Run(
+      "INSERT OR REPLACE INTO leases SELECT batch_id, idx, ?3, ?4, ?5, ?6, ?7 FROM groups WHERE batch_id = ?1 AND "
+      "idx = ?2",
+      change.batch_id, change.index, change.lease_id, change.worker_id, change.adapter.step, change.adapter.sha256,
+      change.adapter.size_bytes);
 }
 
 absl::Status SqliteStore::ApplyOne(const RequeueGroup& change) {
@@ -87,8 +93,11 @@ absl::Status SqliteStore::ApplyOne(const FinishGroup& change) {
   EVILMOE_RETURN_IF_ERROR(
       writer_.Run("DELETE FROM leases WHERE batch_id = ? AND idx = ?", change.batch_id, change.group.index));
   const std::string_view result = change.group.result == nullptr ? std::string_view() : *change.group.result;
-  return writer_.Run("INSERT OR REPLACE INTO results VALUES (?,?,?,?,?,?)", change.batch_id, change.place,
-                     change.group.index, change.group.num_samples, change.group.lost_reason, SqliteBlob{result});
+  return writer_.Run(
+      "INSERT OR REPLACE INTO results SELECT batch_id, ?3, idx, ?4, ?5, ?6 FROM groups WHERE batch_id = ?1 AND idx = "
+      "?2",
+      change.batch_id, change.group.index, change.place, change.group.num_samples, change.group.lost_reason,
+      SqliteBlob{result});
 }
 
 }  // namespace evilmoe

@@ -12,25 +12,18 @@ constexpr int kBusyTimeoutMs = 5000;
 absl::Status ToStatus(int code, const char* message) {
   const std::string text = absl::StrCat("database: ", message);
   switch (code & 0xff) {  // without the extension
-    case SQLITE_OK:
-      return absl::OkStatus();
+    case SQLITE_OK: return absl::OkStatus();
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-      return absl::UnavailableError(text);
+    case SQLITE_CANTOPEN: return absl::UnavailableError(text);
     case SQLITE_FULL:
-    case SQLITE_NOMEM:
-    case SQLITE_TOOBIG:
-      return absl::ResourceExhaustedError(text);
+    case SQLITE_NOMEM: return absl::ResourceExhaustedError(text);
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return absl::DataLossError(text);
+    case SQLITE_NOTADB: return absl::DataLossError(text);
     case SQLITE_READONLY:
-    case SQLITE_PERM:
-      return absl::FailedPreconditionError(text);
-    default:
-      return absl::InternalError(text);
+    case SQLITE_PERM: return absl::FailedPreconditionError(text);
+    default: return absl::InternalError(text);
   }
 }
 
@@ -54,6 +47,7 @@ void SqliteStatementCache::Return(const char* sql, sqlite3_stmt* statement) {
 void SqliteDatabase::Closer::operator()(sqlite3* database) const { sqlite3_close_v2(database); }
 
 absl::StatusOr<bool> SqliteStatement::Step() {
+  if (bound_ != SQLITE_OK) return ToStatus(bound_, sqlite3_errstr(bound_));
   const int code = sqlite3_step(statement_.get());
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
@@ -76,14 +70,17 @@ std::string SqliteStatement::Text(int column) const {
   return bytes == nullptr ? std::string() : std::string(static_cast<const char*>(bytes), static_cast<size_t>(size));
 }
 
-void SqliteStatement::BindOne(int at, int64_t value) { sqlite3_bind_int64(statement_.get(), at, value); }
+void SqliteStatement::BindOne(int at, int64_t value) { Bound(sqlite3_bind_int64(statement_.get(), at, value)); }
 void SqliteStatement::BindOne(int at, std::string_view value) {
-  sqlite3_bind_text64(statement_.get(), at, value.data() == nullptr ? "" : value.data(), value.size(), SQLITE_STATIC,
-                      SQLITE_UTF8);
+  Bound(sqlite3_bind_text64(statement_.get(), at, value.data() == nullptr ? "" : value.data(), value.size(),
+                            SQLITE_STATIC, SQLITE_UTF8));
 }
 void SqliteStatement::BindOne(int at, SqliteBlob value) {
-  sqlite3_bind_blob64(statement_.get(), at, value.bytes.empty() ? "" : value.bytes.data(), value.bytes.size(),
-                      SQLITE_STATIC);
+  Bound(sqlite3_bind_blob64(statement_.get(), at, value.bytes.empty() ? "" : value.bytes.data(), value.bytes.size(),
+                            SQLITE_STATIC));
+}
+void SqliteStatement::Bound(int code) {
+  if (bound_ == SQLITE_OK) bound_ = code;
 }
 
 absl::StatusOr<SqliteDatabase> SqliteDatabase::Open(const std::filesystem::path& path, Mode mode) {

@@ -19,7 +19,8 @@ struct sqlite3_stmt;
 namespace evilmoe {
 
 // A thin RAII skin over SQLite's C interface. Errors: Unavailable (busy, or the disk failed), ResourceExhausted (the
-// disk is full), DataLoss (not a database, or a damaged one), Internal (a wrong statement: our bug).
+// disk is full), DataLoss (not a database, or a damaged one), Internal (a wrong statement, a value of more than 10^9
+// bytes: our bug).
 
 // Bytes that are bound and read as a BLOB. Must outlive the statement's steps.
 struct SqliteBlob {
@@ -62,8 +63,10 @@ class SqliteStatement {
   void BindOne(int at, int64_t value);
   void BindOne(int at, std::string_view value);
   void BindOne(int at, SqliteBlob value);
+  void Bound(int code);
 
   std::unique_ptr<sqlite3_stmt, Returner> statement_;
+  int bound_ = 0;  // SQLite's code of the first parameter that could not be bound
 };
 
 // Reads every row with `read`.
@@ -119,8 +122,7 @@ class SqliteDatabase {
   struct Closer {
     void operator()(sqlite3* database) const;
   };
-  explicit SqliteDatabase(sqlite3* database)
-      : database_(database), cache_(std::make_unique<SqliteStatementCache>()) {}
+  explicit SqliteDatabase(sqlite3* database) : database_(database), cache_(std::make_unique<SqliteStatementCache>()) {}
   absl::StatusOr<SqliteStatement> PrepareOnly(const char* sql);
   template <typename T>
   static auto AsBindable(const T& value) {

@@ -32,7 +32,8 @@ RunRecord ReadRun(const SqliteStatement& row) {
                 .sweep = row.Text(14),
                 .model_fingerprint = row.Text(15),
                 .last_seq = row.Int(19)};
-  run.adapter = {.run_id = run.run_id, .step = row.Int(16), .sha256 = row.Text(17), .size_bytes = row.Int(18)};
+  run.adapter = {.step = row.Int(16), .sha256 = row.Text(17), .size_bytes = row.Int(18)};
+  if (!run.adapter.sha256.empty()) run.adapter.run_id = run.run_id;
   return run;
 }
 
@@ -58,7 +59,8 @@ BatchRecord ReadBatch(const SqliteStatement& row) {
                     .fingerprint = row.Text(8),
                     .bind_at_lease = row.Int(9) != 0,
                     .max_policy_lag = row.Int(10)};
-  batch.adapter = {.run_id = batch.run_id, .step = row.Int(4), .sha256 = row.Text(5), .size_bytes = row.Int(6)};
+  batch.adapter = {.step = row.Int(4), .sha256 = row.Text(5), .size_bytes = row.Int(6)};
+  if (!batch.adapter.sha256.empty()) batch.adapter.run_id = batch.run_id;
   return batch;
 }
 
@@ -68,15 +70,15 @@ absl::StatusOr<StoreContents> SqliteStore::Load() {
   StoreContents contents;
   EVILMOE_ASSIGN_OR_RETURN(const auto transaction, SqliteTransaction::Begin(writer_));
   EVILMOE_ASSIGN_OR_RETURN(
-      contents.epoch,
-      writer_.Number("UPDATE counters SET value = value + 1 WHERE name = 'epoch' RETURNING value - 1"));
+      contents.epoch, writer_.Number("UPDATE counters SET value = value + 1 WHERE name = 'epoch' RETURNING value - 1"));
   EVILMOE_ASSIGN_OR_RETURN(contents.last_batch_id, writer_.Number("SELECT value FROM counters WHERE name = 'batch'"));
   EVILMOE_RETURN_IF_ERROR(LoadRuns(contents));
   EVILMOE_RETURN_IF_ERROR(LoadOpenRuns(contents));
   EVILMOE_ASSIGN_OR_RETURN(
       SqliteStatement rows,
-      writer_.Prepare("SELECT id, run_id, key, step, adapter_step, adapter_sha256, adapter_size, sampling, fingerprint, "
-                      "bind_at_lease, max_policy_lag FROM batches ORDER BY id"));
+      writer_.Prepare(
+          "SELECT id, run_id, key, step, adapter_step, adapter_sha256, adapter_size, sampling, fingerprint, "
+          "bind_at_lease, max_policy_lag FROM batches ORDER BY id"));
   EVILMOE_ASSIGN_OR_RETURN(std::vector<BatchRecord> batches, ReadAll(std::move(rows), ReadBatch));
   for (BatchRecord& batch : batches) {
     EVILMOE_ASSIGN_OR_RETURN(StoredBatch stored, LoadBatch(std::move(batch)));
@@ -103,12 +105,10 @@ absl::Status SqliteStore::LoadOpenRuns(StoreContents& contents) {
     EVILMOE_ASSIGN_OR_RETURN(
         SqliteStatement rows,
         writer_.Prepare("SELECT step, sha256, size FROM adapters WHERE run_id = ? ORDER BY position", run.run_id));
-    EVILMOE_ASSIGN_OR_RETURN(std::vector<AdapterName> adapters, ReadAll(std::move(rows), [&](const SqliteStatement& row) {
-                               return AdapterName{.run_id = run.run_id,
-                                                  .step = row.Int(0),
-                                                  .sha256 = row.Text(1),
-                                                  .size_bytes = row.Int(2)};
-                             }));
+    EVILMOE_ASSIGN_OR_RETURN(
+        std::vector<AdapterName> adapters, ReadAll(std::move(rows), [&](const SqliteStatement& row) {
+          return AdapterName{.run_id = run.run_id, .step = row.Int(0), .sha256 = row.Text(1), .size_bytes = row.Int(2)};
+        }));
     contents.adapters.insert(contents.adapters.end(), adapters.begin(), adapters.end());
     EVILMOE_ASSIGN_OR_RETURN(SqliteStatement keys,
                              writer_.Prepare("SELECT key FROM events WHERE run_id = ?", run.run_id));
@@ -125,39 +125,39 @@ absl::StatusOr<StoredBatch> SqliteStore::LoadBatch(BatchRecord batch) {
   EVILMOE_ASSIGN_OR_RETURN(
       SqliteStatement groups,
       writer_.Prepare("SELECT idx, num_samples, spec, num_losses FROM groups WHERE batch_id = ? ORDER BY idx", id));
-  EVILMOE_ASSIGN_OR_RETURN(stored.groups, ReadAll(std::move(groups), [&](const SqliteStatement& row) {
-                             places[row.Int(0)] = places.size();
-                             return StoredGroup{.task = {.index = row.Int(0),
-                                                         .num_samples = static_cast<int>(row.Int(1)),
-                                                         .spec = row.Text(2)},
-                                                .num_losses = row.Int(3)};
-                           }));
+  EVILMOE_ASSIGN_OR_RETURN(
+      stored.groups, ReadAll(std::move(groups), [&](const SqliteStatement& row) {
+        places[row.Int(0)] = places.size();
+        return StoredGroup{
+            .task = {.index = row.Int(0), .num_samples = static_cast<int>(row.Int(1)), .spec = row.Text(2)},
+            .num_losses = row.Int(3)};
+      }));
   EVILMOE_ASSIGN_OR_RETURN(
       SqliteStatement leases,
       writer_.Prepare("SELECT idx, lease_id, worker_id, adapter_step, adapter_sha256, adapter_size FROM leases WHERE "
                       "batch_id = ?",
                       id));
-  EVILMOE_ASSIGN_OR_RETURN(const std::vector<PutLease> held, ReadAll(std::move(leases), [&](const SqliteStatement& row) {
-                             return PutLease{.batch_id = id,
-                                             .index = row.Int(0),
-                                             .lease_id = row.Int(1),
-                                             .worker_id = row.Text(2),
-                                             .adapter = {.run_id = stored.batch.run_id,
-                                                         .step = row.Int(3),
-                                                         .sha256 = row.Text(4),
-                                                         .size_bytes = row.Int(5)}};
-                           }));
+  EVILMOE_ASSIGN_OR_RETURN(
+      const std::vector<PutLease> held, ReadAll(std::move(leases), [&](const SqliteStatement& row) {
+        return PutLease{
+            .batch_id = id,
+            .index = row.Int(0),
+            .lease_id = row.Int(1),
+            .worker_id = row.Text(2),
+            .adapter = {
+                .run_id = stored.batch.run_id, .step = row.Int(3), .sha256 = row.Text(4), .size_bytes = row.Int(5)}};
+      }));
   EVILMOE_ASSIGN_OR_RETURN(
       SqliteStatement results,
       writer_.Prepare("SELECT place, idx, num_samples, lost_reason, result FROM results WHERE batch_id = ?", id));
   EVILMOE_ASSIGN_OR_RETURN(
       const std::vector<FinishGroup> finished, ReadAll(std::move(results), [&](const SqliteStatement& row) {
-        return FinishGroup{.batch_id = id,
-                           .place = row.Int(0),
-                           .group = {.index = row.Int(1),
-                                     .num_samples = static_cast<int>(row.Int(2)),
-                                     .lost_reason = row.Text(3),
-                                     .result = std::make_shared<const std::string>(row.Text(4))}};
+        FinishGroup group{
+            .batch_id = id,
+            .place = row.Int(0),
+            .group = {.index = row.Int(1), .num_samples = static_cast<int>(row.Int(2)), .lost_reason = row.Text(3)}};
+        if (group.group.lost_reason.empty()) group.group.result = std::make_shared<const std::string>(row.Text(4));
+        return group;
       }));
   for (const PutLease& lease : held) {
     if (!places.contains(lease.index)) return absl::DataLossError(absl::StrCat("lease ", lease.lease_id, ": no group"));
@@ -165,7 +165,8 @@ absl::StatusOr<StoredBatch> SqliteStore::LoadBatch(BatchRecord batch) {
   }
   for (const FinishGroup& group : finished) {
     if (!places.contains(group.group.index)) {
-      return absl::DataLossError(absl::StrCat("batch ", id, ": a result of group ", group.group.index, ", which is none"));
+      return absl::DataLossError(
+          absl::StrCat("batch ", id, ": a result of group ", group.group.index, ", which is none"));
     }
     stored.groups[places[group.group.index]].finished = group;
   }

@@ -83,8 +83,9 @@ absl::StatusOr<int64_t> ReadVersion(SqliteDatabase& database) {
     return absl::FailedPreconditionError("the database belongs to another program; give a path that is free");
   }
   if (version > kStoreSchemaVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("the database has schema version ", version, ", expected at most ",
-                                                      kStoreSchemaVersion, "; use the newer program that wrote it"));
+    return absl::FailedPreconditionError(absl::StrCat("the database has schema version ", version,
+                                                      ", expected at most ", kStoreSchemaVersion,
+                                                      "; use the newer program that wrote it"));
   }
   return version;
 }

@@ -10,7 +10,8 @@ namespace {
 absl::Status CheckPages(SqliteDatabase& database) {
   EVILMOE_ASSIGN_OR_RETURN(SqliteStatement check, database.Prepare("PRAGMA quick_check(1)"));
   EVILMOE_RETURN_IF_ERROR(check.Step().status());
-  return check.Text(0) == "ok" ? absl::OkStatus() : absl::DataLossError(absl::StrCat("damaged: ", check.Text(0)));
+  if (check.Text(0) == "ok") return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("damaged: ", check.Text(0)));
 }
 
 absl::Status Prepare(SqliteDatabase& database) {
@@ -33,8 +34,7 @@ absl::Status Blame(const absl::Status& status, const std::filesystem::path& path
 
 absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::filesystem::path& path) {
   EVILMOE_ASSIGN_OR_RETURN(StoreLock lock, StoreLock::Take(path));
-  EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase writer,
-                           SqliteDatabase::Open(path, SqliteDatabase::Mode::kReadWriteCreate));
+  EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase writer, SqliteDatabase::Open(path, SqliteDatabase::Mode::kReadWriteCreate));
   if (const absl::Status status = Prepare(writer); !status.ok()) return Blame(status, path);
   EVILMOE_ASSIGN_OR_RETURN(SqliteDatabase reader, SqliteDatabase::Open(path, SqliteDatabase::Mode::kReadOnly));
   return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(lock), std::move(writer), std::move(reader)));

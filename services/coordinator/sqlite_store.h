@@ -22,8 +22,7 @@ class SqliteStore final : public Store {
 
   absl::StatusOr<StoreContents> Load() override;
   absl::Status Apply(std::span<const StoreChange> changes) override;
-  absl::StatusOr<std::vector<EventRecord>> ReadEvents(const std::string& run_id, int64_t after_seq,
-                                                      int limit) override;
+  absl::StatusOr<std::vector<EventRecord>> ReadEvents(const std::string& run_id, int64_t after_seq, int limit) override;
   std::string Description() const override { return "sqlite (WAL, synchronous=FULL)"; }
 
  private:

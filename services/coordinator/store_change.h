@@ -11,7 +11,10 @@
 namespace evilmoe {
 
 // What the coordinator's state asks its store to keep: one row or a few. Each says how things are from then on, so
-// that applying a list of them again, whole and in order, changes nothing.
+// that applying a list of them again, whole and in order, changes nothing. For the same reason a change of a group that
+// is not there does nothing: its batch was dropped further down a list that is applied again.
+//
+// Text is UTF-8, blobs are any bytes; either may hold NULs.
 
 // Inserts or replaces the run; its adapter and last_seq follow from the changes below.
 struct PutRun {
@@ -20,7 +23,7 @@ struct PutRun {
 struct PutJob {
   JobRecord job;
 };
-// Makes the adapter the run's newest.
+// Makes the adapter the run's newest. The same (run_id, sha256, step) is kept once.
 struct PutAdapter {
   AdapterName adapter;
 };
@@ -30,6 +33,7 @@ struct PutEvent {
   std::string key;
   EventRecord event;
 };
+// In place of the batch of that id, and of that (run_id, key), and of everything under them.
 struct PutBatch {
   BatchRecord batch;
   std::shared_ptr<const std::vector<GroupTask>> groups;

@@ -1,0 +1,203 @@
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "services/coordinator/postgres_store.h"
+
+namespace evilmoe {
+namespace {
+
+constexpr const char* kSelectRuns =
+    "SELECT r.run_id, r.name, r.arm, r.phase, r.config_yaml, r.config_sha256, r.steps_total, r.steps_done, r.error, "
+    "r.created_ms, r.finished_ms, r.directory, r.priority, r.slots, r.sweep, r.model_fingerprint, a.step, a.sha256, "
+    "a.size, (SELECT coalesce(max(seq), 0) FROM events e WHERE e.run_id = r.run_id) FROM runs r LEFT JOIN LATERAL "
+    "(SELECT step, sha256, size FROM adapters WHERE run_id = r.run_id ORDER BY position DESC LIMIT 1) a ON true "
+    "ORDER BY r.created_ms, r.run_id";
+
+RunRecord ReadRun(const PostgresRow& row) {
+  RunRecord run{.run_id = row.Text(0),
+                .name = row.Text(1),
+                .arm = row.Text(2),
+                .phase = static_cast<RunPhase>(row.Int(3)),
+                .config_yaml = row.Text(4),
+                .config_sha256 = row.Text(5),
+                .steps_total = row.Int(6),
+                .steps_done = row.Int(7),
+                .error = row.Text(8),
+                .created_unix_ms = row.Int(9),
+                .finished_unix_ms = row.Int(10),
+                .directory = row.Text(11),
+                .priority = static_cast<int>(row.Int(12)),
+                .slots = static_cast<int>(row.Int(13)),
+                .sweep = row.Text(14),
+                .model_fingerprint = row.Text(15),
+                .last_seq = row.Int(19)};
+  run.adapter = {.step = row.Int(16), .sha256 = row.Text(17), .size_bytes = row.Int(18)};
+  if (!run.adapter.sha256.empty()) run.adapter.run_id = run.run_id;
+  return run;
+}
+
+JobRecord ReadJob(const PostgresRow& row) {
+  return {.order = row.Int(0),
+          .job_id = row.Text(1),
+          .run_id = row.Text(2),
+          .type = static_cast<JobType>(row.Int(3)),
+          .params_json = row.Text(4),
+          .phase = static_cast<RunPhase>(row.Int(5)),
+          .trainer_id = row.Text(6),
+          .trainer_name = row.Text(7),
+          .incarnation = row.Int(8),
+          .num_lost_trainers = static_cast<int>(row.Int(9))};
+}
+
+BatchRecord ReadBatch(const PostgresRow& row) {
+  BatchRecord batch{.id = row.Int(0),
+                    .run_id = row.Text(1),
+                    .key = row.Text(2),
+                    .step = row.Int(3),
+                    .sampling = row.Bytes(7),
+                    .fingerprint = row.Text(8),
+                    .bind_at_lease = row.Int(9) != 0,
+                    .max_policy_lag = row.Int(10)};
+  batch.adapter = {.step = row.Int(4), .sha256 = row.Text(5), .size_bytes = row.Int(6)};
+  if (!batch.adapter.sha256.empty()) batch.adapter.run_id = batch.run_id;
+  return batch;
+}
+
+// Reads every row with `read`, which makes an item of it.
+template <typename Item, typename Read>
+absl::Status ReadAll(PostgresConnection& connection, const char* sql, std::vector<Item>& items, Read read) {
+  return connection.Query(sql, {}, [&](const PostgresRow& row) {
+    items.push_back(read(row));
+    return absl::OkStatus();
+  });
+}
+
+absl::Status LoadRuns(PostgresConnection& connection, StoreContents& contents) {
+  EVILMOE_RETURN_IF_ERROR(ReadAll(connection, kSelectRuns, contents.runs, ReadRun));
+  EVILMOE_RETURN_IF_ERROR(
+      ReadAll(connection,
+              "SELECT position, job_id, run_id, type, params, phase, trainer_id, trainer_name, incarnation, "
+              "num_lost_trainers FROM jobs ORDER BY position",
+              contents.jobs, ReadJob));
+  for (const RunRecord& run : contents.runs) {
+    if (HasEnded(run.phase)) continue;
+    const PostgresParameters of_run = PostgresScalars(run.run_id);
+    EVILMOE_RETURN_IF_ERROR(connection.Query(
+        "SELECT step, sha256, size FROM adapters WHERE run_id = $1::text ORDER BY position", of_run,
+        [&](const PostgresRow& row) {
+          contents.adapters.push_back(
+              {.run_id = run.run_id, .step = row.Int(0), .sha256 = row.Text(1), .size_bytes = row.Int(2)});
+          return absl::OkStatus();
+        }));
+    std::vector<std::string>& keys = contents.event_keys[run.run_id];
+    EVILMOE_RETURN_IF_ERROR(connection.Query("SELECT key FROM events WHERE run_id = $1::text ORDER BY seq", of_run,
+                                             [&](const PostgresRow& row) {
+                                               keys.push_back(row.Text(0));
+                                               return absl::OkStatus();
+                                             }));
+  }
+  return absl::OkStatus();
+}
+
+// Finds batches and groups for the rows that hang on them; all are in order.
+class GroupFinder {
+ public:
+  explicit GroupFinder(std::vector<StoredBatch>& batches) {
+    for (StoredBatch& batch : batches) batches_[batch.batch.id] = &batch;
+  }
+  absl::StatusOr<StoredBatch*> Batch(int64_t id) const {
+    const auto found = batches_.find(id);
+    if (found != batches_.end()) return found->second;
+    return absl::DataLossError(absl::StrCat("batch ", id, ": rows hang on it, and it is not there"));
+  }
+  absl::StatusOr<StoredGroup*> Group(int64_t id, int64_t index) const {
+    EVILMOE_ASSIGN_OR_RETURN(StoredBatch* const batch, Batch(id));
+    const auto index_of = [](const StoredGroup& group) { return group.task.index; };
+    const auto found = std::ranges::lower_bound(batch->groups, index, {}, index_of);
+    if (found != batch->groups.end() && found->task.index == index) return &*found;
+    return absl::DataLossError(absl::StrCat("batch ", id, ": a lease or result of group ", index, ", which is none"));
+  }
+
+ private:
+  std::map<int64_t, StoredBatch*> batches_;
+};
+
+absl::Status LoadGroups(PostgresConnection& connection, const GroupFinder& finder) {
+  EVILMOE_RETURN_IF_ERROR(connection.Query(
+      "SELECT batch_id, idx, num_samples, num_losses, spec FROM groups ORDER BY batch_id, idx", {},
+      [&](const PostgresRow& row) {
+        EVILMOE_ASSIGN_OR_RETURN(StoredBatch* const batch, finder.Batch(row.Int(0)));
+        batch->groups.push_back(
+            {.task = {.index = row.Int(1), .num_samples = static_cast<int>(row.Int(2)), .spec = row.Bytes(4)},
+             .num_losses = row.Int(3)});
+        return absl::OkStatus();
+      }));
+  EVILMOE_RETURN_IF_ERROR(connection.Query(
+      "SELECT batch_id, idx, lease_id, worker_id, adapter_step, adapter_sha256, adapter_size FROM leases", {},
+      [&](const PostgresRow& row) {
+        EVILMOE_ASSIGN_OR_RETURN(StoredBatch* const batch, finder.Batch(row.Int(0)));
+        EVILMOE_ASSIGN_OR_RETURN(StoredGroup* const group, finder.Group(row.Int(0), row.Int(1)));
+        group->lease = PutLease{
+            .batch_id = row.Int(0),
+            .index = row.Int(1),
+            .lease_id = row.Int(2),
+            .worker_id = row.Text(3),
+            .adapter = {
+                .run_id = batch->batch.run_id, .step = row.Int(4), .sha256 = row.Text(5), .size_bytes = row.Int(6)}};
+        return absl::OkStatus();
+      }));
+  return connection.Query(
+      "SELECT batch_id, place, idx, num_samples, lost_reason, result FROM results", {}, [&](const PostgresRow& row) {
+        EVILMOE_ASSIGN_OR_RETURN(StoredGroup* const group, finder.Group(row.Int(0), row.Int(2)));
+        FinishGroup finished{
+            .batch_id = row.Int(0),
+            .place = row.Int(1),
+            .group = {.index = row.Int(2), .num_samples = static_cast<int>(row.Int(3)), .lost_reason = row.Text(4)}};
+        if (finished.group.lost_reason.empty()) {
+          finished.group.result = std::make_shared<const std::string>(row.Bytes(5));
+        }
+        group->finished = std::move(finished);
+        return absl::OkStatus();
+      });
+}
+
+}  // namespace
+
+absl::StatusOr<StoreContents> PostgresStore::LoadAll(PostgresConnection& connection) {
+  StoreContents contents;
+  // A whole table takes longer than a transaction of everyday.
+  EVILMOE_RETURN_IF_ERROR(connection.Execute("BEGIN"));
+  EVILMOE_RETURN_IF_ERROR(connection.Execute("SET LOCAL statement_timeout = '600s'"));
+  EVILMOE_RETURN_IF_ERROR(connection.Query("UPDATE meta SET epoch = epoch + 1 RETURNING epoch, last_batch_id", {},
+                                           [&](const PostgresRow& row) {
+                                             contents.epoch = row.Int(0);
+                                             contents.last_batch_id = row.Int(1);
+                                             return absl::OkStatus();
+                                           }));
+  EVILMOE_RETURN_IF_ERROR(LoadRuns(connection, contents));
+  std::vector<BatchRecord> batches;
+  EVILMOE_RETURN_IF_ERROR(
+      ReadAll(connection,
+              "SELECT id, run_id, key, step, adapter_step, adapter_sha256, adapter_size, sampling, fingerprint, "
+              "bind_at_lease, max_policy_lag FROM batches ORDER BY id",
+              batches, ReadBatch));
+  for (BatchRecord& batch : batches) contents.batches.push_back({.batch = std::move(batch)});
+  EVILMOE_RETURN_IF_ERROR(LoadGroups(connection, GroupFinder(contents.batches)));
+  EVILMOE_RETURN_IF_ERROR(connection.Execute("COMMIT"));
+  return contents;
+}
+
+absl::StatusOr<StoreContents> PostgresStore::Load() {
+  absl::StatusOr<StoreContents> contents;
+  EVILMOE_RETURN_IF_ERROR(OnWriter([&](PostgresConnection& connection) {
+    contents = LoadAll(connection);
+    return contents.status();
+  }));
+  epoch_ = contents->epoch;
+  return contents;
+}
+
+}  // namespace evilmoe
