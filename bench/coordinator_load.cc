@@ -17,6 +17,7 @@
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "trainer/run_config.h"
 
 namespace evilmoe {
 namespace {
@@ -82,6 +83,10 @@ double Quantile(const std::vector<double>& sorted, double q) {
 absl::Status Measure(const std::filesystem::path& binary, const std::string& database, LoadOptions options) {
   EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<Coordinator> coordinator, Coordinator::Start(binary, database));
   options.address = coordinator->Address();
+  const std::filesystem::path file = std::filesystem::path(EVILMOE_SOURCE_DIR) / "examples/nano/run.yaml";
+  EVILMOE_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));
+  EVILMOE_ASSIGN_OR_RETURN(const RunConfig config, ParseRunConfig(text, file.string(), file.parent_path()));
+  options.config_yaml = ToYaml(config);
   const double cpu = coordinator->CpuSeconds();
   nlohmann::ordered_json memory = nlohmann::ordered_json::array();
   std::atomic<bool> done = false;

@@ -168,8 +168,7 @@ class Trainer {
   absl::Status Begin() {
     v1::SubmitRunRequest submit;
     submit.set_run_id(absl::StrCat("load-", std::chrono::system_clock::now().time_since_epoch().count()));
-    submit.set_config_yaml("name: load");
-    submit.set_directory("/tmp/" + submit.run_id());
+    submit.set_config_yaml(load_.options.config_yaml);
     EVILMOE_RETURN_IF_ERROR(client_.SubmitRun(submit).status());
     v1::AcquireJobRequest acquire;
     acquire.set_trainer_id("load-trainer");

@@ -13,6 +13,7 @@ namespace evilmoe {
 
 struct LoadOptions {
   std::string address;
+  std::string config_yaml;  // of the run
   int workers = 1000;
   int samples = 8;          // a group
   int tokens = 16;          // a sample

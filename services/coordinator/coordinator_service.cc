@@ -35,7 +35,7 @@ Reply<RunRecord> IntoRun(const std::function<void(const absl::Status&)>& finish,
 
 }  // namespace
 
-CoordinatorServiceImpl::CoordinatorServiceImpl(CoordinatorCore& core, CoordinatorMetrics& metrics, Checks checks)
+CoordinatorServiceImpl::CoordinatorServiceImpl(CoordinatorCore& core, CoordinatorMetrics& metrics, CoordinatorChecks checks)
     : core_(core), checks_(std::move(checks)) {
   const google::protobuf::ServiceDescriptor* service = v1::Run::descriptor()->file()->service(0);
   for (int i = 0; i < service->method_count(); ++i) {

@@ -40,17 +40,19 @@ using Base = Nest<
     Service::WithCallbackMethod_AbandonGroup>::Type;
 }  // namespace coordinator_service_internal
 
+// What stands between a message and the core.
+struct CoordinatorChecks {
+  CallGuard* guard = nullptr;  // whether a caller may make a call; null: everybody may; must outlive the service
+  // Whether a run may be taken, and where its directory is to be; null: as it says.
+  std::function<absl::Status(RunRecord&)> run;
+  std::function<absl::Status(const JobRecord&)> job;
+};
+
 // The gRPC face of the core: a handler checks the message's shape, makes one call and translates its answer.
 // `core` and `metrics` must outlive it, and it every call. Thread-safe.
 class CoordinatorServiceImpl final : public coordinator_service_internal::Base {
  public:
-  struct Checks {
-    CallGuard* guard = nullptr;  // whether a caller may make a call; null: everybody may; must outlive the service
-    // Whether a run may be taken, and where its directory is to be; null: as it says.
-    std::function<absl::Status(RunRecord&)> run;
-    std::function<absl::Status(const JobRecord&)> job;
-  };
-  CoordinatorServiceImpl(CoordinatorCore& core, CoordinatorMetrics& metrics, Checks checks = {});
+  CoordinatorServiceImpl(CoordinatorCore& core, CoordinatorMetrics& metrics, CoordinatorChecks checks = {});
 
   using Context = grpc::CallbackServerContext;
   using Reactor = grpc::ServerUnaryReactor;
@@ -105,7 +107,7 @@ class CoordinatorServiceImpl final : public coordinator_service_internal::Base {
   absl::StatusOr<CallPermit> Permit(const grpc::ServerContextBase& context, const char* method) const;
 
   CoordinatorCore& core_;
-  const Checks checks_;
+  const CoordinatorChecks checks_;
   std::map<std::string, prometheus::Histogram*, std::less<>> seconds_;  // by method; filled once
 };
 

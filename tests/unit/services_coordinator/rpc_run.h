@@ -4,20 +4,29 @@
 #include <memory>
 #include <string>
 
+#include "common/file.h"
 #include "common/hash.h"
 #include "gtest/gtest.h"
 #include "proto/coordinator_client.h"
+#include "trainer/run_config.h"
 
 namespace evilmoe {
 
 // What a trainer and worker "w" say over the wire about one run. Set client_ first.
 class RpcRun {
  protected:
+  // The nano experiment's, as evilmoe-ctl resolves it.
+  static std::string ConfigYaml() {
+    const std::filesystem::path file = std::filesystem::path(EVILMOE_SOURCE_DIR) / "examples/nano/run.yaml";
+    const auto config = ParseRunConfig(ReadFile(file).value_or(""), "run.yaml", file.parent_path());
+    EXPECT_TRUE(config.ok()) << config.status();
+    return config.ok() ? ToYaml(*config) : "";
+  }
   // A run with one open batch of two groups of one sample.
   void StartRun(const std::filesystem::path& folder) {
     v1::SubmitRunRequest submit;
     submit.set_run_id("R");
-    submit.set_config_yaml("name: x");
+    submit.set_config_yaml(ConfigYaml());
     submit.set_directory((folder / "R").string());
     ASSERT_TRUE(client_->SubmitRun(submit).ok());
     v1::AcquireJobRequest acquire;

@@ -52,7 +52,7 @@ TEST_F(RpcTest, AGroupGoesThereAndBack) {
   const auto leases = client_->LeaseGroups(LeaseRequest(1));
   ASSERT_TRUE(leases.ok()) << leases.status();
   ASSERT_EQ(leases->leases_size(), 1);
-  EXPECT_EQ(leases->config_yaml(), "name: x");
+  EXPECT_EQ(leases->config_yaml(), ConfigYaml());
   EXPECT_EQ(leases->sampling().max_tokens(), 8);
   EXPECT_EQ(leases->adapter().sha256(), version_.sha256());
   EXPECT_EQ(leases->leases(0).group().prompt_ids(0), 7);
