@@ -52,8 +52,16 @@ absl::Status TakeJobs(const TrainerConfig& config, Collective& ranks) {
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics, MetricsServer::Start(config.metrics_listen, registry));
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics->port()));
   CoordinatorClient coordinator({.address = config.coordinator, .stop = stop.get_token()});
+  const TrainerLife life{.config = config,
+                         .id = TrainerLifeId(config.trainer_id, clock),
+                         .coordinator = coordinator,
+                         .ranks = ranks,
+                         .registry = *registry,
+                         .clock = clock,
+                         .logger = logger,
+                         .stop = stop.get_token()};
   while (!stop.stop_requested()) {
-    const absl::Status done = DoOneJob(config, coordinator, ranks, *registry, clock, logger, stop.get_token());
+    const absl::Status done = DoOneJob(life);
     if (!done.ok() && !stop.stop_requested()) {
       logger.Error("trainer_failed", {{"error", std::string(done.message())}});
       return done;

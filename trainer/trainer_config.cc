@@ -10,7 +10,7 @@ absl::StatusOr<TrainerConfig> ParseTrainerConfig(std::string_view yaml, const st
   YamlReader reader(yaml, file_name);
   YamlSection root = reader.Root();
   root.Field("coordinator", &config.coordinator).Required("the coordinator's address");
-  root.Field("run_directory", &config.run_directory).Required("a folder");
+  root.Field("run_directory", &config.run_directory);
   root.Field("trainer_id", &config.trainer_id).Required("a name");
   root.Field("log", &config.log);
   root.Field("metrics_listen", &config.metrics_listen);

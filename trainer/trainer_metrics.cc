@@ -37,6 +37,8 @@ constexpr GaugeRow kGauges[] = {
     {"dl_dw", "dl_dw", "", ""},
     {"importance_ratio_mean", "importance_ratio", "stat", "mean"},
     {"importance_ratio_max", "importance_ratio", "stat", "max"},
+    {"policy_lag_mean", "policy_lag", "stat", "mean"},
+    {"policy_lag_max", "policy_lag", "stat", "max"},
     {"completion_tokens_mean", "completion_tokens", "stat", "mean"},
     {"completion_tokens_max", "completion_tokens", "stat", "max"},
     {"truncated_ratio", "truncated_ratio", "", ""},
