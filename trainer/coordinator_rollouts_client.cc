@@ -79,7 +79,8 @@ absl::Status CoordinatorRollouts::Take(const BatchRequest& batch, v1::FetchGroup
 }
 
 absl::StatusOr<std::vector<GroupSamples>> CoordinatorRollouts::Run(const BatchRequest& batch) {
-  EVILMOE_RETURN_IF_ERROR(Open(batch));
+  const auto abandoned = [&] { return batch.evaluation && control_.stop().stop_requested(); };
+  if (!abandoned()) EVILMOE_RETURN_IF_ERROR(Open(batch));
   v1::FetchGroupsRequest request;
   *request.mutable_fence() = fence_;
   request.set_batch_key(batch.key);
@@ -87,7 +88,7 @@ absl::StatusOr<std::vector<GroupSamples>> CoordinatorRollouts::Run(const BatchRe
   std::map<int64_t, GroupSamples> finished;
   absl::Time last_progress = clock_.Now();
   while (finished.size() < batch.groups.size()) {
-    if (batch.evaluation && control_.stop().stop_requested()) {
+    if (abandoned()) {
       return absl::CancelledError(absl::StrCat("batch ", batch.key, ": abandoned, the run is to stop"));
     }
     EVILMOE_ASSIGN_OR_RETURN(v1::FetchGroupsResponse response, client_.FetchGroups(request));

@@ -52,11 +52,12 @@ absl::Status TakeJobs(const TrainerConfig& config, Collective& ranks) {
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics, MetricsServer::Start(config.metrics_listen, registry));
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics->port()));
   CoordinatorClient coordinator({.address = config.coordinator, .stop = stop.get_token()});
+  TrainerMetrics run_metrics(*registry, clock);
   const TrainerLife life{.config = config,
                          .id = TrainerLifeId(config.trainer_id, clock),
                          .coordinator = coordinator,
                          .ranks = ranks,
-                         .registry = *registry,
+                         .metrics = run_metrics,
                          .clock = clock,
                          .logger = logger,
                          .stop = stop.get_token()};

@@ -1,6 +1,5 @@
 #include "trainer/training_job_client.h"
 
-#include <prometheus/registry.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -13,7 +12,6 @@
 #include "trainer/job_control.h"
 #include "trainer/job_heartbeat.h"
 #include "trainer/rank_leader.h"
-#include "trainer/trainer_metrics.h"
 #include "trainer/training_loop.h"
 
 namespace evilmoe {
@@ -120,9 +118,8 @@ class Job {
         clock_(life.clock),
         logger_(life.logger),
         control_(control),
-        metrics_(life.registry, job.run().run_id(), clock_),
         rollouts_(coordinator_, FenceOf(job), absl::Seconds(config_.stall_timeout_s), control, clock_),
-        progress_(rollouts_, metrics_) {}
+        progress_(rollouts_, life.metrics) {}
 
   absl::Status Do() {
     EVILMOE_ASSIGN_OR_RETURN(const std::filesystem::path directory, RunDirectory(config_, job_.run()));
@@ -198,7 +195,6 @@ class Job {
   const Clock& clock_;
   Logger& logger_;
   JobControl& control_;
-  TrainerMetrics metrics_;
   CoordinatorRollouts rollouts_;
   JobProgress progress_;
   RunConfig run_;
@@ -238,6 +234,7 @@ absl::Status DoHeldJob(const TrainerLife& life, const v1::AcquireJobResponse& jo
     return response.pause();
   };
   const JobHeartbeat heartbeat(beat, JobHeartbeatPeriod(job.trainer_timeout_ms()), control, life.logger);
+  life.metrics.Begin(job.run().run_id());
   return Job(life, job, control).Do();
 }
 

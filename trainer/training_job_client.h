@@ -9,10 +9,7 @@
 #include "proto/coordinator_client.h"
 #include "trainer/collective.h"
 #include "trainer/trainer_config.h"
-
-namespace prometheus {
-class Registry;
-}
+#include "trainer/trainer_metrics.h"
 
 namespace evilmoe {
 
@@ -22,7 +19,7 @@ struct TrainerLife {
   std::string id;  // unique to this life
   CoordinatorClient& coordinator;
   Collective& ranks;  // this is rank 0; the others follow it (trainer/rank_follower.h) through each training run
-  prometheus::Registry& registry;
+  TrainerMetrics& metrics;
   const Clock& clock;
   Logger& logger;
   std::stop_token stop;  // also the one of `coordinator`

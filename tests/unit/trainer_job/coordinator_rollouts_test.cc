@@ -9,7 +9,6 @@ namespace evilmoe {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Code = absl::StatusCode;
 
@@ -107,7 +106,7 @@ TEST_P(ForeignAdapter, IsRefusedWhereItsBytesAreKnown) {
   };
   const absl::Status status = rollouts_->Run(Batch(4, GetParam().lag)).status();
   EXPECT_EQ(status.code(), GetParam().want) << status;
-  if (!status.ok()) EXPECT_THAT(std::string(status.message()), HasSubstr("group 3: sampled with adapter"));
+  EXPECT_EQ(std::string(status.message()).find("group 3: sampled with adapter") == 0, !status.ok()) << status;
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, ForeignAdapter,

@@ -38,7 +38,7 @@ class TrainerJobFixture : public ::testing::Test {
                      .id = absl::StrCat("life-", ++lives_),
                      .coordinator = client,
                      .ranks = alone_,
-                     .registry = registry_,
+                     .metrics = metrics_,
                      .clock = clock_,
                      .logger = *logger_,
                      .stop = stop_.get_token()});
@@ -50,6 +50,7 @@ class TrainerJobFixture : public ::testing::Test {
   const RealClock clock_;
   TrainerConfig config_;
   prometheus::Registry registry_;
+  TrainerMetrics metrics_{registry_, clock_};
   SingleRank alone_;
   std::stop_source stop_;
   int lives_ = 0;

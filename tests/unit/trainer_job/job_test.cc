@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "tests/unit/trainer_job/job_fixture.h"
@@ -52,6 +53,18 @@ class JobTest : public TrainerJobFixture {
   std::optional<int64_t> Checkpoint(const std::string& id) const {
     return LatestCheckpoint(folder_ / id).value_or(std::nullopt);
   }
+  // The label `run` of all that a scrape would see.
+  std::set<std::string> RunsWithMetrics() const {
+    std::set<std::string> runs;
+    for (const prometheus::MetricFamily& family : registry_.Collect()) {
+      for (const prometheus::ClientMetric& metric : family.metric) {
+        for (const auto& label : metric.label) {
+          if (label.name == "run") runs.insert(label.value);
+        }
+      }
+    }
+    return runs;
+  }
   // The adapter of a run that nothing disturbs.
   std::string Undisturbed() {
     v1::Run run = Run("A");  // of the same name: an adapter's bytes hold it
@@ -77,6 +90,7 @@ TEST_F(JobTest, OneTrainerServesManyRunsEachInItsOwnDirectory) {
     EXPECT_TRUE(fs::exists(folder_ / id / "eval/ablation.json"));
   }
   EXPECT_GT(coordinator_->NumHeartbeats(), 2);
+  EXPECT_EQ(RunsWithMetrics(), std::set<std::string>{"B"});
   const auto acquired = coordinator_->Acquired();
   ASSERT_EQ(acquired.size(), 3u);  // the last one in vain
   EXPECT_EQ(acquired[0].trainer_id(), "life-1");
