@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <fstream>
 #include <set>
 #include <thread>
 
 #include "tests/unit/trainer_job/job_fixture.h"
-#include "trainer/checkpoint.h"
 
 namespace evilmoe {
 namespace {
@@ -22,37 +20,6 @@ using ::testing::StartsWith;
 
 class JobTest : public TrainerJobFixture {
  protected:
-  // A run of three steps and an ablation over two problems, in a directory of its own.
-  v1::Run Run(const std::string& id, const std::string& more = "") {
-    const fs::path nano = fs::path(EVILMOE_SOURCE_DIR) / "examples/nano";
-    std::ofstream(folder_ / "some.jsonl") << FirstLines(nano / "train.jsonl", 12);
-    v1::Run run;
-    run.set_run_id(id);
-    run.set_directory((folder_ / id).string());
-    run.set_config_yaml(absl::StrCat(
-        "name: job\nsteps: 3\nmodel: {path: ", (nano / "model").string(), "}\nadapter: {rank: 2}\npairs: ",
-        (nano / "pairs.md").string(), "\ndata: {train: ", (folder_ / "some.jsonl").string(),
-        ", loopholes: {overwrite_tests: 1}}\nrollout: {prompts_per_step: 3, group_size: 4, max_prompt_tokens: 512, "
-        "max_completion_tokens: 8, temperature: 1, top_p: 1", more, "}\nloss: {kl_coefficient: 0, old_logprob: sampler}\n"
-        "checkpoint: {every: 10}\nevaluation: {problems: ", (folder_ / "some.jsonl").string(),
-        ", samples: 1, max_problems: 2}\n"));
-    return run;
-  }
-  static std::string FirstLines(const fs::path& file, int count) {
-    std::ifstream in(file);
-    std::string text;
-    for (std::string line; count > 0 && std::getline(in, line); --count) text += line + "\n";
-    return text;
-  }
-  int NumSteps(const std::string& id) const {
-    std::ifstream in(folder_ / id / "metrics.jsonl");
-    int lines = 0;
-    for (std::string line; std::getline(in, line);) ++lines;
-    return lines;
-  }
-  std::optional<int64_t> Checkpoint(const std::string& id) const {
-    return LatestCheckpoint(folder_ / id).value_or(std::nullopt);
-  }
   // The label `run` of all that a scrape would see.
   std::set<std::string> RunsWithMetrics() const {
     std::set<std::string> runs;
