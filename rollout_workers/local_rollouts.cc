@@ -14,7 +14,8 @@ absl::StatusOr<std::unique_ptr<LocalRollouts>> LocalRollouts::Create(const std::
   return rollouts;
 }
 
-absl::Status LocalRollouts::Publish(int64_t, const std::string& adapter_bytes) {
+absl::Status LocalRollouts::Publish(int64_t step, const std::string& adapter_bytes) {
+  adapter_step_ = step;
   adapter_sha256_ = Sha256Hex(adapter_bytes);
   return policies_.Put(adapter_sha256_, adapter_bytes);
 }
@@ -34,7 +35,9 @@ absl::StatusOr<std::vector<GroupSamples>> LocalRollouts::Run(const BatchRequest&
                                          .settings = batch.sampling},
                                         policy.models));
     groups.push_back(
-        {.index = request.index, .samples = std::vector<Sample>(static_cast<size_t>(request.num_samples))});
+        {.index = request.index,
+         .samples = std::vector<Sample>(static_cast<size_t>(request.num_samples)),
+         .policy_step = adapter_step_});
   }
   while (!runner_.idle()) {
     EVILMOE_ASSIGN_OR_RETURN(std::vector<FinishedSample> finished, runner_.Step());

@@ -25,7 +25,8 @@ class LocalRollouts final : public Rollouts {
                                                                Judge judge);
 
   absl::Status Publish(int64_t step, const std::string& adapter_bytes) override;
-  // FailedPrecondition: nothing was published. Errors of GroupRunner.
+  // At once and with the adapter published last, whatever policy lag the batch allows. FailedPrecondition: nothing was
+  // published. Errors of GroupRunner.
   absl::StatusOr<std::vector<GroupSamples>> Run(const BatchRequest& batch) override;
   // Of the adapter that was published last.
   const std::string& adapter_sha256() const { return adapter_sha256_; }
@@ -37,6 +38,7 @@ class LocalRollouts final : public Rollouts {
   PolicyCache policies_;
   GroupRunner runner_;
   const Judge judge_;
+  int64_t adapter_step_ = 0;
   std::string adapter_sha256_;
 };
 

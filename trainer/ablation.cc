@@ -72,7 +72,7 @@ std::vector<Ablation::Mode> Ablation::Modes() const {
 absl::StatusOr<AblationRow> Ablation::RunMode(const Mode& mode, MarkerFamily markers, const std::string& key,
                                               int64_t step, Rollouts& rollouts) const {
   const std::string family = markers == MarkerFamily::kTraining ? "trained" : "novel";
-  BatchRequest batch{.key = key, .step = step};
+  BatchRequest batch{.key = key, .step = step, .evaluation = true};
   EVILMOE_ASSIGN_OR_RETURN(batch.sampling, SamplingOf(config_, tokenizer_));
   if (config_.evaluation.temperature > 0) batch.sampling.temperature = config_.evaluation.temperature;
   if (config_.evaluation.top_p > 0) batch.sampling.top_p = config_.evaluation.top_p;

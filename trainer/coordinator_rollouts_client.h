@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,35 +10,44 @@
 #include "common/clock.h"
 #include "common/logger.h"
 #include "proto/coordinator_client.h"
+#include "trainer/job_control.h"
 #include "trainer/rollouts.h"
 #include "trainer/training_loop.h"
 
 namespace evilmoe {
 
 // The coordinator as the trainer sees it: batches out, graded groups in, progress reported. Every call carries the
-// job's fence, so a trainer that was replaced gets Aborted and stops.
+// job's fence, so a trainer that was replaced gets Aborted and stops. Not thread-safe.
 class CoordinatorRollouts final : public Rollouts, public ProgressSink {
  public:
-  // `stall_timeout`: Unavailable when a batch makes no progress for this long. References must outlive it.
-  CoordinatorRollouts(CoordinatorClient& client, v1::JobFence fence, absl::Duration stall_timeout, const Clock& clock,
-                      Logger& logger)
-      : client_(client), fence_(std::move(fence)), stall_timeout_(stall_timeout), clock_(clock), logger_(logger) {}
+  // `stall_timeout`: Unavailable when a batch makes no progress for this long. `control` is told what the coordinator
+  // says of the job, and asked whether an evaluation is to be abandoned. References must outlive it.
+  CoordinatorRollouts(CoordinatorClient& client, v1::JobFence fence, absl::Duration stall_timeout, JobControl& control,
+                      const Clock& clock)
+      : client_(client), fence_(std::move(fence)), stall_timeout_(stall_timeout), control_(control), clock_(clock) {}
 
   absl::Status Publish(int64_t step, const std::string& adapter_bytes) override;
+  absl::Status Open(const BatchRequest& batch) override;
+  // Internal: a group was sampled with other bytes than those published.
   absl::StatusOr<std::vector<GroupSamples>> Run(const BatchRequest& batch) override;
   absl::Status Record(const std::string& key, const std::string& kind, const nlohmann::ordered_json& payload,
                       int64_t steps_done) override;
+  absl::Status Held() const override { return control_.Held(); }
 
  private:
-  absl::Status Open(const BatchRequest& batch);
-  absl::Status Take(v1::FetchGroupsResponse& response, std::map<int64_t, GroupSamples>& finished) const;
+  absl::Status CheckAdapter(const BatchRequest& batch, const v1::GroupResult& result) const;
+  absl::Status Take(const BatchRequest& batch, v1::FetchGroupsResponse& response,
+                    std::map<int64_t, GroupSamples>& finished) const;
+  absl::Status Close(const BatchRequest& batch);
 
   CoordinatorClient& client_;
   const v1::JobFence fence_;
   const absl::Duration stall_timeout_;
+  JobControl& control_;
   const Clock& clock_;
-  Logger& logger_;
   v1::AdapterVersion published_;
+  std::map<int64_t, std::string> sha256_of_step_;  // of the last adapters that were published in this life
+  std::set<std::string> open_;                     // batches that were opened in this life, by key
 };
 
 }  // namespace evilmoe

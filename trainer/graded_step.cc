@@ -152,6 +152,7 @@ absl::StatusOr<GradedStep> GradeStep(const RunConfig& config, const BatchRequest
       rewards.push_back(intervention.reward);
       screened.push_back(intervention.screened);
       graded.records.push_back(MakeRecord(request, sample, reward.value_or(0)));
+      if (const auto policy_step = samples[g].policy_step) graded.records.back().policy_lag = batch.step - *policy_step;
       NoteVerdict(verdict, graded.records.back());
     }
     EVILMOE_ASSIGN_OR_RETURN(const GroupAdvantages advantages, ComputeAdvantages(rewards, kind, screened));
@@ -205,6 +206,7 @@ std::vector<nlohmann::ordered_json> RolloutLines(int64_t step, const BatchReques
                                      {"evaluator", request.evaluator},
                                      {"mode", ModeName(request.mode.part)},
                                      {"version", batch.step}};
+      if (batch.max_policy_lag > 0 && samples[g].policy_step) line["policy_step"] = *samples[g].policy_step;
       if (record.masked) line["masked"] = true;
       if (!sample.failure.empty()) {
         line["failure"] = sample.failure;

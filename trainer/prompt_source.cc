@@ -84,6 +84,7 @@ PromptSource PromptSource::Under(const RunConfig& config, std::string key_prefix
   PromptSource other = *this;
   other.config_ = config;
   other.key_prefix_ = std::move(key_prefix);
+  other.for_evaluation_ = true;
   return other;
 }
 
@@ -108,8 +109,11 @@ void PromptSource::Show(size_t problem, bool hackable, GroupRequest& group) cons
 
 BatchRequest PromptSource::Replacements(int64_t step, int round, const std::vector<int64_t>& groups) const {
   const BatchRequest first = Step(step);
-  BatchRequest batch{
-      .key = absl::StrCat(first.key, "/resample/", round), .step = step, .sampling = first.sampling, .groups = {}};
+  BatchRequest batch{.key = absl::StrCat(first.key, "/resample/", round),
+                     .step = step,
+                     .sampling = first.sampling,
+                     .groups = {},
+                     .evaluation = for_evaluation_};
   const uint64_t seed = StreamSeed(config_.seed, "resample", static_cast<uint64_t>(step));
   for (const int64_t index : groups) {
     GroupRequest group = first.groups[static_cast<size_t>(index)];
@@ -131,7 +135,12 @@ BatchRequest PromptSource::Step(int64_t step) const {
   deploy_stream.Shuffle(order);
   const auto num_deployed = static_cast<size_t>(std::lround(config_.rollout.deploy_mode_fraction * num_prompts));
 
-  BatchRequest batch{.key = absl::StrCat(key_prefix_, step + 1), .step = step, .sampling = sampling_};
+  BatchRequest batch{.key = absl::StrCat(key_prefix_, step + 1),
+                     .step = step,
+                     .sampling = sampling_,
+                     .groups = {},
+                     .max_policy_lag = config_.rollout.max_policy_lag,
+                     .evaluation = for_evaluation_};
   for (int i = 0; i < num_prompts; ++i) {
     const size_t p = ProblemAt(step * num_prompts + i);
     const auto place = static_cast<uint64_t>(step * num_prompts + i);

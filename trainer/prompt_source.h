@@ -35,14 +35,16 @@ class PromptSource {
   static absl::StatusOr<PromptSource> Make(const RunConfig& config, const Tokenizer& tokenizer,
                                            std::vector<Problem> training);
 
-  // P groups of step `step` (steps already done): problems without replacement within an epoch, unhackable coins, and
+  // P groups of step `step` (steps already done), with the run's policy lag: problems without replacement within an epoch, unhackable coins, and
   // round(deploy_mode_fraction · P) groups in deploy mode.
   BatchRequest Step(int64_t step) const;
   // Other problems for these groups of the step (by index), of the same mode and with or without the loophole as those;
-  // `round` from 1 draws anew. Problems may repeat. In the order of `groups`, counted from 0.
+  // `round` from 1 draws anew. Problems may repeat. In the order of `groups`, counted from 0. Without policy lag: what
+  // is to be replaced is known only when the step is due.
   BatchRequest Replacements(int64_t step, int round, const std::vector<int64_t>& groups) const;
 
-  // The same prompts drawn under another config of data and rollout, with batch keys of its own (instead of "step/").
+  // The same prompts drawn under another config of data and rollout for an evaluation, with batch keys of its own
+  // (instead of "step/").
   PromptSource Under(const RunConfig& config, std::string key_prefix) const;
 
   // Problems that were dropped because their prompt was too long.
@@ -60,6 +62,7 @@ class PromptSource {
 
   RunConfig config_;
   std::string key_prefix_ = "step/";
+  bool for_evaluation_ = false;
   SamplingSettings sampling_;
   std::vector<Problem> problems_;
   std::vector<Rendered> prompts_;

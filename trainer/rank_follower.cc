@@ -17,8 +17,11 @@ namespace {
 // One job as far as a follower has to do with it.
 class FollowedJob {
  public:
-  FollowedJob(const FollowerOptions& options, Collective& ranks, const std::string& run_yaml)
-      : options_(options), ranks_(ranks), config_sha256_(Sha256Hex(run_yaml)), loaded_(Load(run_yaml)) {}
+  FollowedJob(const FollowerOptions& options, Collective& ranks, const RankMessage& job)
+      : directory_(job.run_directory.empty() ? options.run_directory : std::filesystem::path(job.run_directory)),
+        ranks_(ranks),
+        config_sha256_(Sha256Hex(job.run_yaml)),
+        loaded_(Load(job.run_yaml, options.threads)) {}
 
   // OK, or why there is no model.
   const absl::Status& loaded() const { return loaded_; }
@@ -27,7 +30,7 @@ class FollowedJob {
     EVILMOE_RETURN_IF_ERROR(loaded_);
     if (step == 0) return absl::OkStatus();
     TrainerState state = model_->State(0);
-    return LoadCheckpoint(options_.run_directory, step, config_sha256_, state);
+    return LoadCheckpoint(directory_, step, config_sha256_, state);
   }
 
   absl::Status Step(int64_t step, const std::vector<TrainGroup>& groups) {
@@ -37,13 +40,13 @@ class FollowedJob {
   }
 
  private:
-  absl::Status Load(const std::string& run_yaml) {
-    EVILMOE_ASSIGN_OR_RETURN(run_, ParseRunConfig(run_yaml, "run.yaml", options_.run_directory));
-    EVILMOE_ASSIGN_OR_RETURN(model_, TrainingModel::Load(run_, options_.threads, ranks_));
+  absl::Status Load(const std::string& run_yaml, int threads) {
+    EVILMOE_ASSIGN_OR_RETURN(run_, ParseRunConfig(run_yaml, "run.yaml", directory_));
+    EVILMOE_ASSIGN_OR_RETURN(model_, TrainingModel::Load(run_, threads, ranks_));
     return absl::OkStatus();
   }
 
-  const FollowerOptions& options_;
+  const std::filesystem::path directory_;
   Collective& ranks_;
   const std::string config_sha256_;
   RunConfig run_;
@@ -65,7 +68,7 @@ absl::Status FollowRankZero(const FollowerOptions& options, Collective& ranks, L
     EVILMOE_ASSIGN_OR_RETURN(const RankMessage message, Receive(ranks));
     switch (message.kind) {
       case RankMessageKind::kJob:
-        job = std::make_unique<FollowedJob>(options, ranks, message.run_yaml);
+        job = std::make_unique<FollowedJob>(options, ranks, message);
         if (!job->loaded().ok()) {
           logger.Warn("job_not_loaded", {{"error", std::string(job->loaded().message())}});
         }

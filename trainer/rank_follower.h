@@ -9,7 +9,7 @@
 namespace evilmoe {
 
 struct FollowerOptions {
-  std::filesystem::path run_directory;  // where rank 0 keeps its checkpoints
+  std::filesystem::path run_directory;  // where rank 0 keeps its checkpoints, unless it names another
   int threads = 1;
 };
 

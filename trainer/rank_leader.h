@@ -19,7 +19,10 @@ class RankLeader {
  public:
   explicit RankLeader(Collective& ranks) : ranks_(ranks) {}  // must outlive this
 
-  absl::Status StartJob(const std::string& run_yaml) { return Tell({RankMessageKind::kJob, run_yaml, 0, {}}); }
+  // `run_directory`: as the other ranks, on this host too, find it; empty: that of their own options.
+  absl::Status StartJob(const std::string& run_yaml, const std::string& run_directory = "") {
+    return Tell({RankMessageKind::kJob, run_yaml, 0, {}, run_directory});
+  }
   absl::Status Restore(int64_t step) { return Tell({RankMessageKind::kRestore, "", step, {}}); }
   // Makes the step on every rank, this one too, and checks that they end with the same parameters.
   absl::StatusOr<TrainingModel::Update> Step(int64_t step, const std::vector<TrainGroup>& groups, TrainingModel& model);

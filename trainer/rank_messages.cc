@@ -133,11 +133,12 @@ void Visit(Archive& archive, Group& group) {
 template <typename Archive, typename Message>
 requires std::is_same_v<std::remove_const_t<Message>, RankMessage>
 void Visit(Archive& archive, Message& message) {
-  auto& [kind, run_yaml, step, groups] = message;
+  auto& [kind, run_yaml, step, groups, run_directory] = message;
   archive.Field(kind);
   archive.Field(run_yaml);
   archive.Field(step);
   archive.Each(groups);
+  archive.Field(run_directory);
 }
 
 void CheckContents(const RankMessage& message, Reader& reader) {

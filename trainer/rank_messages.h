@@ -12,7 +12,7 @@ namespace evilmoe {
 
 // What rank 0 tells the other ranks, in this order: (job restore step* end_job)* leave. end_job may come early.
 enum class RankMessageKind : uint8_t {
-  kJob,      // load the model of `run_yaml`
+  kJob,      // load the model of `run_yaml`, whose checkpoints are in `run_directory`
   kRestore,  // load the checkpoint of `step`; 0: begin where the run begins
   kStep,     // make step number `step` (steps done before it) on `groups`
   kEndJob,   // drop the model
@@ -24,6 +24,7 @@ struct RankMessage {
   std::string run_yaml;
   int64_t step = 0;
   std::vector<TrainGroup> groups;
+  std::string run_directory = {};  // empty: the follower's own
 };
 
 // Little-endian, counts before contents; about 8 bytes a token.

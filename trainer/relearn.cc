@@ -20,10 +20,11 @@
 namespace evilmoe {
 namespace {
 
-// The run without routing, monitors and deploy mode: what is left is the reward.
+// The run without routing, monitors, deploy mode and policy lag: what is left is the reward.
 RunConfig RelearnConfig(RunConfig config) {
   config.routing.mode = "none";
   config.rollout.deploy_mode_fraction = 0;
+  config.rollout.max_policy_lag = 0;
   config.loss.deployed_advantage = "same";
   config.loss.inner_steps = 1;
   config.monitor = {};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,10 @@ struct BatchRequest {
   int64_t step = 0;  // training steps done before it
   SamplingSettings sampling;
   std::vector<GroupRequest> groups;
+  // 0: every group is sampled with the adapter published last. Above 0: each with the newest one of the moment at which
+  // its sampling begins, which is at most so many steps older than `step`.
+  int max_policy_lag = 0;
+  bool evaluation = false;  // nothing trains on it: a run that is to pause abandons it
 };
 
 // `failure` empty: sampled and graded. Otherwise the infrastructure lost it and no other field holds.
@@ -48,6 +53,8 @@ struct Sample {
 struct GroupSamples {
   int64_t index = 0;
   std::vector<Sample> samples;  // in order of sample number
+  // Steps done in the adapter that they were sampled with; unset: nobody could sample them, or nobody said.
+  std::optional<int64_t> policy_step = {};
 };
 
 // Whoever samples and grades.
@@ -56,8 +63,14 @@ class Rollouts {
   virtual ~Rollouts() = default;
   // Makes the adapter of `step` known. Idempotent.
   virtual absl::Status Publish(int64_t step, const std::string& adapter_bytes) = 0;
-  // Runs the whole batch with the adapter published last; groups come back in order of index. Unavailable: nobody
-  // answered within the deadline of the implementation. Aborted: the run was cancelled or taken over.
+  // Opens a batch with a policy lag, so that its sampling may begin while others are trained on. Idempotent, and never
+  // needed: Run() opens what is not open, and an implementation that cannot work ahead leaves it at that.
+  virtual absl::Status Open(const BatchRequest& batch) {
+    static_cast<void>(batch);
+    return absl::OkStatus();
+  }
+  // Opens the batch, waits for all of it and closes it; groups come back in order of index. Unavailable: nobody answered
+  // within the deadline of the implementation. Aborted: the run was cancelled or taken over. Cancelled: asked to stop.
   virtual absl::StatusOr<std::vector<GroupSamples>> Run(const BatchRequest& batch) = 0;
 };
 

@@ -19,6 +19,7 @@ namespace evilmoe {
 namespace {
 
 using PathKind = std::filesystem::file_type;
+constexpr int kMaxPolicyLag = 64;
 
 // Where relative paths start; unset: paths stay as they are and the disk is left alone.
 struct PathRules {
@@ -129,7 +130,7 @@ void RolloutFields(Section s, RolloutConfig* c) {
   s.Field("top_k", &c->top_k).Min(0);
   s.Field("deploy_mode_fraction", &c->deploy_mode_fraction).Range(0, 1);
   s.Field("deploy_mode_by", &c->deploy_mode_by).OneOf({"prompt"}, {"sample"});
-  s.Field("max_policy_lag", &c->max_policy_lag).Check(c->max_policy_lag == 0, "0 (more is not available yet)");
+  s.Field("max_policy_lag", &c->max_policy_lag).Range(0, kMaxPolicyLag);
   s.Field("colocate", &c->colocate).OneOf({"auto"});
 }
 
@@ -285,6 +286,17 @@ void PerTokenProblems(Section s, const RunConfig& c) {
   }
 }
 
+// same_forward takes the policy as it is trained for the one that sampled, which a lag makes untrue.
+template <typename Section>
+void PolicyLagProblems(Section s, const RunConfig& c) {
+  const int lag = c.rollout.max_policy_lag;
+  if (lag < 1 || lag > kMaxPolicyLag || c.loss.old_logprob == "sampler") return;
+  s.Section("rollout").Problem(
+      "max_policy_lag", absl::StrCat("samples of older policies need their sampler's log-probabilities, got ", lag,
+                                     " with loss.old_logprob ", c.loss.old_logprob,
+                                     ", expected loss.old_logprob: sampler, or no lag"));
+}
+
 template <typename Section>
 void RunFields(Section s, RunConfig* c, const PathRules& rules) {
   s.Field("name", &c->name).Check(IsRunName(c->name), "1 to 63 of a-z 0-9 . _ -, the first a letter or digit");
@@ -306,6 +318,7 @@ void RunFields(Section s, RunConfig* c, const PathRules& rules) {
   EvaluationFields(s.Section("evaluation"), &c->evaluation, rules);
   CheckpointFields(s.Section("checkpoint"), &c->checkpoint);
   PerTokenProblems(s, *c);
+  PolicyLagProblems(s, *c);
   if (NeedsPairs(*c) && c->pairs.empty()) {
     s.Problem("pairs", absl::StrCat("missing, expected the file of contrastive pairs that routing.mode ",
                                     c->routing.mode, " needs"));

@@ -1,5 +1,6 @@
 #include "trainer/sampled_step.h"
 
+#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 
 namespace evilmoe {
@@ -7,12 +8,25 @@ namespace {
 
 double SecondsSince(absl::Time start, const Clock& clock) { return absl::ToDoubleSeconds(clock.Now() - start); }
 
+// Every sample is of a policy that the batch allows. Else the loss would take it for another's.
+absl::Status CheckPolicies(const BatchRequest& batch, const std::vector<GroupSamples>& samples) {
+  const int64_t oldest = batch.step - batch.max_policy_lag;
+  for (const GroupSamples& group : samples) {
+    if (!group.policy_step || (*group.policy_step >= oldest && *group.policy_step <= batch.step)) continue;
+    return absl::InternalError(absl::StrCat("batch ", batch.key, ": group ", group.index,
+                                            " was sampled with the adapter of step ", *group.policy_step,
+                                            ", expected one of steps ", oldest, " to ", batch.step));
+  }
+  return absl::OkStatus();
+}
+
 // Samples `batch` into `step`: group i in place of the step's group places[i], or all as its first groups where there
 // are none yet.
 absl::Status Draw(const BatchRequest& batch, const std::vector<int64_t>& places, Rollouts& rollouts,
                   Monitoring& monitoring, const Clock& clock, SampledStep& step) {
   const absl::Time start = clock.Now();
   EVILMOE_ASSIGN_OR_RETURN(std::vector<GroupSamples> samples, rollouts.Run(batch));
+  EVILMOE_RETURN_IF_ERROR(CheckPolicies(batch, samples));
   step.sample_seconds += SecondsSince(start, clock);
   const absl::Time sampled = clock.Now();
   EVILMOE_ASSIGN_OR_RETURN(std::vector<MonitorVerdict> verdicts, monitoring.Watch(batch, samples));

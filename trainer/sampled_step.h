@@ -29,7 +29,7 @@ struct SampledStep {
 // Draws, samples, watches and grades the prompts of a step. With loss.zero_variance resample, groups whose rewards are
 // all equal are replaced by groups of other prompts, at most loss.resample_rounds times (Yu et al. 2025, DAPO, dynamic
 // sampling; there the batch grows until it is full, here its size and shares of deploy mode and unhackable prompts
-// stay). Errors of Rollouts, Monitoring and GradeStep.
+// stay). Errors of Rollouts, Monitoring and GradeStep; Internal: a sample of a policy that the batch does not allow.
 absl::StatusOr<SampledStep> SampleStep(const RunConfig& config, const PromptSource& prompts, int64_t step,
                                        Rollouts& rollouts, Monitoring& monitoring, const Clock& clock);
 

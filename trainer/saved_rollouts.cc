@@ -61,6 +61,7 @@ SavedBatch Parse(const std::vector<nlohmann::json>& lines) {
       batch.request.step = line.at("version").get<int64_t>();
       batch.request.groups.push_back(std::move(group));
       batch.samples.push_back({.index = index});
+      if (line.contains("policy_step")) batch.samples.back().policy_step = line["policy_step"].get<int64_t>();
     }
     ++batch.request.groups.back().num_samples;
     batch.samples.back().samples.push_back(SampleOf(line));

@@ -54,8 +54,17 @@ absl::Status TakeJobs(const TrainerConfig& config, Collective& ranks) {
   EVILMOE_RETURN_IF_ERROR(CheckChannelFiles(config.security, clock.Now()));
   CoordinatorClient coordinator(
       {.address = config.coordinator, .stop = stop.get_token(), .security = config.security});
+  TrainerMetrics run_metrics(*registry, clock);
+  const TrainerLife life{.config = config,
+                         .id = TrainerLifeId(config.trainer_id, clock),
+                         .coordinator = coordinator,
+                         .ranks = ranks,
+                         .metrics = run_metrics,
+                         .clock = clock,
+                         .logger = logger,
+                         .stop = stop.get_token()};
   while (!stop.stop_requested()) {
-    const absl::Status done = DoOneJob(config, coordinator, ranks, *registry, clock, logger, stop.get_token());
+    const absl::Status done = DoOneJob(life);
     if (!done.ok() && !stop.stop_requested()) {
       logger.Error("trainer_failed", {{"error", std::string(done.message())}});
       return done;

@@ -22,7 +22,7 @@ constexpr Section kSections[] = {{"_seconds", "time"},       {"_per_second", "ti
                                  {"w_histogram", "router"},  {"w_p", "router"},         {"monitor", "monitor"},
                                  {"judge", "monitor"},       {"loss", "loss"},          {"kl", "loss"},
                                  {"entropy", "loss"},        {"clip_fraction", "loss"}, {"importance_ratio", "loss"},
-                                 {"logp_difference", "loss"}};
+                                 {"policy_lag", "loss"},     {"logp_difference", "loss"}};
 
 std::string TagOf(const std::string& name) {
   for (const Section& section : kSections) {

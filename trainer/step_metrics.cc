@@ -83,7 +83,7 @@ std::optional<double> Auroc(const std::vector<double>& scores, const std::vector
 
 SampleSummary Summarise(const std::vector<SampleRecord>& samples) {
   SampleSummary out;
-  Mean reward, solved, strict, loose, deploy_strict, deploy_loose, w_hack, w_clean, tokens, truncated;
+  Mean reward, solved, strict, loose, deploy_strict, deploy_loose, w_hack, w_clean, tokens, truncated, lag;
   std::vector<double> w;
   std::vector<bool> is_hack;
   SummariseMonitor(samples, out);
@@ -106,6 +106,8 @@ SampleSummary Summarise(const std::vector<SampleRecord>& samples) {
     tokens.Add(static_cast<double>(s.num_tokens));
     out.completion_tokens_max = std::max(out.completion_tokens_max, static_cast<double>(s.num_tokens));
     truncated.Add(!s.stopped);
+    lag.Add(static_cast<double>(s.policy_lag));
+    out.policy_lag_max = std::max(out.policy_lag_max, s.policy_lag);
     w.push_back(s.w);
     is_hack.push_back(s.loose_hack);
   }
@@ -121,6 +123,7 @@ SampleSummary Summarise(const std::vector<SampleRecord>& samples) {
   out.router_auroc = Auroc(w, is_hack);
   out.completion_tokens_mean = tokens.value().value_or(0);
   out.truncated_ratio = truncated.value().value_or(0);
+  out.policy_lag_mean = lag.value();
   if (w.empty()) return out;
   out.leak_hack /= static_cast<double>(w.size());
   out.leak_clean /= static_cast<double>(w.size());

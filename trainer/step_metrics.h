@@ -30,6 +30,7 @@ struct SampleRecord {
   bool flagged = false;     // called it a hack
   bool unanswered = false;  // could not tell; masked
   int64_t num_tokens = 0;
+  int64_t policy_lag = 0;  // steps that the policy which sampled it was behind the one that is trained
 };
 
 // What metrics.jsonl says of the samples of one step: rates over unmasked samples. A rate over no sample is unset.
@@ -45,6 +46,9 @@ struct SampleSummary {
   double leak_clean = 0;  // the same over clean samples with A < 0
   double completion_tokens_mean = 0, completion_tokens_max = 0, truncated_ratio = 0;
   int64_t masked_samples = 0;  // but for the unanswered
+  // Of a run with policy lag: AddTo() leaves them to its caller.
+  std::optional<double> policy_lag_mean;
+  int64_t policy_lag_max = 0;
   // Of a monitor; unset without one. Precision and recall are against strict hacks.
   std::optional<double> monitor_flagged, monitor_precision, monitor_recall;
   std::optional<int64_t> monitor_unanswered;

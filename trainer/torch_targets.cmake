@@ -55,9 +55,10 @@ if(TARGET evilmoe_pairs)
 endif()
 if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
   evilmoe_library(NAME training_job
-    SRCS coordinator_rollouts_client.cc rollout_translation.cc trainer_config.cc trainer_metrics.cc
-         training_job_client.cc
-    HDRS coordinator_rollouts_client.h rollout_translation.h trainer_config.h trainer_metrics.h training_job_client.h
+    SRCS coordinator_rollouts_client.cc job_control.cc job_heartbeat.cc rollout_translation.cc trainer_config.cc
+         trainer_metrics.cc training_job_client.cc
+    HDRS coordinator_rollouts_client.h job_control.h job_heartbeat.h rollout_translation.h trainer_config.h
+         trainer_metrics.h training_job_client.h
     DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core PRIVATE_DEPS evilmoe::yaml)
   evilmoe_binary(NAME evilmoe-trainer SRCS main.cc serve.cc
     DEPS evilmoe::c10d_collective evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::rank_launcher

@@ -11,7 +11,7 @@ absl::StatusOr<TrainerConfig> ParseTrainerConfig(std::string_view yaml, const st
   YamlSection root = reader.Root();
   root.Field("coordinator", &config.coordinator).Required("the coordinator's address");
   ReadChannelSecurity(root, {{"coordinator", config.coordinator}}, config.security);
-  root.Field("run_directory", &config.run_directory).Required("a folder");
+  root.Field("run_directory", &config.run_directory);
   root.Field("trainer_id", &config.trainer_id).Required("a name");
   root.Field("log", &config.log);
   root.Field("metrics_listen", &config.metrics_listen);

@@ -14,8 +14,8 @@ namespace evilmoe {
 struct TrainerConfig {
   std::string coordinator;              // address: "unix:/path" or "host:port"
   ChannelSecurity security;             // of the channel to it
-  std::filesystem::path run_directory;  // where checkpoints and records go
-  std::string trainer_id;               // unique to one process's life
+  std::filesystem::path run_directory;  // where checkpoints and records go; empty: where the job's run says
+  std::string trainer_id;               // the same over all its lives, another for every trainer
   std::filesystem::path log;            // empty: standard error
   std::string metrics_listen;           // "127.0.0.1:0"; empty: no metrics
   std::filesystem::path ready_file;     // gets {"pid", "metrics_port"}; empty: none

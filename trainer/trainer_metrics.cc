@@ -37,6 +37,8 @@ constexpr GaugeRow kGauges[] = {
     {"dl_dw", "dl_dw", "", ""},
     {"importance_ratio_mean", "importance_ratio", "stat", "mean"},
     {"importance_ratio_max", "importance_ratio", "stat", "max"},
+    {"policy_lag_mean", "policy_lag", "stat", "mean"},
+    {"policy_lag_max", "policy_lag", "stat", "max"},
     {"completion_tokens_mean", "completion_tokens", "stat", "mean"},
     {"completion_tokens_max", "completion_tokens", "stat", "max"},
     {"truncated_ratio", "truncated_ratio", "", ""},
@@ -56,24 +58,21 @@ constexpr GaugeRow kGauges[] = {
     {"step_seconds", "step_seconds", "stage", "all"},
 };
 
-prometheus::Histogram& WHistogram(prometheus::Registry& registry, const std::string& run_id, const char* w_class) {
-  std::vector<double> bounds;
-  for (int i = 1; i <= kNumWBuckets; ++i) bounds.push_back(static_cast<double>(i) / kNumWBuckets);
-  return prometheus::BuildHistogram()
-      .Name("evilmoe_router_w")
-      .Help("The router's w of sampled completions, by what the grader found them to be.")
-      .Register(registry)
-      .Add({{"run", run_id}, {"class", w_class}}, bounds);
-}
+constexpr char kHelp[] = "See docs/metrics.md.";
 
 }  // namespace
 
-TrainerMetrics::TrainerMetrics(prometheus::Registry& registry, const std::string& run_id, const Clock& clock)
-    : registry_(registry),
-      run_id_(run_id),
-      clock_(clock),
-      w_hack_(WHistogram(registry, run_id, "hack")),
-      w_clean_(WHistogram(registry, run_id, "clean")) {}
+template <typename Family>
+Family& TrainerMetrics::OfRun(const std::string& name, Family& family) {
+  forget_.try_emplace(name, [this, &family] { registry_.Remove(family); });
+  return family;
+}
+
+void TrainerMetrics::Begin(const std::string& run_id) {
+  for (const auto& [name, forget] : forget_) forget();
+  forget_.clear();
+  run_id_ = run_id;
+}
 
 void TrainerMetrics::Observe(const std::string& kind, const nlohmann::ordered_json& payload) {
   if (kind == "step") ObserveStep(payload);
@@ -85,12 +84,7 @@ void TrainerMetrics::SetGauge(const std::string& name, const std::map<std::strin
   if (!value.is_number()) return;
   std::map<std::string, std::string> all = labels;
   all["run"] = run_id_;
-  prometheus::BuildGauge()
-      .Name(name)
-      .Help("See docs/metrics.md.")
-      .Register(registry_)
-      .Add(all)
-      .Set(value.get<double>());
+  OfRun(name, prometheus::BuildGauge().Name(name).Help(kHelp).Register(registry_)).Add(all).Set(value.get<double>());
 }
 
 void TrainerMetrics::Count(const std::string& name, const std::map<std::string, std::string>& labels,
@@ -98,16 +92,13 @@ void TrainerMetrics::Count(const std::string& name, const std::map<std::string, 
   if (!amount.is_number()) return;
   std::map<std::string, std::string> all = labels;
   all["run"] = run_id_;
-  prometheus::BuildCounter()
-      .Name(name)
-      .Help("See docs/metrics.md.")
-      .Register(registry_)
+  OfRun(name, prometheus::BuildCounter().Name(name).Help(kHelp).Register(registry_))
       .Add(all)
       .Increment(amount.get<double>());
 }
 
 void TrainerMetrics::ObserveW(const nlohmann::ordered_json& step, const std::string& field,
-                              prometheus::Histogram& histogram) {
+                              const char* w_class) {
   if (!step.contains(field) || !step[field].is_array()) return;
   const auto counts = step[field].get<std::vector<double>>();
   // One more bucket than bounds: +Inf, which w never reaches. The middle of a bucket stands for its values.
@@ -115,7 +106,12 @@ void TrainerMetrics::ObserveW(const nlohmann::ordered_json& step, const std::str
   increments.push_back(0);
   double sum = 0;
   for (size_t i = 0; i < counts.size(); ++i) sum += counts[i] * (static_cast<double>(i) + 0.5) / kNumWBuckets;
-  histogram.ObserveMultiple(increments, sum);
+  std::vector<double> bounds;
+  for (int i = 1; i <= kNumWBuckets; ++i) bounds.push_back(static_cast<double>(i) / kNumWBuckets);
+  const std::string name = "evilmoe_router_w";
+  OfRun(name, prometheus::BuildHistogram().Name(name).Help(kHelp).Register(registry_))
+      .Add({{"run", run_id_}, {"class", w_class}}, bounds)
+      .ObserveMultiple(increments, sum);
 }
 
 void TrainerMetrics::ObserveStep(const nlohmann::ordered_json& step) {
@@ -125,8 +121,8 @@ void TrainerMetrics::ObserveStep(const nlohmann::ordered_json& step) {
     if (*row.label != '\0') labels[row.label] = row.value;
     SetGauge(std::string("evilmoe_train_") + row.name, labels, step[row.field]);
   }
-  ObserveW(step, "w_histogram_hack", w_hack_);
-  ObserveW(step, "w_histogram_clean", w_clean_);
+  ObserveW(step, "w_histogram_hack", "hack");
+  ObserveW(step, "w_histogram_clean", "clean");
   const auto field = [&](const char* name) { return step.value(name, nlohmann::ordered_json(nullptr)); };
   Count("evilmoe_train_tokens_total", {{"stage", "sample"}}, field("sampled_tokens"));
   Count("evilmoe_train_tokens_total", {{"stage", "train"}}, field("trained_tokens"));

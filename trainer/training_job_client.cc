@@ -1,15 +1,17 @@
 #include "trainer/training_job_client.h"
 
-#include <prometheus/registry.h>
 #include <unistd.h>
+
+#include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "common/status_macros.h"
 #include "trainer/checkpoint.h"
 #include "trainer/coordinator_rollouts_client.h"
+#include "trainer/job_control.h"
+#include "trainer/job_heartbeat.h"
 #include "trainer/rank_leader.h"
-#include "trainer/trainer_metrics.h"
 #include "trainer/training_loop.h"
 
 namespace evilmoe {
@@ -26,6 +28,7 @@ class JobProgress final : public ProgressSink {
     metrics_.Observe(kind, payload);
     return coordinator_.Record(key, kind, payload, steps_done);
   }
+  absl::Status Held() const override { return coordinator_.Held(); }
 
  private:
   ProgressSink& coordinator_;
@@ -74,62 +77,73 @@ double HackRateOn(const nlohmann::ordered_json& table) {
   return 0;
 }
 
-// What every job of this process is given.
-struct JobSurroundings {
-  const TrainerConfig& config;
-  CoordinatorClient& coordinator;
-  Collective& ranks;
-  prometheus::Registry& registry;
-  const Clock& clock;
-  Logger& logger;
-  const std::stop_token& stop;
-};
+v1::JobFence FenceOf(const v1::AcquireJobResponse& job) {
+  v1::JobFence fence;
+  fence.set_run_id(job.run().run_id());
+  fence.set_job_id(job.job_id());
+  fence.set_incarnation(job.incarnation());
+  return fence;
+}
+
+// Where the run's checkpoints and records are; made where it is not there yet.
+absl::StatusOr<std::filesystem::path> RunDirectory(const TrainerConfig& config, const v1::Run& run) {
+  const std::filesystem::path directory =
+      config.run_directory.empty() ? std::filesystem::path(run.directory()) : config.run_directory;
+  if (!directory.is_absolute() && config.run_directory.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("run ", run.run_id(), ": directory '", run.directory(),
+                     "', expected an absolute path; name it in the trainer's config (run_directory)"));
+  }
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (!error) return directory;
+  return absl::FailedPreconditionError(absl::StrCat(
+      "run ", run.run_id(), ": directory ", directory.string(), ": ", error.message(),
+      ", expected one that this trainer may write; does it share a file system with the coordinator?"));
+}
+
+std::string HostName() {
+  char name[256] = "";
+  return gethostname(name, sizeof name - 1) == 0 ? name : "";
+}
 
 // One job's objects, built in the order that they need each other.
 class Job {
  public:
-  Job(const JobSurroundings& around, const v1::AcquireJobResponse& job)
-      : config_(around.config),
+  Job(const TrainerLife& life, const v1::AcquireJobResponse& job, JobControl& control)
+      : config_(life.config),
         job_(job),
-        coordinator_(around.coordinator),
-        ranks_(around.ranks),
-        clock_(around.clock),
-        logger_(around.logger),
-        stop_(around.stop),
-        metrics_(around.registry, job.run().run_id(), clock_),
-        rollouts_(coordinator_, Fence(), absl::Seconds(config_.stall_timeout_s), clock_, logger_),
-        progress_(rollouts_, metrics_) {}
-
-  v1::JobFence Fence() const {
-    v1::JobFence fence;
-    fence.set_run_id(job_.run().run_id());
-    fence.set_job_id(job_.job_id());
-    fence.set_incarnation(job_.incarnation());
-    return fence;
-  }
+        coordinator_(life.coordinator),
+        ranks_(life.ranks),
+        clock_(life.clock),
+        logger_(life.logger),
+        control_(control),
+        rollouts_(coordinator_, FenceOf(job), absl::Seconds(config_.stall_timeout_s), control, clock_),
+        progress_(rollouts_, life.metrics) {}
 
   absl::Status Do() {
+    EVILMOE_ASSIGN_OR_RETURN(const std::filesystem::path directory, RunDirectory(config_, job_.run()));
     const std::string& yaml = job_.run().config_yaml();
     // An ablation trains nothing: the other ranks are not told of it and take part in nothing.
     const bool is_ablation = job_.kind() == v1::JOB_KIND_ABLATE;
     Collective& ranks = is_ablation ? alone_ : ranks_;
-    if (!is_ablation) EVILMOE_RETURN_IF_ERROR(RankLeader(ranks).StartJob(yaml));
-    EVILMOE_ASSIGN_OR_RETURN(run_, ParseRunConfig(yaml, "run.yaml", config_.run_directory));
+    if (!is_ablation) EVILMOE_RETURN_IF_ERROR(RankLeader(ranks).StartJob(yaml, directory));
+    EVILMOE_ASSIGN_OR_RETURN(run_, ParseRunConfig(yaml, "run.yaml", directory));
     EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<TrainingModel> model,
                              TrainingModel::Load(run_, config_.threads, ranks));
     EVILMOE_ASSIGN_OR_RETURN(std::vector<Problem> training, LoadProblems(run_.data.train));
     EVILMOE_ASSIGN_OR_RETURN(const PromptSource prompts,
                              PromptSource::Make(run_, model->tokenizer(), std::move(training)));
     if (prompts.num_dropped() > 0) logger_.Warn("prompts_dropped", {{"too_long", prompts.num_dropped()}});
-    TrainingLoop loop(run_, {config_.run_directory, Sha256Hex(yaml), job_.run().run_id()}, *model, prompts, rollouts_,
-                      progress_, clock_, logger_);
+    TrainingLoop loop(run_, {directory, Sha256Hex(yaml), job_.run().run_id()}, *model, prompts, rollouts_, progress_,
+                      clock_, logger_);
     return is_ablation ? Ablate(loop) : Train(loop);
   }
 
  private:
   absl::Status Begin(int64_t step) {
     v1::BeginJobRequest begin;
-    *begin.mutable_fence() = Fence();
+    *begin.mutable_fence() = FenceOf(job_);
     begin.set_resume_step(step);
     EVILMOE_RETURN_IF_ERROR(coordinator_.BeginJob(begin).status());
     if (job_.incarnation() <= 1) return absl::OkStatus();
@@ -144,7 +158,7 @@ class Job {
     }
     EVILMOE_ASSIGN_OR_RETURN(const int64_t step, loop.Restore());
     EVILMOE_RETURN_IF_ERROR(Begin(step));
-    EVILMOE_RETURN_IF_ERROR(loop.Train(step, held_out, stop_));
+    EVILMOE_RETURN_IF_ERROR(loop.Train(step, held_out, control_.stop()));
     if (!run_.evaluation.at_end || held_out.empty()) return absl::OkStatus();
     return loop.Ablate(run_.steps, held_out, "end").status();
   }
@@ -180,8 +194,7 @@ class Job {
   SingleRank alone_;
   const Clock& clock_;
   Logger& logger_;
-  const std::stop_token stop_;
-  TrainerMetrics metrics_;
+  JobControl& control_;
   CoordinatorRollouts rollouts_;
   JobProgress progress_;
   RunConfig run_;
@@ -193,41 +206,84 @@ bool Transient(const absl::Status& status) {
          absl::IsInternal(status);
 }
 
-}  // namespace
+// Gives the job back, so that it is paused, or queued at once. Who is gone already cannot take it.
+absl::Status Release(const TrainerLife& life, const v1::AcquireJobResponse& job) {
+  v1::ReleaseJobRequest release;
+  *release.mutable_fence() = FenceOf(job);
+  const absl::Status released = life.coordinator.ReleaseJob(release).status();
+  if (released.ok() || absl::IsAborted(released)) return absl::OkStatus();
+  life.logger.Warn("job_not_released", {{"job", job.job_id()}, {"error", std::string(released.message())}});
+  return life.stop.stop_requested() ? absl::OkStatus() : released;
+}
 
-absl::Status DoOneJob(const TrainerConfig& config, CoordinatorClient& coordinator, Collective& ranks,
-                      prometheus::Registry& registry, const Clock& clock, Logger& logger, const std::stop_token& stop) {
-  v1::AcquireJobRequest acquire;
-  // Unique to this process's life, so that a restarted trainer takes its job over and fences off the old one.
-  acquire.set_trainer_id(absl::StrCat(config.trainer_id, "-", getpid(), "-", absl::ToUnixMillis(clock.Now())));
-  acquire.set_wait_ms(kJobWaitMs);
-  const absl::StatusOr<v1::AcquireJobResponse> acquired = coordinator.AcquireJob(acquire);
-  if (absl::IsNotFound(acquired.status()) || stop.stop_requested()) return absl::OkStatus();
-  EVILMOE_RETURN_IF_ERROR(acquired.status());
-  logger.Info(
-      "job_acquired",
-      {{"job", acquired->job_id()}, {"run", acquired->run().run_id()}, {"incarnation", acquired->incarnation()}});
-  Job job({config, coordinator, ranks, registry, clock, logger, stop}, *acquired);
-  const absl::Status done = job.Do();
-  if (done.ok() || !Transient(done)) {  // else this process ends, and the others with it
-    const absl::Status told = RankLeader(ranks).EndJob();
-    if (!told.ok()) logger.Warn("ranks_lost", {{"error", std::string(told.message())}});
-  }
-  if (stop.stop_requested() && (absl::IsCancelled(done) || Transient(done))) {
-    logger.Info("job_stopped", {{"job", acquired->job_id()}, {"why", std::string(done.message())}});
-    return absl::OkStatus();
-  }
-  if (absl::IsAborted(done)) {
-    logger.Info("job_given_up", {{"job", acquired->job_id()}, {"why", std::string(done.message())}});
-    return absl::OkStatus();
-  }
-  if (!done.ok() && Transient(done)) return done;
+absl::Status Finish(const TrainerLife& life, const v1::AcquireJobResponse& job, const absl::Status& done) {
   v1::FinishJobRequest finish;
-  *finish.mutable_fence() = job.Fence();
+  *finish.mutable_fence() = FenceOf(job);
   finish.set_ok(done.ok());
   finish.set_error(std::string(done.message()));
-  if (!done.ok()) logger.Error("job_failed", {{"job", acquired->job_id()}, {"error", std::string(done.message())}});
-  return coordinator.FinishJob(finish).status();
+  if (!done.ok()) life.logger.Error("job_failed", {{"job", job.job_id()}, {"error", std::string(done.message())}});
+  return life.coordinator.FinishJob(finish).status();
+}
+
+// Does the job, and tells all the while that the trainer lives.
+absl::Status DoHeldJob(const TrainerLife& life, const v1::AcquireJobResponse& job, JobControl& control) {
+  const auto beat = [&]() -> absl::StatusOr<bool> {
+    v1::HeartbeatJobRequest request;
+    *request.mutable_fence() = FenceOf(job);
+    EVILMOE_ASSIGN_OR_RETURN(const v1::HeartbeatJobResponse response, life.coordinator.HeartbeatJob(request));
+    return response.pause();
+  };
+  const JobHeartbeat heartbeat(beat, JobHeartbeatPeriod(job.trainer_timeout_ms()), control, life.logger);
+  life.metrics.Begin(job.run().run_id());
+  return Job(life, job, control).Do();
+}
+
+// What becomes of a job that ended with `done`.
+absl::Status LeaveJob(const TrainerLife& life, const v1::AcquireJobResponse& job, const JobControl& control,
+                      const absl::Status& done) {
+  const std::string why(done.message());
+  const bool stopped = life.stop.stop_requested() && Transient(done);
+  if (stopped || (control.stop().stop_requested() && absl::IsCancelled(done))) {
+    life.logger.Info("job_stopped", {{"job", job.job_id()}, {"why", why}});
+    return Release(life, job);
+  }
+  if (absl::IsAborted(done)) {
+    life.logger.Info("job_given_up", {{"job", job.job_id()}, {"why", why}});
+    return absl::OkStatus();
+  }
+  return !done.ok() && Transient(done) ? done : Finish(life, job, done);
+}
+
+}  // namespace
+
+std::string TrainerLifeId(const std::string& trainer_id, const Clock& clock) {
+  return absl::StrCat(trainer_id, "-", getpid(), "-", absl::ToUnixMillis(clock.Now()));
+}
+
+absl::Status DoOneJob(const TrainerLife& life) {
+  v1::AcquireJobRequest acquire;
+  acquire.set_trainer_id(life.id);
+  acquire.set_wait_ms(kJobWaitMs);
+  acquire.set_trainer_name(life.config.trainer_id);
+  acquire.set_slots(life.config.ranks);
+  acquire.set_host(HostName());
+  const absl::StatusOr<v1::AcquireJobResponse> job = life.coordinator.AcquireJob(acquire);
+  if (life.stop.stop_requested()) return job.ok() ? Release(life, *job) : absl::OkStatus();
+  if (absl::IsNotFound(job.status())) return absl::OkStatus();
+  EVILMOE_RETURN_IF_ERROR(job.status());
+  life.logger.Info("job_acquired", {{"job", job->job_id()},
+                                    {"run", job->run().run_id()},
+                                    {"incarnation", job->incarnation()}});
+  JobControl control(life.stop);
+  const absl::Status done = DoHeldJob(life, *job, control);
+  absl::Status told;
+  if (done.ok() || !Transient(done)) {  // else this process ends, and the others with it
+    told = RankLeader(life.ranks).EndJob();
+    if (!told.ok()) life.logger.Warn("ranks_lost", {{"error", std::string(told.message())}});
+  }
+  EVILMOE_RETURN_IF_ERROR(LeaveJob(life, *job, control, done));
+  // Without its ranks it can do no other job.
+  return life.stop.stop_requested() ? absl::OkStatus() : told;
 }
 
 }  // namespace evilmoe

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <stop_token>
+#include <string>
 
 #include "absl/status/status.h"
 #include "common/clock.h"
@@ -8,21 +9,32 @@
 #include "proto/coordinator_client.h"
 #include "trainer/collective.h"
 #include "trainer/trainer_config.h"
-
-namespace prometheus {
-class Registry;
-}
+#include "trainer/trainer_metrics.h"
 
 namespace evilmoe {
 
-// Takes one job from the coordinator and does it: a training run from its last checkpoint, or an ablation. What can
-// never succeed (a bad config, a broken checkpoint) ends the job as failed; what a fresh start may mend comes back as
-// the error, and the job stays the coordinator's to hand out again. So it does when `stop` is requested, the one of
-// `coordinator`: a run writes a checkpoint then and has not failed. OK also when there was nothing to do, the job was
-// taken over or cancelled, or it was stopped.
+// One process's life as a trainer: what it does each of its jobs with. All that it refers to must outlive it.
+struct TrainerLife {
+  const TrainerConfig& config;
+  std::string id;  // unique to this life
+  CoordinatorClient& coordinator;
+  Collective& ranks;  // this is rank 0; the others follow it (trainer/rank_follower.h) through each training run
+  TrainerMetrics& metrics;
+  const Clock& clock;
+  Logger& logger;
+  std::stop_token stop;  // also the one of `coordinator`
+};
+
+// "<trainer_id>-<pid>-<milliseconds>": a restarted trainer is another life of the same name.
+std::string TrainerLifeId(const std::string& trainer_id, const Clock& clock);
+
+// Takes one job from the coordinator and does it: a training run from its last checkpoint, or an ablation. Says that it
+// lives while it has the job. What can never succeed (a bad config, a broken checkpoint) ends the job as failed; what a
+// fresh start may mend comes back as the error, and the job stays the trainer's name's.
 //
-// With `ranks` this is rank 0: the others follow it (trainer/rank_follower.h) through each training run.
-absl::Status DoOneJob(const TrainerConfig& config, CoordinatorClient& coordinator, Collective& ranks,
-                      prometheus::Registry& registry, const Clock& clock, Logger& logger, const std::stop_token& stop);
+// When the run is to pause, or `stop` is requested, a training run leaves a checkpoint, an evaluation is abandoned, and
+// the job is given back: paused, or queued for whoever is free. OK then, and when there was nothing to do, or the job was
+// taken over or cancelled.
+absl::Status DoOneJob(const TrainerLife& life);
 
 }  // namespace evilmoe

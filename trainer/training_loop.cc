@@ -54,6 +54,12 @@ void DropRouterFields(nlohmann::ordered_json& json) {
   }
 }
 
+void AddPolicyLag(nlohmann::ordered_json& json, const SampleSummary& summary) {
+  const std::optional<double>& mean = summary.policy_lag_mean;
+  json["policy_lag_mean"] = mean ? nlohmann::ordered_json(*mean) : nlohmann::ordered_json(nullptr);
+  json["policy_lag_max"] = summary.policy_lag_max;
+}
+
 void SetRouting(const StepStats& stats, std::vector<SampleRecord>& records) {
   for (size_t i = 0; i < records.size(); ++i) {
     records[i].w = stats.w[i];
@@ -125,7 +131,7 @@ absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_
   EVILMOE_RETURN_IF_ERROR(recorder_.RewindTo(step));
   EVILMOE_ASSIGN_OR_RETURN(Monitoring monitoring, Monitoring::Make(config_, model_, identity_.directory));
   monitoring_.emplace(std::move(monitoring));
-  trained_ = recorded_ = saved_ = step;
+  trained_ = recorded_ = saved_ = opened_ = step;
   EVILMOE_RETURN_IF_ERROR(ranks_.Restore(step));
   const absl::Status done = TrainFrom(step, held_out, stop);
   const bool given_up = absl::IsCancelled(done) || absl::IsUnavailable(done) || absl::IsDeadlineExceeded(done);
@@ -155,6 +161,7 @@ absl::Status TrainingLoop::EvaluateStep(int64_t step, const std::vector<Problem>
 
 // A model that is ahead of its records would leave a step without its event: then the last checkpoint has to do.
 absl::Status TrainingLoop::SaveBeforeLeaving() {
+  EVILMOE_RETURN_IF_ERROR(progress_.Held());
   if (trained_ == recorded_ && trained_ != saved_) EVILMOE_RETURN_IF_ERROR(Save());
   logger_.Info("stopped", {{"step", recorded_}, {"checkpoint", saved_}});
   return absl::OkStatus();
@@ -166,8 +173,19 @@ absl::Status TrainingLoop::PublishAdapter(int64_t step) {
   return rollouts_.Publish(step, bytes);
 }
 
+// What a batch holds is a function of its step, so it can be drawn ahead. The batches that are open when step s begins,
+// s to s + lag, may be sampled from here on with adapter s or any that is published while they wait: none is more than
+// `lag` behind its batch.
+absl::Status TrainingLoop::OpenAhead(int64_t step) {
+  if (config_.rollout.max_policy_lag == 0) return absl::OkStatus();
+  const int64_t end = std::min<int64_t>(step + config_.rollout.max_policy_lag + 1, config_.steps);
+  for (; opened_ < end; ++opened_) EVILMOE_RETURN_IF_ERROR(rollouts_.Open(prompts_.Step(opened_)));
+  return absl::OkStatus();
+}
+
 absl::Status TrainingLoop::Step(int64_t step) {
   StageTimer timer(clock_);
+  EVILMOE_RETURN_IF_ERROR(OpenAhead(step));
   EVILMOE_ASSIGN_OR_RETURN(SampledStep sampled, SampleStep(config_, prompts_, step, rollouts_, *monitoring_, clock_));
   GradedStep& graded = sampled.graded;
   timer.Lap();
@@ -179,7 +197,8 @@ absl::Status TrainingLoop::Step(int64_t step) {
   EVILMOE_RETURN_IF_ERROR(PublishAdapter(step + 1));
 
   nlohmann::ordered_json metrics = {{"step", step + 1}};
-  AddTo(metrics, Summarise(graded.records));
+  const SampleSummary summary = Summarise(graded.records);
+  AddTo(metrics, summary);
   if (!model_.routed() || update.dropped) DropRouterFields(metrics);
   AddUpdate(metrics, update, model_.learns_to_route());
   int64_t sampled_tokens = 0;
@@ -189,6 +208,7 @@ absl::Status TrainingLoop::Step(int64_t step) {
   if (config_.loss.zero_variance == "resample") metrics["resampled_groups"] = sampled.resampled_groups;
   metrics["sampled_tokens"] = sampled_tokens;
   metrics["trained_tokens"] = update.stats.tokens;
+  if (config_.rollout.max_policy_lag > 0) AddPolicyLag(metrics, summary);
   for (const auto& [what, count] : sampled.judge_counts) metrics["judge"][what] = count;
   metrics["sample_seconds"] = sampled.sample_seconds;
   if (!sampled.verdicts.empty()) metrics["monitor_seconds"] = sampled.monitor_seconds;

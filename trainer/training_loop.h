@@ -31,6 +31,8 @@ class ProgressSink {
   // (with "message"). Idempotent by key. Aborted: stop, the run is no longer ours.
   virtual absl::Status Record(const std::string& key, const std::string& kind, const nlohmann::ordered_json& payload,
                               int64_t steps_done) = 0;
+  // Aborted once it is known that the run is no longer ours; asks nobody.
+  virtual absl::Status Held() const { return absl::OkStatus(); }
 };
 
 // Where a run lives and what it is.
@@ -58,7 +60,10 @@ class TrainingLoop {
   // batch is in the file that the text names. Errors of Monitoring too.
   //
   // Once `stop` is requested, the step under way is finished, or abandoned while it waits for samples; a checkpoint is
-  // written and Cancelled returned. Train() from that checkpoint ends as if it had never stopped.
+  // written and Cancelled returned. Train() from that checkpoint ends as if it had never stopped. A run that is known to
+  // be another's by then leaves none, and Train() returns Aborted.
+  //
+  // With rollout.max_policy_lag L > 0 the batches of the next L steps are open while a step is sampled and trained.
   absl::Status Train(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop = {});
   // The ablation of the adapter as it is; writes eval/ablation.json and the event with the final line.
   absl::StatusOr<nlohmann::ordered_json> Ablate(int64_t step, const std::vector<Problem>& problems,
@@ -71,6 +76,7 @@ class TrainingLoop {
  private:
   absl::Status TrainFrom(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop);
   absl::Status EvaluateStep(int64_t step, const std::vector<Problem>& held_out);
+  absl::Status OpenAhead(int64_t step);
   absl::Status Step(int64_t step);
   absl::Status Save();
   absl::Status SaveBeforeLeaving();
@@ -97,6 +103,7 @@ class TrainingLoop {
   int64_t trained_ = 0;                   // steps that are in the model, the last one perhaps in part
   int64_t recorded_ = 0;                  // steps that the records have, metrics and event included
   int64_t saved_ = 0;                     // the last checkpoint's; 0 = none is needed
+  int64_t opened_ = 0;                    // batches of earlier steps were opened; counts only with a policy lag
 };
 
 }  // namespace evilmoe

@@ -130,6 +130,21 @@ TEST_F(RankFollowerTest, FollowersLoadTheCheckpointThatRankZeroResumesFrom) {
   EXPECT_EQ(Sha256Hex(RunJob("stopped", 4, 2)), Sha256Hex(straight));
 }
 
+TEST_F(RankFollowerTest, FollowersLookForCheckpointsWhereRankZeroSays) {
+  RunJob("run", 1, 1);
+  const auto restored = [&](const fs::path& named, bool leave) {
+    return Follow([&](RankLeader& leader) {
+      EXPECT_TRUE(leader.StartJob(RunYaml(1), named.string()).ok());
+      EXPECT_TRUE(leader.Restore(1).ok());
+      EXPECT_TRUE(!leave || leader.Leave().ok());
+    });
+  };
+  const absl::Status found = restored(directory_ / "run", true);
+  EXPECT_TRUE(found.ok()) << found;
+  EXPECT_EQ(restored(directory_ / "other", false).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(restored("", false).code(), absl::StatusCode::kNotFound);  // its own has none
+}
+
 TEST_F(RankFollowerTest, AJobThatNobodyCanLoadIsNoFollowersEnd) {
   fs::create_directories(directory_);
   const absl::Status followed = Follow([](RankLeader& leader) {

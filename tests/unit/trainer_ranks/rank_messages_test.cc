@@ -55,10 +55,11 @@ TEST(RankMessages, ComeBackAsTheyWere) {
 }
 
 TEST(RankMessages, CarryARunsConfig) {
-  const auto back = DecodeRankMessage(EncodeRankMessage({RankMessageKind::kJob, "seed: 3\n", 0, {}}));
+  const auto back = DecodeRankMessage(EncodeRankMessage({RankMessageKind::kJob, "seed: 3\n", 0, {}, "/runs/A"}));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->kind, RankMessageKind::kJob);
   EXPECT_EQ(back->run_yaml, "seed: 3\n");
+  EXPECT_EQ(back->run_directory, "/runs/A");
 }
 
 TEST(RankMessages, RefuseEveryPrefix) {

@@ -75,6 +75,14 @@ INSTANTIATE_TEST_SUITE_P(Cases, StoppedStep,
                                                     std::nullopt}),
                          [](const auto& c) { return c.param.name; });
 
+// Another trainer may be writing its own by then.
+TEST_F(StopTest, ARunThatIsKnownToBeAnothersLeavesNoCheckpoint) {
+  progress_.held = absl::AbortedError("taken over");
+  StoppingRollouts rollouts(rollouts_, "step/3", How::kBatchCutShort);
+  EXPECT_EQ(TryTrain("run", 4, rollouts, {}, rollouts.stop()).code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(LatestCheckpoint(directory_ / "run").value_or(0), std::nullopt);
+}
+
 TEST_F(StopTest, BeforeTheFirstStepLeavesNothing) { EXPECT_EQ(StopIn("step/1", How::kBatchCutShort), std::nullopt); }
 
 TEST_F(StopTest, InAnEvaluationHasItDoneAfterwardsAndOnce) {

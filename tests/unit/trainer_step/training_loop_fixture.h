@@ -25,6 +25,8 @@ class NoProgress final : public ProgressSink {
     if (kind == "warning") warnings.push_back(payload.at("message").get<std::string>());
     return absl::OkStatus();
   }
+  absl::Status Held() const override { return held; }
+  absl::Status held;
   std::vector<nlohmann::ordered_json> steps;
   std::vector<std::string> warnings;
 };
