@@ -21,9 +21,6 @@ constexpr int kMaxThreads = 512;  // a pending long poll holds one
 constexpr std::chrono::seconds kShutdownGrace(1);  // the metrics server takes up to two more
 
 absl::Status Serve(const CoordinatorConfig& config) {
-  if (!config.listen.security.tokens.empty()) {
-    return absl::UnimplementedError("tokens: the calls do not ask for them yet, expected none; leave them away");
-  }
   std::stop_source stop;
   const RealClock clock;
   EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "coordinator", clock));
