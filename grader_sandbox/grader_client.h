@@ -17,8 +17,8 @@ namespace evilmoe {
 // with growing pauses, until the deadline. Thread-safe.
 class GraderClient final : public Grader {
  public:
-  // `address`: "unix:/path" or "host:port". With a `security` that no channel can have (OpenChannel()), every grade fails
-  // with why. `clock` must outlive it.
+  // `address`: "unix:/path" or "host:port". With a `security` that no channel can have (OpenChannel()), every grade
+  // fails with why. `clock` must outlive it.
   GraderClient(const std::string& address, const Clock& clock, const ChannelSecurity& security = {});
   ~GraderClient() override;
   absl::StatusOr<GradeResult> Grade(const GradeTask& task, absl::Time deadline) override;

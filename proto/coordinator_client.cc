@@ -61,8 +61,8 @@ class CoordinatorClient::Impl {
 
   Stub& stub() { return *stub_; }
 
-  // Runs attempt(context) until it fails neither by the connection nor by too many calls, or the budget is spent; that counts from the
-  // first failure, so that a long poll which a restart cuts off late has all of it.
+  // Runs attempt(context) until it fails neither by the connection nor by too many calls, or the budget is spent; that
+  // counts from the first failure, so that a long poll which a restart cuts off late has all of it.
   template <typename Attempt>
   absl::Status WithRetries(std::chrono::milliseconds held, Attempt attempt) {
     if (!opened_.ok()) return Annotate(opened_, absl::StrCat("coordinator ", options_.address));

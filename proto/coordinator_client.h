@@ -24,9 +24,10 @@ struct CoordinatorClientOptions {
 };
 
 // The coordinator from the side of trainers, rollout workers and tools: one method an RPC, named after it, with the
-// RPC's error codes (coordinator.proto). Each attempt has a deadline; Unavailable, DeadlineExceeded and too many calls are
-// retried with exponential backoff until the budget is spent, which is safe because every mutating RPC is idempotent. With
-// a `security` that no channel can have (OpenChannel()), every call fails with why, at once. Thread-safe.
+// RPC's error codes (coordinator.proto). Each attempt has a deadline; Unavailable, DeadlineExceeded and too many calls
+// are retried with exponential backoff until the budget is spent, which is safe because every mutating RPC is
+// idempotent. With a `security` that no channel can have (OpenChannel()), every call fails with why, at once.
+// Thread-safe.
 class CoordinatorClient {
  public:
   explicit CoordinatorClient(CoordinatorClientOptions options);

@@ -87,7 +87,8 @@ std::shared_ptr<const TokenTable> CallGuard::Tokens() {
     tokens = tokens_;
   }
   if (!status.ok() && logger_ != nullptr) {
-    logger_->Error("tokens_unreadable", {{"error", std::string(status.message())}, {"then", "the last good ones count"}});
+    logger_->Error("tokens_unreadable",
+                   {{"error", std::string(status.message())}, {"then", "the last good ones count"}});
   }
   return tokens;
 }

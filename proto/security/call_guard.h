@@ -31,7 +31,8 @@ struct CallGuardOptions {
 };
 
 // Decides which calls a server answers. A call over a Unix socket needs no token: the socket's permission has let it
-// in. The file of tokens is read again when it changes; while it is gone or wrong, the last good one counts. Thread-safe.
+// in. The file of tokens is read again when it changes; while it is gone or wrong, the last good one counts.
+// Thread-safe.
 class CallGuard {
  public:
   // Errors of the file of tokens: NotFound, InvalidArgument, FailedPrecondition (other users may write it). What is

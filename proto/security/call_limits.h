@@ -16,7 +16,7 @@ namespace evilmoe {
 // What a server takes at most.
 struct CallLimits {
   int message_mib = 64;            // of one message, in and out, [1, 1024]
-  int calls_per_second = 20'000;   // of one token, or of one host without a token, [1, 10^6]; bursts of a second's worth
+  int calls_per_second = 20'000;   // of one token, or of one host without, [1, 10^6]; bursts of a second's worth
   int concurrent_calls = 4096;     // that are answered at the same time, long polls and streams too, [1, 10^6]
 };
 

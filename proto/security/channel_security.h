@@ -26,7 +26,7 @@ struct DialledAddress {
 };
 
 // Reads the section `security` (ca, certificate, key, token, server_name) from the top of a config file that has read
-// `dialled` before. What CheckChannelSecurity() refuses is a problem of the field.
+// `dialled` before. What CheckChannelSecurity() refuses is a problem of the section, or of the address.
 void ReadChannelSecurity(YamlSection root, const std::vector<DialledAddress>& dialled, ChannelSecurity& security);
 
 // FailedPrecondition: a token would cross the network in plain: `address` is neither a Unix socket nor loopback, and

@@ -109,7 +109,8 @@ absl::StatusOr<ListeningServer> StartListening(const ListeningOptions& options,
   const auto failed = std::ranges::find(listening.ports, 0);
   const std::string where =
       failed == listening.ports.end() ? "" : absl::StrCat(" at ", addresses[failed - listening.ports.begin()]);
-  return absl::UnavailableError(absl::StrCat("listen: cannot listen", where, ", expected a free address of this machine"));
+  return absl::UnavailableError(
+      absl::StrCat("listen: cannot listen", where, ", expected a free address of this machine"));
 }
 
 }  // namespace evilmoe

@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t kSha256Digits = 64;
 constexpr size_t kMaxNameBytes = 64;
+constexpr char kNameCharacters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 constexpr char kEntryShape[] = "{name: alice, role: read | submit | admin | worker, sha256: 64 hex digits}";
 
 class Parser {
@@ -64,8 +65,7 @@ class Parser {
   }
 
   void Check(const YamlNode& item, TokenEntry& entry, const std::string& role) {
-    const bool plain = entry.name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-                       std::string::npos;
+    const bool plain = entry.name.find_first_not_of(kNameCharacters) == std::string::npos;
     if (entry.name.empty() || entry.name.size() > kMaxNameBytes || !plain) {
       Say(item.place, "name", absl::StrCat("got ", ShownText(entry.name, kMaxNameBytes),
                                            ", expected 1 to 64 letters, digits, dots, dashes or underscores"));

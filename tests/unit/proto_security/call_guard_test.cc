@@ -21,7 +21,8 @@ constexpr char kRemote[] = "ipv4:10.0.0.1:4711";
 std::string TokensFile(const std::vector<std::string>& roles) {  // a token of role R is "R-token", its name "R-name"
   std::string text;
   for (const std::string& role : roles) {
-    absl::StrAppend(&text, "- {name: ", role, "-name, role: ", role, ", sha256: \"", Sha256Hex(role + "-token"), "\"}\n");
+    const std::string sha256 = Sha256Hex(role + "-token");
+    absl::StrAppend(&text, "- {name: ", role, "-name, role: ", role, ", sha256: \"", sha256, "\"}\n");
   }
   return text.empty() ? "[]" : text;
 }

@@ -36,9 +36,9 @@ INSTANTIATE_TEST_SUITE_P(Cases, ChannelSecurityTest, ::testing::ValuesIn(std::ve
     {"TokenInPlain", "c.example:1", {.token = "t"}, Code::kFailedPrecondition, "in plain, expected security.ca"},
     {"TokenInPlainToAName", "127.0.0.1.example.org:1", {.token = "t"}, Code::kFailedPrecondition, "in plain"},
     {"TokenInPlainByScheme", "dns:///localhost:1", {.token = "t"}, Code::kFailedPrecondition, "in plain"},
-    {"NoKey", "c:1", {.ca = "ca", .certificate = "c"}, Code::kInvalidArgument, "certificate without key"},
-    {"NoCertificate", "c:1", {.ca = "ca", .key = "k"}, Code::kInvalidArgument, "key without certificate"},
-    {"NoCa", "c:1", {.certificate = "c", .key = "k"}, Code::kInvalidArgument, "certificate without ca"}}),
+    {"NoKey", "c:1", {.ca = "ca", .certificate = "c"}, Code::kInvalidArgument, "security.key: missing"},
+    {"NoCertificate", "c:1", {.ca = "ca", .key = "k"}, Code::kInvalidArgument, "security.certificate: missing"},
+    {"NoCa", "c:1", {.certificate = "c", .key = "k"}, Code::kInvalidArgument, "security.ca: missing"}}),
     [](const auto& c) { return c.param.name; });
 
 TEST(ReadChannelSecurity, ReadsTheSectionAndBlamesTheAddress) {

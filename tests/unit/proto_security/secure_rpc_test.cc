@@ -4,6 +4,7 @@
 #include <grpcpp/security/tls_credentials_options.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <set>
 #include <thread>
 
@@ -171,6 +172,14 @@ TEST_F(SecureRpcTest, ATokenOverPlainLoopback) {
   Serve({.tokens = File("tokens.yaml")});
   EXPECT_EQ(Call({.token = File("read.token")}), absl::OkStatus());
   EXPECT_EQ(Call({}).code(), Code::kUnauthenticated);
+}
+
+TEST_F(SecureRpcTest, ATokenInPlainGoesThroughNoProxy) {
+  Serve({.tokens = File("tokens.yaml")});
+  setenv("http_proxy", "http://127.0.0.1:1", 1);  // nobody listens there
+  const absl::Status status = Call({.token = File("read.token")});
+  unsetenv("http_proxy");
+  EXPECT_EQ(status, absl::OkStatus());
 }
 
 TEST_F(SecureRpcTest, AUnixSocketAsksForNoToken) {

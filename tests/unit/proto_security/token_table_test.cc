@@ -18,7 +18,7 @@ std::string Entry(const std::string& name, const std::string& role, const std::s
 
 TEST(TokenTable, FindsWhoseTokenItIs) {
   const auto table = TokenTable::Parse(
-      absl::StrCat(Entry("alice", "submit", "one"), Entry("w-1.x_y", "worker", "two"), Entry("5", "read", "three")), "t");
+      Entry("alice", "submit", "one") + Entry("w-1.x_y", "worker", "two") + Entry("5", "read", "three"), "t");
   ASSERT_TRUE(table.ok()) << table.status();
   ASSERT_NE(table->Find("two"), nullptr);
   EXPECT_EQ(table->Find("two")->name, "w-1.x_y");
