@@ -12,9 +12,11 @@
 #include <thread>
 
 #include "common/clock.h"
+#include "common/exit_code.h"
 #include "common/file.h"
 #include "common/logger.h"
 #include "common/metrics_server.h"
+#include "common/parse_arguments.h"
 #include "common/process.h"
 #include "common/status_macros.h"
 #include "grader_sandbox/grader_config.h"
@@ -121,7 +123,7 @@ void AddSandboxRun(CLI::App& app, SandboxRunOptions& options, std::string& tier)
 int Exit(const absl::Status& status) {
   if (status.ok()) return 0;
   std::cerr << "evilmoe-grader: " << status.message() << "\n";
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
+  return ExitCodeOf(status);
 }
 
 // A verb that needs no service, with the sandbox that this machine offers.
@@ -152,7 +154,7 @@ int main(int argc, char** argv) {
   SandboxRunOptions run;
   std::string tier;
   AddSandboxRun(app, run, tier);
-  CLI11_PARSE(app, argc, argv);
+  if (const std::optional<int> code = ParseArguments(app, argc, argv)) return *code;
   if (app.get_subcommands().empty()) {
     if (config_file.empty()) return Exit(absl::InvalidArgumentError("--config FILE is missing"));
     BlockStopSignals();

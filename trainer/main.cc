@@ -11,7 +11,9 @@
 #include <thread>
 
 #include "CLI/CLI.hpp"
+#include "common/exit_code.h"
 #include "common/file.h"
+#include "common/parse_arguments.h"
 #include "common/process.h"
 #include "common/status_macros.h"
 #include "proto/coordinator_client.h"
@@ -42,7 +44,7 @@ absl::Status RunPretrain(const std::string& file) {
 int ExitCode(const absl::Status& status) {
   if (status.ok()) return 0;
   std::cerr << "evilmoe-trainer: " << status.message() << "\n";
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
+  return ExitCodeOf(status);
 }
 
 CLI::App* AddExport(CLI::App& app, ExportOptions& options) {
@@ -102,14 +104,11 @@ int main(int argc, char** argv) {
   const CLI::App* export_verb = evilmoe::AddExport(app, export_options);
   evilmoe::ReplayOptions replay_options;
   const CLI::App* replay_verb = evilmoe::AddReplay(app, replay_options);
-  CLI11_PARSE(app, argc, argv);
+  if (const std::optional<int> code = evilmoe::ParseArguments(app, argc, argv)) return *code;
   if (*replay_verb) return evilmoe::PrintReplay(replay_options);
   if (*export_verb) return evilmoe::Export(export_options);
   if (*pretrain) return evilmoe::ExitCode(evilmoe::RunPretrain(pretrain_file));
-  if (config_file.empty()) {
-    std::cerr << "evilmoe-trainer: --config FILE is missing\n";
-    return 2;
-  }
+  if (config_file.empty()) return evilmoe::ExitCode(absl::InvalidArgumentError("--config FILE is missing"));
   evilmoe::BlockStopSignals();
   return evilmoe::ExitCode(evilmoe::ServeFile(config_file, check, place));
 }

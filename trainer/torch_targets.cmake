@@ -61,5 +61,5 @@ if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
     DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core PRIVATE_DEPS evilmoe::yaml)
   evilmoe_binary(NAME evilmoe-trainer SRCS main.cc serve.cc
     DEPS evilmoe::c10d_collective evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::rank_launcher
-      evilmoe::trainer_device evilmoe::training_job CLI11::CLI11)
+      evilmoe::trainer_device evilmoe::training_job evilmoe::parse_arguments CLI11::CLI11)
 endif()
