@@ -17,6 +17,7 @@
 #include "common/process.h"
 #include "common/status_macros.h"
 #include "proto/coordinator_client.h"
+#include "trainer/device_report.h"
 #include "trainer/export_verb.h"
 #include "trainer/pretrain.h"
 #include "trainer/replay_verb.h"
@@ -104,7 +105,12 @@ int main(int argc, char** argv) {
   const CLI::App* export_verb = evilmoe::AddExport(app, export_options);
   evilmoe::ReplayOptions replay_options;
   const CLI::App* replay_verb = evilmoe::AddReplay(app, replay_options);
+  const CLI::App* devices = app.add_subcommand("devices", "Print what this build can compute on, as JSON");
   if (const std::optional<int> code = evilmoe::ParseArguments(app, argc, argv)) return *code;
+  if (*devices) {
+    std::cout << evilmoe::DeviceReport().dump() << "\n";
+    return evilmoe::kExitOk;
+  }
   if (*replay_verb) return evilmoe::PrintReplay(replay_options);
   if (*export_verb) return evilmoe::Export(export_options);
   if (*pretrain) return evilmoe::ExitCode(evilmoe::RunPretrain(pretrain_file));

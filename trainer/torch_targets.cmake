@@ -3,7 +3,7 @@ evilmoe_library(NAME advantages SRCS advantages.cc overlong_penalty.cc HDRS adva
   DEPS evilmoe::common)
 evilmoe_library(NAME step_metrics SRCS step_metrics.cc ablation_statistics.cc HDRS step_metrics.h ablation_statistics.h
   DEPS evilmoe::common)
-evilmoe_library(NAME trainer_device SRCS trainer_device.cc HDRS trainer_device.h
+evilmoe_library(NAME trainer_device SRCS device_report.cc trainer_device.cc HDRS device_report.h trainer_device.h
   DEPS evilmoe::common absl::statusor libtorch)
 evilmoe_library(NAME optimizer SRCS optimizer.cc HDRS optimizer.h DEPS evilmoe::common libtorch)
 evilmoe_library(NAME policy_step
