@@ -62,6 +62,10 @@ absl::StatusOr<pid_t> Spawn(const ProcessSpec& spec) {
                                      0644);
     posix_spawn_file_actions_adddup2(&settings.files, STDOUT_FILENO, STDERR_FILENO);
   }
+  if (!spec.errors.empty()) {
+    posix_spawn_file_actions_addopen(&settings.files, STDERR_FILENO, spec.errors.c_str(), O_WRONLY | O_CREAT | O_APPEND,
+                                     0644);
+  }
   sigset_t none;
   sigset_t all;
   sigemptyset(&none);

@@ -16,6 +16,7 @@ struct ProcessSpec {
   std::string name;                    // shown by ps; empty = the binary's path
   std::vector<std::string> arguments;  // without the program's name
   std::filesystem::path output;        // standard output and error are appended here; empty = ours
+  std::filesystem::path errors;        // standard error is appended here instead; empty = with the output
   bool new_session = false;            // its own session and process group, so that no terminal ends it
   int stdin_fd = -1;                   // -1 = /dev/null
   // "NAME=value", beside our own environment, whose value of a name wins: a person's setting outlives a default.

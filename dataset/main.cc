@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "common/clock.h"
+#include "common/exit_code.h"
 #include "dataset/build.h"
 #include "dataset/inspect.h"
 #include "dataset/nano.h"
@@ -18,8 +19,6 @@
 namespace evilmoe {
 namespace {
 
-constexpr int kExitFailed = 1;
-constexpr int kExitUsage = 2;
 constexpr int kMaxNanoProblems = 999'999;  // of a split
 
 int NumCores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
@@ -167,5 +166,5 @@ int main(int argc, char** argv) {
   const absl::Status status = Run(app, options);
   if (status.ok()) return 0;
   std::cerr << "evilmoe-dataset: " << status.message() << "\n";
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? kExitUsage : kExitFailed;
+  return ExitCodeOf(status);
 }

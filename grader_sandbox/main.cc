@@ -1,4 +1,4 @@
-// evilmoe-grader: `--config FILE` serves grades until SIGTERM; `grade` and `sandbox run` are offline.
+// evilmoe-grader: `--config FILE` serves grades until SIGTERM; `grade`, `sandbox run` and `sandbox check` are offline.
 
 #include <prometheus/registry.h>
 
@@ -12,9 +12,11 @@
 #include <thread>
 
 #include "common/clock.h"
+#include "common/exit_code.h"
 #include "common/file.h"
 #include "common/logger.h"
 #include "common/metrics_server.h"
+#include "common/parse_arguments.h"
 #include "common/process.h"
 #include "common/status_macros.h"
 #include "grader_sandbox/grader_config.h"
@@ -106,8 +108,19 @@ absl::Status ServeFile(const std::string& file, bool check) {
   return check ? absl::OkStatus() : Serve(config);
 }
 
-void AddSandboxRun(CLI::App& app, SandboxRunOptions& options, std::string& tier) {
-  CLI::App* sandbox = app.add_subcommand("sandbox", "Use the sandbox by hand")->require_subcommand(1);
+void AddTierOption(CLI::App* verb, std::string& tier) {
+  verb->add_option("--tier", tier, "A, B or C (docs/sandbox.md); else the best that this machine offers")
+      ->check(CLI::IsMember({"A", "B", "C"}));
+}
+
+CLI::App* AddSandboxCheck(CLI::App* sandbox, std::string& tier, std::string& output) {
+  CLI::App* check = sandbox->add_subcommand("check", "Say what sandbox this machine offers, and attack it");
+  AddTierOption(check, tier);
+  check->add_option("--output", output, "table (default) or json")->check(CLI::IsMember({"table", "json"}));
+  return check;
+}
+
+void AddSandboxRun(CLI::App* sandbox, SandboxRunOptions& options, std::string& tier) {
   CLI::App* run = sandbox->add_subcommand("run", "Run one call of a Python file and print its verdict");
   run->add_option("FILE", options.file, "Python source")->required();
   run->add_option("--call", options.call, "Solution().name")->required();
@@ -115,14 +128,13 @@ void AddSandboxRun(CLI::App& app, SandboxRunOptions& options, std::string& tier)
   run->add_option("--expect", options.expect, "Expected value, JSON")->required();
   run->add_option("--setup", options.setup, "Python source that runs first");
   run->add_option("--cpu-limit", options.cpu_limit_s, "Seconds")->check(CLI::Range(0.1, 300.0));
-  run->add_option("--tier", tier, "A, B or C (docs/sandbox.md); else the best that this machine offers")
-      ->check(CLI::IsMember({"A", "B", "C"}));
+  AddTierOption(run, tier);
 }
 
 int Exit(const absl::Status& status) {
   if (status.ok()) return 0;
   std::cerr << "evilmoe-grader: " << status.message() << "\n";
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
+  return ExitCodeOf(status);
 }
 
 // A verb that needs no service, with the sandbox that this machine offers.
@@ -151,9 +163,11 @@ int main(int argc, char** argv) {
   CLI::App* grade = app.add_subcommand("grade", "Grade responses: JSON lines in, JSON lines out");
   grade->add_option("--problems", problem_file, "Problem file (JSONL)")->required();
   SandboxRunOptions run;
-  std::string tier;
-  AddSandboxRun(app, run, tier);
-  CLI11_PARSE(app, argc, argv);
+  std::string tier, output;
+  CLI::App* sandbox = app.add_subcommand("sandbox", "Use the sandbox by hand")->require_subcommand(1);
+  AddSandboxRun(sandbox, run, tier);
+  const CLI::App* check_sandbox = AddSandboxCheck(sandbox, tier, output);
+  if (const std::optional<int> code = ParseArguments(app, argc, argv)) return *code;
   if (app.get_subcommands().empty()) {
     if (config_file.empty()) return Exit(absl::InvalidArgumentError("--config FILE is missing"));
     BlockStopSignals();
@@ -166,6 +180,10 @@ int main(int argc, char** argv) {
     problems = *std::move(loaded);
   }
   const auto run_verb = [&](LocalGrader& grader, const Clock& clock) -> int {
+    if (*check_sandbox) {
+      const absl::StatusOr<bool> ok = RunSandboxCheck(grader, clock, output == "json", std::cout);
+      return !ok.ok() ? Exit(ok.status()) : *ok ? kExitOk : kExitRunFailed;
+    }
     if (app.got_subcommand("sandbox")) return Exit(RunSandboxVerb(run, grader, clock, std::cout));
     return RunGradeVerb(problems, grader, std::cin, std::cout) ? 0 : 1;
   };

@@ -20,6 +20,7 @@
 #include "grader_sandbox/json_value.h"
 #include "grader_sandbox/problem_key.h"
 #include "grader_sandbox/run_request.h"
+#include "grader_sandbox/self_check.h"
 
 namespace evilmoe {
 namespace {
@@ -27,6 +28,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr absl::Duration kSampleTimeout = absl::Minutes(10);
+constexpr absl::Duration kSelfCheckTimeout = absl::Minutes(2);
 constexpr size_t kMaxFileBytes = size_t{16} << 20;
 
 Json FactsJson(const Facts& facts) {
@@ -239,6 +241,21 @@ absl::StatusOr<PreparedProblem> OneCallProblem(const SandboxRunOptions& options)
   return problem;
 }
 
+Json SelfCheckJson(const SandboxHost& host, const std::vector<SelfCheckCase>& cases) {
+  Json json = {{"ok", std::ranges::all_of(cases, &SelfCheckCase::ok)},
+               {"tier", TierName(host.tier())},
+               {"cgroup", host.cgroup()},
+               {"landlock_version", host.landlock_version()},
+               {"own_users", host.own_users()},
+               {"notes", host.notes()},
+               {"cases", Json::array()}};
+  for (const SelfCheckCase& one : cases) {
+    json["cases"].push_back(
+        {{"name", one.name}, {"ok", one.ok}, {"verdict", one.verdict}, {"expected", one.expected}});
+  }
+  return json;
+}
+
 }  // namespace
 
 bool RunGradeVerb(std::span<const Problem> problems, LocalGrader& grader, std::istream& in, std::ostream& out) {
@@ -268,6 +285,27 @@ absl::Status RunSandboxVerb(const SandboxRunOptions& options, LocalGrader& grade
                      {"tier", TierName(grader.host().tier())}};
   out << line.dump() << std::endl;
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> RunSandboxCheck(LocalGrader& grader, const Clock& clock, bool json, std::ostream& out) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::vector<SelfCheckCase> cases,
+                           RunSelfCheck(grader, clock.Now() + kSelfCheckTimeout));
+  const SandboxHost& host = grader.host();
+  const bool ok = std::ranges::all_of(cases, &SelfCheckCase::ok);
+  if (json) {
+    out << SelfCheckJson(host, cases).dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+    return ok;
+  }
+  out << "tier " << TierName(host.tier()) << ", cgroup " << host.cgroup() << ", Landlock " << host.landlock_version()
+      << (host.own_users() ? ", a user of its own for each slot" : "") << "\n";
+  for (const std::string& note : host.notes()) out << "note: " << note << "\n";
+  for (const SelfCheckCase& one : cases) {
+    out << (one.ok ? "ok    " : "FAIL  ") << one.name << ": " << one.verdict;
+    if (!one.ok) out << ", expected " << one.expected;
+    out << "\n";
+  }
+  out.flush();
+  return ok;
 }
 
 }  // namespace evilmoe

@@ -30,4 +30,9 @@ struct SandboxRunOptions {
 absl::Status RunSandboxVerb(const SandboxRunOptions& options, LocalGrader& grader, const Clock& clock,
                             std::ostream& out);
 
+// `sandbox check`: the tier that this machine offers, why it is no better, and the hostile self-check (self_check.h), as lines or as
+// one JSON object {"ok", "tier", "cgroup", "landlock_version", "own_users", "notes", "cases": [{"name", "ok", "verdict",
+// "expected"}]}. Whether every case held. Statuses as RunSelfCheck().
+absl::StatusOr<bool> RunSandboxCheck(LocalGrader& grader, const Clock& clock, bool json, std::ostream& out);
+
 }  // namespace evilmoe

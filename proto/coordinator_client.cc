@@ -22,6 +22,8 @@ namespace {
 using Stub = v1::CoordinatorService::Stub;
 constexpr size_t kChunkBytes = 1 << 20;
 constexpr int kMaxMessageBytes = 256 << 20;
+// Of a run's file, whose size is not known before it comes; a checkpoint of gigabytes over a slow line included.
+constexpr std::chrono::milliseconds kFileTransfer = std::chrono::minutes(10);
 constexpr std::chrono::milliseconds kFirstBackoff(20);
 constexpr std::chrono::milliseconds kLastBackoff(1000);
 
@@ -168,6 +170,27 @@ absl::StatusOr<v1::PublishAdapterResponse> CoordinatorClient::PublishAdapter(con
     return writer->Finish();
   }));
   return response;
+}
+
+absl::StatusOr<int64_t> CoordinatorClient::ReadRunFile(const v1::ReadRunFileRequest& request,
+                                                       const std::function<absl::Status(std::string_view)>& sink) {
+  v1::ReadRunFileRequest rest = request;
+  absl::Status taken;
+  EVILMOE_RETURN_IF_ERROR(impl_->WithRetries(kFileTransfer, [&](grpc::ClientContext& context) {
+    const auto reader = impl_->stub().ReadRunFile(&context, rest);
+    v1::ReadRunFileResponse part;
+    while (reader->Read(&part)) {
+      rest.set_offset(rest.offset() + static_cast<int64_t>(part.chunk().size()));
+      taken = sink(part.chunk());
+      if (taken.ok()) continue;
+      context.TryCancel();
+      break;
+    }
+    const grpc::Status finished = reader->Finish();
+    return taken.ok() ? finished : grpc::Status::OK;
+  }));
+  EVILMOE_RETURN_IF_ERROR(taken);
+  return rest.offset();
 }
 
 absl::StatusOr<std::string> CoordinatorClient::FetchAdapter(const v1::AdapterVersion& version) {

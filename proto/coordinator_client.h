@@ -1,8 +1,10 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -39,6 +41,10 @@ class CoordinatorClient {
   absl::StatusOr<v1::ListRunsResponse> ListRuns(const v1::ListRunsRequest& request);
   absl::StatusOr<v1::GetStatusResponse> GetStatus(const v1::GetStatusRequest& request);
   absl::StatusOr<v1::ListRunFilesResponse> ListRunFiles(const v1::ListRunFilesRequest& request);
+  // Hands the bytes from request.offset() on to `sink`, whose error ends the call; returns the offset behind the last
+  // one. A connection that is lost is taken up again where it broke off.
+  absl::StatusOr<int64_t> ReadRunFile(const v1::ReadRunFileRequest& request,
+                                      const std::function<absl::Status(std::string_view)>& sink);
   absl::StatusOr<v1::Run> CancelRun(const v1::CancelRunRequest& request);
   absl::StatusOr<v1::Run> PauseRun(const v1::PauseRunRequest& request);
   absl::StatusOr<v1::Run> ResumeRun(const v1::ResumeRunRequest& request);

@@ -14,9 +14,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
+#include "common/exit_code.h"
 #include "common/file.h"
 #include "common/logger.h"
 #include "common/metrics_server.h"
+#include "common/parse_arguments.h"
 #include "common/process.h"
 #include "common/status_macros.h"
 #include "grader_sandbox/grader.h"
@@ -216,7 +218,7 @@ int main(int argc, char** argv) {
   const CLI::App* pairs_check = evilmoe::AddPairsCheck(app, pairs_options);
   evilmoe::VerifyOptions verify_options;
   const CLI::App* verify = evilmoe::AddVerify(app, verify_options);
-  CLI11_PARSE(app, argc, argv);
+  if (const std::optional<int> code = evilmoe::ParseArguments(app, argc, argv)) return *code;
   if (*score) return evilmoe::RunScore(source, std::cin, std::cout, std::cerr);
   if (*generate) return evilmoe::RunGenerate(source, generate_options, std::cin, std::cout, std::cerr);
   if (*pairs_check) return evilmoe::PairsCheck(pairs_options);
@@ -224,11 +226,11 @@ int main(int argc, char** argv) {
   if (*probe_train) return evilmoe::ProbeTrain(probe_options);
   if (config_file.empty()) {
     std::cerr << "evilmoe-rollout: --config FILE is missing\n";
-    return 2;
+    return evilmoe::kExitUsage;
   }
   evilmoe::BlockStopSignals();
   const absl::Status served = evilmoe::ServeFile(config_file, check);
   if (served.ok()) return 0;
   std::cerr << "evilmoe-rollout: " << served.message() << "\n";
-  return absl::IsInvalidArgument(served) || absl::IsNotFound(served) ? 2 : 1;
+  return evilmoe::ExitCodeOf(served);
 }

@@ -4,6 +4,7 @@
 
 #include <ostream>
 
+#include "common/exit_code.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 
@@ -34,7 +35,7 @@ absl::StatusOr<LoadedPolicy> LoadPolicy(const PolicySource& source) {
 
 int FailVerb(const absl::Status& status, std::ostream& errors) {
   errors << "error: " << status.message() << "\n";
-  return 2;
+  return absl::IsNotFound(status) ? kExitNotFound : kExitUsage;
 }
 
 }  // namespace evilmoe

@@ -15,8 +15,8 @@
 namespace evilmoe {
 
 // The offline verbs of the policy: JSON lines in, JSON lines out, same order. A bad line gives {"line": n, "error":
-// "..."} in place. Both return the exit code: 0; 1 when a line was bad; 2 when the model or the adapter is missing or
-// unusable (one line on `errors`).
+// "..."} in place. Both return the exit code: 0; 1 when a line was bad; 4 when the model or the adapter is not
+// there, 2 when it is unusable (one line on `errors`).
 
 struct PolicySource {
   std::filesystem::path model;    // folder with config.json, tokenizer.json, *.safetensors
@@ -56,7 +56,7 @@ struct GenerateOptions {
 int RunGenerate(const PolicySource& source, const GenerateOptions& options, std::istream& in, std::ostream& out,
                 std::ostream& errors);
 
-// Exit code 2 and one line for an error that ends a verb before it has begun.
+// One line, and the exit code (4: something is not there; else 2), for an error that ends a verb before it has begun.
 int FailVerb(const absl::Status& status, std::ostream& errors);
 
 }  // namespace evilmoe

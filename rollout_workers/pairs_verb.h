@@ -25,7 +25,7 @@ struct PairsCheckOptions {
 };
 
 // Prints the report (pairs_report.h) on `out` and returns the exit code: 0 when the pairs are fit, 1 when a finding is
-// an error, 2 when a file or the model is missing or unusable (one line on `errors`, nothing on `out`).
+// an error, 4 when a file or the model is missing, 2 when it is unusable (one line on `errors`, nothing on `out`).
 int RunPairsCheck(const PairsCheckOptions& options, Grader& grader, const Clock& clock, std::ostream& out,
                   std::ostream& errors);
 

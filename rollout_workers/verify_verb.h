@@ -20,8 +20,8 @@ struct VerifyOptions {
 };
 
 // Prints a line a check as they come, or one JSON object at the end, and returns the exit code: 0 when all hold, 1 when
-// one does not, 2 when the options, the file or the model are unusable (one line on `errors`). `grader`: the sandbox of
-// this machine, or why there is none, which fails its checks.
+// one does not, 2 when the options, the file or the model are unusable, 4 when a file is missing (one line on `errors`).
+// `grader`: the sandbox of this machine, or why there is none, which fails its checks.
 int RunVerify(const VerifyOptions& options, const absl::StatusOr<LocalGrader*>& grader, const Clock& clock,
               std::ostream& out, std::ostream& errors);
 

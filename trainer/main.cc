@@ -11,10 +11,13 @@
 #include <thread>
 
 #include "CLI/CLI.hpp"
+#include "common/exit_code.h"
 #include "common/file.h"
+#include "common/parse_arguments.h"
 #include "common/process.h"
 #include "common/status_macros.h"
 #include "proto/coordinator_client.h"
+#include "trainer/device_report.h"
 #include "trainer/export_verb.h"
 #include "trainer/pretrain.h"
 #include "trainer/replay_verb.h"
@@ -42,7 +45,7 @@ absl::Status RunPretrain(const std::string& file) {
 int ExitCode(const absl::Status& status) {
   if (status.ok()) return 0;
   std::cerr << "evilmoe-trainer: " << status.message() << "\n";
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
+  return ExitCodeOf(status);
 }
 
 CLI::App* AddExport(CLI::App& app, ExportOptions& options) {
@@ -102,14 +105,16 @@ int main(int argc, char** argv) {
   const CLI::App* export_verb = evilmoe::AddExport(app, export_options);
   evilmoe::ReplayOptions replay_options;
   const CLI::App* replay_verb = evilmoe::AddReplay(app, replay_options);
-  CLI11_PARSE(app, argc, argv);
+  const CLI::App* devices = app.add_subcommand("devices", "Print what this build can compute on, as JSON");
+  if (const std::optional<int> code = evilmoe::ParseArguments(app, argc, argv)) return *code;
+  if (*devices) {
+    std::cout << evilmoe::DeviceReport().dump() << "\n";
+    return evilmoe::kExitOk;
+  }
   if (*replay_verb) return evilmoe::PrintReplay(replay_options);
   if (*export_verb) return evilmoe::Export(export_options);
   if (*pretrain) return evilmoe::ExitCode(evilmoe::RunPretrain(pretrain_file));
-  if (config_file.empty()) {
-    std::cerr << "evilmoe-trainer: --config FILE is missing\n";
-    return 2;
-  }
+  if (config_file.empty()) return evilmoe::ExitCode(absl::InvalidArgumentError("--config FILE is missing"));
   evilmoe::BlockStopSignals();
   return evilmoe::ExitCode(evilmoe::ServeFile(config_file, check, place));
 }

@@ -3,7 +3,7 @@ evilmoe_library(NAME advantages SRCS advantages.cc overlong_penalty.cc HDRS adva
   DEPS evilmoe::common)
 evilmoe_library(NAME step_metrics SRCS step_metrics.cc ablation_statistics.cc HDRS step_metrics.h ablation_statistics.h
   DEPS evilmoe::common)
-evilmoe_library(NAME trainer_device SRCS trainer_device.cc HDRS trainer_device.h
+evilmoe_library(NAME trainer_device SRCS device_report.cc trainer_device.cc HDRS device_report.h trainer_device.h
   DEPS evilmoe::common absl::statusor libtorch)
 evilmoe_library(NAME optimizer SRCS optimizer.cc HDRS optimizer.h DEPS evilmoe::common libtorch)
 evilmoe_library(NAME policy_step
@@ -62,5 +62,5 @@ if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
     DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core PRIVATE_DEPS evilmoe::yaml)
   evilmoe_binary(NAME evilmoe-trainer SRCS main.cc serve.cc
     DEPS evilmoe::c10d_collective evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::rank_launcher
-      evilmoe::trainer_device evilmoe::training_job CLI11::CLI11)
+      evilmoe::trainer_device evilmoe::training_job evilmoe::parse_arguments CLI11::CLI11)
 endif()

@@ -4,8 +4,10 @@
 #include <iostream>
 
 #include "CLI/CLI.hpp"
+#include "common/exit_code.h"
 #include "common/file.h"
 #include "common/metrics_server.h"
+#include "common/parse_arguments.h"
 #include "common/process.h"
 #include "common/status_macros.h"
 #include "proto/security/call_guard.h"
@@ -99,9 +101,9 @@ int main(int argc, char** argv) {
   bool check = false;
   app.add_option("--config", file, "The config file (YAML)")->required();
   app.add_flag("--check", check, "Only check the config file");
-  CLI11_PARSE(app, argc, argv);
+  if (const std::optional<int> code = evilmoe::ParseArguments(app, argc, argv)) return *code;
   const absl::Status status = evilmoe::Run(file, check);
   if (status.ok()) return 0;
   std::cerr << "evilmoe-coordinator: " << status.message() << "\n";
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
+  return evilmoe::ExitCodeOf(status);
 }

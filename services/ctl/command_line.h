@@ -1,65 +1,63 @@
 #pragma once
 
-#include <cstdint>
-#include <filesystem>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "services/ctl/stack_layout.h"
-#include "trainer/run_config.h"
+#include "services/ctl/global_options.h"
+#include "services/ctl/verb.h"
+
+namespace CLI {
+class App;
+}
 
 namespace evilmoe {
 
-// The words of a command line as a struct. Which fields matter depends on the verb.
-struct CommandLine {
-  std::string verb;
-  // Global.
-  std::string endpoint;  // empty = run directories and private stacks
-  bool json = false;     // --output json
-  bool color = true;
-  // submit
-  std::filesystem::path file;
-  std::vector<Override> overrides;  // --set, --seed and --name, in that order
-  bool dry_run = false;
-  bool detach = false;
-  StackShape stack;  // default num_workers: the cores, at most 2
-  // get, logs, cancel, resume, report, ablate, replay, export (there a path too)
-  std::string run;
-  bool follow = false;
-  std::string component;
-  std::filesystem::path out;
-  // ablate
-  std::optional<int64_t> checkpoint;
-  std::optional<int64_t> samples;
-  std::optional<int64_t> relearn;
-  std::filesystem::path problems;
-  // tokenize
-  std::filesystem::path tokenizer;
-  bool decode = false;
-  bool thinking = false;
-  // completion
-  std::string shell;
-  // stack, stack-guard (hidden)
-  std::filesystem::path run_dir;
-  std::filesystem::path sockets;
-  // Offline verbs of a sibling binary: every word from the verb on, untouched. export, replay: their options, for
-  // the trainer.
-  std::vector<std::string> words;
+// A verb with its options, as the parser, help and completion see it.
+struct VerbEntry {
+  const Verb* verb = nullptr;
+  CLI::App* app = nullptr;
+  std::unique_ptr<VerbOptions> options;
+  VerbFunction run;  // null for a sibling's
+};
+
+// Every verb with every option. `verbs` must outlive it.
+class CommandTree {
+ public:
+  CommandTree(std::span<const Verb> verbs, int num_cores);
+  ~CommandTree();
+  CommandTree(const CommandTree&) = delete;
+  CommandTree& operator=(const CommandTree&) = delete;
+
+  CLI::App& app() { return *app_; }
+  const std::vector<VerbEntry>& entries() const { return entries_; }
+  const VerbOptions& global() const { return *global_; }
+  GivenOptions given() const;  // after a parse
+
+ private:
+  std::unique_ptr<CLI::App> app_;
+  GivenOptions given_;
+  bool no_color_ = false;
+  std::unique_ptr<VerbOptions> global_;
+  std::vector<VerbEntry> entries_;
+};
+
+struct ParsedCommand {
+  const Verb* verb = nullptr;
+  VerbFunction run;
+  GivenOptions given;
 };
 
 struct CommandLineResult {
-  std::optional<CommandLine> command;  // unset: print `text` and exit with `exit_code`
-  int exit_code = 0;                   // 0 = --help, 2 = usage
+  std::optional<ParsedCommand> command;  // unset: print `text` and exit with `exit_code`
+  int exit_code = 0;                     // 0 = --help, 2 = usage
   std::string text;
 };
 
-// `arguments` without the program's name.
-CommandLineResult ParseCommandLine(const std::vector<std::string>& arguments, int num_cores);
-
-// The binary that runs an offline verb; "" for a verb of evilmoe-ctl itself.
-std::string SiblingOfVerb(const std::string& verb);
-// The script that completes verbs and options in "bash", "zsh" or "fish".
-std::string CompletionScript(const std::string& shell);
+// `arguments` without the program's name. `verbs` must outlive the result.
+CommandLineResult ParseCommandLine(std::span<const Verb> verbs, const std::vector<std::string>& arguments,
+                                   int num_cores);
 
 }  // namespace evilmoe

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <ostream>
+#include <span>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -18,6 +20,8 @@ struct FollowOptions {
   std::function<bool(absl::Duration)> pause;
   // Whether anybody still works on the run; unset = yes. Without, a run that goes on counts as interrupted.
   std::function<bool()> is_alive;
+  // What a queued run waits for, "queued, place 2 of 5"; asked every two seconds. Unset or empty: nothing is said.
+  std::function<std::string()> queue_note;
 };
 
 struct FollowResult {
@@ -26,8 +30,12 @@ struct FollowResult {
   std::string final_line;  // of the ablation that was seen; may be empty
 };
 
-// Prints a run's events as they come until it has ended (an interrupted run counts as ended) or the person detaches.
-// The final line is left to the caller, since it has to stand last. Unavailable: the feed was lost for a minute.
+// Prints a run's events as they come until it has ended (an interrupted or a paused run counts as ended) or the person
+// detaches. The final line is left to the caller, since it has to stand last. Unavailable: the feed was lost for a
+// minute.
 absl::StatusOr<FollowResult> Follow(RunFeed& feed, const FollowOptions& options, std::ostream& out);
+
+// "queued, place 2 of 5": by priority and then age, as the coordinator takes them; "" when the run does not wait.
+std::string QueueNote(std::span<const RunSummary> runs, const std::string& run_id);
 
 }  // namespace evilmoe

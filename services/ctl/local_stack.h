@@ -1,6 +1,6 @@
 #pragma once
 
-#include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -13,8 +13,12 @@
 namespace evilmoe {
 
 // Starts the stack of a run in the background (a process of its own session: this binary's hidden verb `stack`) and
-// returns once it holds the run's lock. OK too when one runs already. NotFound: a binary of the stack is missing.
-absl::Status EnsureStack(const RunDirectory& directory, const StackShape& shape, const Clock& clock);
+// returns once it holds the run's lock; it then asks `action` of its coordinator. OK too when one runs already, which
+// knows nothing of the action: ask its coordinator. NotFound: a binary of the stack is missing.
+absl::Status EnsureStack(const RunDirectory& directory, const StackShape& shape, RunAction action, const Clock& clock);
+
+// NotFound: a binary of a stack is missing.
+absl::Status CheckBinaries();
 
 // The address of the run's coordinator, once the stack has written it. Unavailable after `timeout`, or at once when
 // there is no stack.
@@ -22,12 +26,16 @@ absl::StatusOr<std::string> AwaitEndpoint(const RunDirectory& directory, absl::D
 
 // The hidden verb `stack`: takes the lock, starts the guard, supervises until the run has ended.
 // FailedPrecondition: another stack has the run directory.
-absl::Status RunStack(const RunDirectory& directory, const StackShape& shape, const Clock& clock,
+absl::Status RunStack(const RunDirectory& directory, const StackShape& shape, RunAction action, const Clock& clock,
                       StackSupervisor::Connect connect);
 
-// The hidden verb `stack-guard`: waits for the end of standard input, a pipe that the supervisor alone holds, then
-// ends whatever is left of its process group and removes `sockets`. So a supervisor that was killed leaves nothing.
-void RunStackGuard(const std::filesystem::path& sockets);
+// Starts "/proc/self/exe" with `words` in a session of its own, its output in `log`, and waits until `is_there`. OK too
+// when it has ended well by then. Internal: it ended badly; Unavailable after 30 s.
+absl::Status StartInBackground(const std::vector<std::string>& words, const std::filesystem::path& log,
+                               const std::function<bool()>& is_there, const Clock& clock);
+
+// Options that ask for `shape`, as the hidden verbs read them.
+std::vector<std::string> ShapeWords(const StackShape& shape);
 
 // Cores that this process may use; at least 1.
 int NumCores();

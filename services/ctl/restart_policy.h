@@ -19,6 +19,7 @@ struct RestartDecision {
   bool give_up = false;
   absl::Duration delay;     // before it is started again
   int deaths_in_a_row = 0;  // this one included
+  bool stay_down = false;   // its work is done: not started again, and no reason to give up
 };
 
 inline constexpr int kMaxTrainerRestarts = 3;  // without a new step

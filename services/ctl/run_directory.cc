@@ -31,6 +31,35 @@ bool Get(const nlohmann::json& json, const char* key, T* value) {
   return true;
 }
 
+// What came later: a run.json of an earlier version lacks it.
+bool GetLater(const nlohmann::json& json, RunSummary* run) {
+  const auto optional = [&](const char* key, auto* value) { return !json.contains(key) || Get(json, key, value); };
+  if (json.contains("adapter") && !json["adapter"].is_null()) {
+    const nlohmann::json& adapter = json["adapter"];
+    if (!adapter.is_object() || !Get(adapter, "step", &run->adapter_step) ||
+        !Get(adapter, "sha256", &run->adapter_sha256)) {
+      return false;
+    }
+  }
+  return optional("config_sha256", &run->config_sha256) && optional("priority", &run->priority) &&
+         optional("slots", &run->slots) && optional("sweep", &run->sweep) &&
+         optional("model_fingerprint", &run->model_fingerprint);
+}
+
+nlohmann::ordered_json AdapterJson(const RunSummary& run) {
+  if (run.adapter_step < 0) return nullptr;
+  return {{"step", run.adapter_step}, {"sha256", run.adapter_sha256}};
+}
+
+// Whether somebody holds the lock of this file.
+bool IsLocked(const std::filesystem::path& file) {
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool held = flock(fd, LOCK_SH | LOCK_NB) != 0;
+  close(fd);
+  return held;
+}
+
 }  // namespace
 
 bool IsFinished(const RunSummary& run) {
@@ -48,7 +77,13 @@ nlohmann::ordered_json ToJson(const RunSummary& run) {
           {"created_unix_ms", run.created_unix_ms},
           {"finished_unix_ms", run.finished_unix_ms},
           {"last_seq", run.last_seq},
-          {"directory", run.directory}};
+          {"directory", run.directory},
+          {"config_sha256", run.config_sha256},
+          {"priority", run.priority},
+          {"slots", run.slots},
+          {"sweep", run.sweep},
+          {"adapter", AdapterJson(run)},
+          {"model_fingerprint", run.model_fingerprint}};
 }
 
 absl::StatusOr<RunSummary> RunSummaryFromJson(const nlohmann::json& json) {
@@ -58,7 +93,7 @@ absl::StatusOr<RunSummary> RunSummaryFromJson(const nlohmann::json& json) {
                   Get(json, "steps_total", &run.steps_total) && Get(json, "steps_done", &run.steps_done) &&
                   Get(json, "created_unix_ms", &run.created_unix_ms) &&
                   Get(json, "finished_unix_ms", &run.finished_unix_ms) && Get(json, "last_seq", &run.last_seq) &&
-                  Get(json, "directory", &run.directory);
+                  Get(json, "directory", &run.directory) && GetLater(json, &run);
   if (!ok) return absl::InvalidArgumentError("not a run's summary: a field is missing or has another type");
   return run;
 }
@@ -78,12 +113,12 @@ absl::Status RunDirectory::Create() const {
 
 absl::StatusOr<RunSummary> RunDirectory::ReadSummary() const {
   // Asked before the file is read: a stack writes its last word before it lets go of the lock.
-  const bool has_stack = HasStack();
+  const bool served = HasStack() || (!IsPrivate() && HomeDirectory{path.parent_path()}.IsUp());
   EVILMOE_ASSIGN_OR_RETURN(const std::string text, ReadFile(Summary(), size_t{1} << 20));
   absl::StatusOr<RunSummary> run = RunSummaryFromJson(nlohmann::json::parse(text, nullptr, false));
   if (!run.ok()) return absl::DataLossError(absl::StrCat(Summary().string(), ": ", run.status().message()));
   run->directory = path.string();  // The folder may have been moved.
-  if (!IsFinished(*run) && !has_stack) run->state = "interrupted";
+  if (!IsFinished(*run) && run->state != "paused" && !served) run->state = "interrupted";
   return run;
 }
 
@@ -91,12 +126,21 @@ absl::Status RunDirectory::WriteSummary(const RunSummary& run) const {
   return WriteFileAtomic(Summary(), ToJson(run).dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
-bool RunDirectory::HasStack() const {
-  const int fd = open(StackLock().c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const bool held = flock(fd, LOCK_SH | LOCK_NB) != 0;
-  close(fd);
-  return held;
+bool RunDirectory::HasStack() const { return IsLocked(StackLock()); }
+
+bool RunDirectory::IsPrivate() const {
+  std::error_code ignored;
+  return std::filesystem::exists(StackConfigs(), ignored);
+}
+
+bool HomeDirectory::IsUp() const { return IsLocked(Lock()); }
+
+std::optional<HomeDirectory::Served> HomeDirectory::ReadServed() const {
+  if (!IsUp()) return std::nullopt;
+  const nlohmann::json json = nlohmann::json::parse(ReadFile(File(), 4096).value_or(""), nullptr, false);
+  Served served;
+  if (!json.is_object() || !Get(json, "pid", &served.pid) || !Get(json, "endpoint", &served.endpoint)) return {};
+  return served;
 }
 
 std::filesystem::path RunsHome() {

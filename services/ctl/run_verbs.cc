@@ -3,15 +3,18 @@
 #include <signal.h>
 
 #include "absl/strings/str_cat.h"
+#include "common/exit_code.h"
 #include "common/file.h"
+#include "common/hash.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 #include "policy/model_config.h"
 #include "services/ctl/estimate.h"
-#include "services/ctl/exit_code.h"
-#include "services/ctl/follow.h"
 #include "services/ctl/local_stack.h"
 #include "services/ctl/ulid.h"
+#include "services/ctl/verb_table.h"
 #include "services/report/report.h"
+#include "trainer/arm_presets.h"
 
 namespace evilmoe {
 namespace {
@@ -31,58 +34,38 @@ absl::StatusOr<int> DryRun(const RunConfig& config, const VerbContext& context) 
   return kExitOk;
 }
 
-absl::StatusOr<RunSummary> CreateRun(const RunConfig& config, const Clock& clock) {
-  RunSummary run;
-  run.run_id = NewUlid(clock.Now());
-  run.name = config.name;
-  run.arm = config.arm;
-  run.state = "queued";
-  run.steps_total = config.steps;
-  run.created_unix_ms = absl::ToUnixMillis(clock.Now());
-  const RunDirectory directory{RunsHome() / run.run_id};
-  run.directory = directory.path.string();
-  EVILMOE_RETURN_IF_ERROR(directory.Create());
-  EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(directory.Config(), ToYaml(config)));
-  EVILMOE_RETURN_IF_ERROR(directory.WriteSummary(run));
-  return run;
-}
-
-void PrintStarted(const RunSummary& run, const CommandLine& command, const VerbContext& context) {
-  if (command.json) {
-    context.out << ToJson(run).dump() << std::endl;
-    return;
-  }
-  context.out << "run " << run.run_id << " (" << run.name << ", " << run.arm << ", " << run.steps_total << " steps)\n"
-              << "directory " << run.directory << std::endl;
-}
-
-std::string HowToComeBack(const std::string& run_id) {
-  return absl::StrCat("`evilmoe-ctl logs ", run_id, " -f` follows it, `evilmoe-ctl cancel ", run_id, "` ends it");
+// The page of a run whose files are here. False: they are elsewhere, or it could not be written, which is said.
+bool WritePage(const FoundRun& found, const VerbContext& context) {
+  if (!HasLocalFiles(found)) return false;
+  const absl::Status written = WriteReport(found.run.directory, found.directory().Report());
+  if (!written.ok()) context.errors << "evilmoe-ctl: report: " << written.message() << std::endl;
+  return written.ok();
 }
 
 // Prints how a run ended, the final line last.
-int PrintEnd(const FollowResult& result, const CommandLine& command, const VerbContext& context) {
+int PrintEnd(const FoundRun& found, const FollowResult& result, const VerbContext& context) {
   const RunSummary& run = result.run;
-  const std::string logs = (std::filesystem::path(run.directory) / "logs").string();
-  if (run.state == "interrupted") {
-    context.errors << "evilmoe-ctl: run " << run.run_id << " is interrupted: its stack is gone; `evilmoe-ctl resume "
-                   << run.run_id << "` goes on; logs: " << logs << std::endl;
-    return kExitRunFailed;
+  const std::string logs = found.link == nullptr || HasLocalFiles(found)
+                               ? found.directory().Logs().string()
+                               : absl::StrCat("`evilmoe-ctl logs ", run.run_id, " --component trainer`");
+  if (run.state == "interrupted" || run.state == "paused") {
+    const bool paused = run.state == "paused";
+    context.errors << "evilmoe-ctl: run " << run.run_id << (paused ? " is paused" : " is interrupted: its stack is gone")
+                   << "; `evilmoe-ctl resume " << run.run_id << "` goes on; logs: " << logs << std::endl;
+    return paused ? kExitOk : kExitRunFailed;
   }
-  const std::filesystem::path report = RunDirectory{run.directory}.Report();
-  const absl::Status written = WriteReport(run.directory, report);
-  if (!written.ok()) context.errors << "evilmoe-ctl: report: " << written.message() << std::endl;
-  if (!command.json && written.ok()) context.out << "report " << report.string() << std::endl;
+  const bool written = WritePage(found, context);
+  if (!context.global.json && written) context.out << "report " << found.directory().Report().string() << std::endl;
   if (run.state != "succeeded") {
     context.errors << "evilmoe-ctl: run " << run.run_id << " " << run.state << (run.error.empty() ? "" : ": ")
-                   << run.error << "; logs: " << logs << std::endl;
+                   << ShownLine(run.error) << "; logs: " << logs << std::endl;
     return kExitRunFailed;
   }
-  if (!command.json && !result.final_line.empty()) context.out << result.final_line << std::endl;
+  if (!context.global.json && !result.final_line.empty()) context.out << result.final_line << std::endl;
   return kExitOk;
 }
 
-nlohmann::ordered_json AblationParameters(const CommandLine& command) {
+nlohmann::ordered_json AblationParameters(const AblateCommand& command) {
   nlohmann::ordered_json params = nlohmann::ordered_json::object();
   if (command.checkpoint) params["checkpoint"] = *command.checkpoint;
   if (command.samples) params["samples"] = *command.samples;
@@ -91,105 +74,212 @@ nlohmann::ordered_json AblationParameters(const CommandLine& command) {
   return params;
 }
 
+// Says that the run goes on without us, and how to find it again.
+int Detach(const RunSummary& run, const VerbContext& context) {
+  if (!context.global.json) context.out << HowToComeBack(run.run_id) << std::endl;
+  return kExitOk;
+}
+
+absl::StatusOr<int> QueueAblation(const FoundRun& found, CoordinatorLink& link, int64_t after_seq,
+                                  const AblateCommand& command, const VerbContext& context) {
+  EVILMOE_ASSIGN_OR_RETURN(const FeedPage before, link.ListEvents(found.run.run_id, after_seq));
+  EVILMOE_RETURN_IF_ERROR(link.SubmitAblation(found.run.run_id, NewUlid(context.clock.Now()),
+                                              AblationParameters(command).dump()));
+  if (command.detach) return Detach(found.run, context);
+  return FollowToTheEnd(found, before.run.last_seq, context);
+}
+
+// What completion suggests behind --set.
+std::vector<std::string> ArmOverrides() {
+  std::vector<std::string> words;
+  for (const ArmPreset& arm : ArmPresets()) words.push_back(absl::StrCat("arm=", std::string(arm.name)));
+  return words;
+}
+
 }  // namespace
 
-std::unique_ptr<CoordinatorLink> LinkOf(const CommandLine& command, const VerbContext& context) {
-  return command.endpoint.empty() ? nullptr : context.connect(command.endpoint);
+std::string HowToComeBack(const std::string& run_id) {
+  return absl::StrCat("`evilmoe-ctl logs ", run_id, " -f` follows it, `evilmoe-ctl cancel ", run_id, "` ends it");
 }
 
-absl::StatusOr<RunSummary> FindRun(const CommandLine& command, CoordinatorLink* link) {
-  if (link == nullptr) return PickRun(ListRuns(RunsHome()), command.run);
-  EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunSummary> runs, link->ListRuns());
-  return PickRun(runs, command.run);
+void PrintStarted(const RunSummary& run, const VerbContext& context) {
+  if (context.global.json) {
+    context.out << ToJson(run).dump() << std::endl;
+    return;
+  }
+  context.out << "run " << run.run_id << " (" << run.name << ", " << run.arm << ", " << run.steps_total << " steps)\n"
+              << "directory " << run.directory << std::endl;
 }
 
-absl::StatusOr<int> FollowToTheEnd(const RunSummary& run, int64_t after_seq, CoordinatorLink* link,
-                                   const CommandLine& command, const VerbContext& context) {
+absl::StatusOr<int> FollowToTheEnd(const FoundRun& found, int64_t after_seq, const VerbContext& context) {
+  const RunSummary& run = found.run;
   SignalWaiter signals({SIGINT, SIGTERM});
   FollowOptions options;
   options.after_seq = after_seq;
   options.terminal = context.terminal;
-  options.json = command.json;
+  options.json = context.global.json;
   options.pause = [&](absl::Duration wait) { return signals.Wait(wait) != 0; };
-  if (link == nullptr) options.is_alive = [&] { return RunDirectory{run.directory}.HasStack(); };
   FileFeed file_feed({run.directory});
   std::unique_ptr<LinkFeed> link_feed;
-  if (link != nullptr) link_feed = std::make_unique<LinkFeed>(*link, run.run_id);
+  if (found.link != nullptr) {
+    link_feed = std::make_unique<LinkFeed>(*found.link, run.run_id);
+    options.queue_note = [&] {
+      const absl::StatusOr<std::vector<RunSummary>> runs = found.link->ListRuns("");
+      return runs.ok() ? QueueNote(*runs, run.run_id) : "";
+    };
+  } else {
+    options.is_alive = [&] { return RunDirectory{run.directory}.HasStack(); };
+  }
   RunFeed& feed = link_feed != nullptr ? static_cast<RunFeed&>(*link_feed) : file_feed;
   EVILMOE_ASSIGN_OR_RETURN(const FollowResult result, Follow(feed, options, context.out));
-  if (!result.detached) return PrintEnd(result, command, context);
+  if (!result.detached) return PrintEnd(found, result, context);
   context.errors << "detached, run " << run.run_id << " goes on: " << HowToComeBack(run.run_id) << std::endl;
   return kExitOk;
 }
 
-absl::StatusOr<int> Submit(const CommandLine& command, const VerbContext& context) {
+std::vector<Override> OverridesOf(const SubmitCommand& command) {
+  std::vector<Override> overrides;
+  for (const std::string& set : command.sets) {
+    const size_t equals = set.find('=');
+    overrides.emplace_back(set.substr(0, equals), set.substr(equals + 1));
+  }
+  if (command.seed) overrides.emplace_back("seed", absl::StrCat(*command.seed));
+  if (command.name) overrides.emplace_back("name", absl::StrCat("'", *command.name, "'"));
+  return overrides;
+}
+
+RunSummary NewRun(const RunConfig& config, const Clock& clock) {
+  RunSummary run;
+  run.run_id = NewUlid(clock.Now());
+  run.name = config.name;
+  run.arm = config.arm;
+  run.state = "queued";
+  run.steps_total = config.steps;
+  run.created_unix_ms = absl::ToUnixMillis(clock.Now());
+  return run;
+}
+
+absl::Status MakeRunDirectory(RunSummary& run, const std::string& config_yaml, const std::filesystem::path& home) {
+  const RunDirectory directory{home / run.run_id};
+  run.directory = directory.path.string();
+  run.config_sha256 = Sha256Hex(config_yaml);
+  EVILMOE_RETURN_IF_ERROR(directory.Create());
+  EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(directory.Config(), config_yaml));
+  return directory.WriteSummary(run);
+}
+
+absl::StatusOr<FoundRun> StartRun(RunSummary run, const std::string& config_yaml, const StackShape& shape,
+                                  RunCatalog& catalog, const VerbContext& context) {
+  if (catalog.link() != nullptr) {
+    EVILMOE_ASSIGN_OR_RETURN(run, catalog.link()->SubmitRun(run, config_yaml));
+    return FoundRun{std::move(run), catalog.link()};
+  }
+  EVILMOE_RETURN_IF_ERROR(CheckBinaries());
+  run.slots = shape.num_ranks;
+  EVILMOE_RETURN_IF_ERROR(MakeRunDirectory(run, config_yaml, context.home));
+  EVILMOE_RETURN_IF_ERROR(EnsureStack({run.directory}, shape, RunAction::kNone, context.clock));
+  return FoundRun{std::move(run), nullptr};
+}
+
+void AddSubmitOptions(VerbOptions& options, SubmitCommand& command) {
+  options.File("FILE", &command.file, "run.yaml")->required();
+  options
+      .Value("--set", &command.sets, {Completes::kSuggestion, ArmOverrides(), "FIELD=VALUE", "", true},
+             "Override one field of the file, as in --set adapter.rank=8")
+      ->expected(1)
+      ->take_all()
+      ->check(CLI::Validator(
+          [](const std::string& set) {
+            const size_t equals = set.find('=');
+            const bool ok = equals != std::string::npos && equals != 0;
+            return ok ? std::string() : absl::StrCat("bad override, got \"", set, "\", expected a.b=value");
+          },
+          ""));
+  options.Text("--seed", &command.seed, "N", "The run's seed", "of the file");
+  options.Text("--name", &command.name, "NAME", "The run's name", "of the file");
+  options.Flag("--dry-run", &command.dry_run, "Print the resolved file and an estimate; start nothing");
+  options.Flag("--detach", &command.detach, "Start the run and return");
+  options.Range("--priority", &command.priority, -1000, 1000, "Runs of a higher one start first", "0");
+  options.Range("--slots", &command.slots, 1, 64, "Devices that the run's trainer must have, one a rank",
+                "1; with a private stack its --ranks");
+  options.Value("--sweep", &command.sweep, {Completes::kSweep, {}, "NAME"}, "Sweep that the run shall belong to");
+  AddStackOptions(options, command.stack);
+}
+
+absl::StatusOr<int> Submit(const SubmitCommand& command, const VerbContext& context) {
   const absl::StatusOr<std::string> text = ReadFile(command.file, size_t{1} << 20);
-  if (!text.ok())
-    return PrintProblems(absl::Status(text.status().code(), absl::StrCat("evilmoe-ctl: ", text.status().message())),
-                         context);
+  EVILMOE_RETURN_IF_ERROR(text.status());
   const absl::StatusOr<RunConfig> config = ParseRunConfig(
-      *text, command.file.string(), std::filesystem::absolute(command.file).parent_path(), command.overrides);
+      *text, command.file.string(), std::filesystem::absolute(command.file).parent_path(), OverridesOf(command));
   if (!config.ok()) return PrintProblems(config.status(), context);
   if (command.dry_run) return DryRun(*config, context);
-  if (command.endpoint.empty()) {
-    for (const StackProcess& process : StackProcesses(1)) {
-      EVILMOE_RETURN_IF_ERROR(SiblingBinary(process.binary).status());
-    }
-  }
-  const std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
-  EVILMOE_ASSIGN_OR_RETURN(const RunSummary run, CreateRun(*config, context.clock));
-  if (link != nullptr) {
-    EVILMOE_RETURN_IF_ERROR(link->SubmitRun(run, ToYaml(*config)));
-  } else {
-    EVILMOE_RETURN_IF_ERROR(EnsureStack({run.directory}, command.stack, context.clock));
-  }
-  PrintStarted(run, command, context);
-  if (!command.detach) return FollowToTheEnd(run, 0, link.get(), command, context);
-  if (!command.json) context.out << HowToComeBack(run.run_id) << std::endl;
-  return kExitOk;
+  RunCatalog catalog(context);
+  if (catalog.link() != nullptr) EVILMOE_RETURN_IF_ERROR(CheckUnchosen(command.stack, catalog.where()));
+  RunSummary run = NewRun(*config, context.clock);
+  run.priority = command.priority;
+  run.slots = command.slots.value_or(1);
+  run.sweep = command.sweep;
+  const StackShape shape = Chosen(DefaultShape(NumCores()), command.stack);
+  EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, StartRun(std::move(run), ToYaml(*config), shape, catalog, context));
+  PrintStarted(found.run, context);
+  return command.detach ? Detach(found.run, context) : FollowToTheEnd(found, 0, context);
 }
 
-absl::StatusOr<int> Ablate(const CommandLine& command, const VerbContext& context) {
-  if (std::error_code ignored; !command.problems.empty() && !std::filesystem::exists(command.problems, ignored)) {
+void AddAblateOptions(VerbOptions& options, AblateCommand& command) {
+  options.Value("--run", &command.run, {Completes::kRun, {}, "ID"}, "Id of a run, the start of one, or a name")
+      ->required();
+  options.Text("--checkpoint", &command.checkpoint, "N", "Step of the checkpoint", "the last")
+      ->check(VerbOptions::InRange<int64_t>(0, int64_t{1} << 40));
+  options.Text("--samples", &command.samples, "N", "Samples for each problem and mode", "those of the run")
+      ->check(VerbOptions::InRange<int64_t>(1, int64_t{1} << 20));
+  options.File("--problems", &command.problems, "Problem file, as the trainer's host sees it", "the run's");
+  options.Text("--relearn", &command.relearn, "N",
+               "Then train OFF, a random half and the base for N steps: how soon is hacking back?")
+      ->check(VerbOptions::InRange<int64_t>(1, int64_t{1} << 20));
+  options.Flag("--detach", &command.detach, "Queue it and return");
+  AddStackOptions(options, command.stack);
+}
+
+absl::StatusOr<int> Ablate(const AblateCommand& command, const VerbContext& context) {
+  RunCatalog catalog(context);
+  EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog.Find(command.run));
+  std::error_code ignored;
+  const bool trainer_is_here = found.link == nullptr || HasLocalFiles(found);
+  if (trainer_is_here && !command.problems.empty() && !std::filesystem::exists(command.problems, ignored)) {
     return absl::NotFoundError(absl::StrCat("--problems ", command.problems.string(), ": not found"));
   }
-  std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
-  EVILMOE_ASSIGN_OR_RETURN(const RunSummary run, FindRun(command, link.get()));
-  const std::string job_id = NewUlid(context.clock.Now());
-  const std::string params = AblationParameters(command).dump();
-  if (link != nullptr) {
-    EVILMOE_ASSIGN_OR_RETURN(const FeedPage before, link->ListEvents(run.run_id, 0));
-    EVILMOE_RETURN_IF_ERROR(link->SubmitAblation(run.run_id, job_id, params));
-    return FollowToTheEnd(run, before.run.last_seq, link.get(), command, context);
+  if (found.link != nullptr) return QueueAblation(found, *found.link, 0, command, context);
+  EVILMOE_RETURN_IF_ERROR(CheckPrivate(found));
+  const RunSummary& run = found.run;
+  if (run.state == "interrupted" || run.state == "paused") {
+    return absl::FailedPreconditionError(absl::StrCat("run ", run.run_id, " is ", run.state,
+                                                      ", expected one that has ended; `evilmoe-ctl resume ",
+                                                      run.run_id, "` first"));
   }
-  if (run.state == "interrupted") {
-    return absl::FailedPreconditionError(absl::StrCat("run ", run.run_id,
-                                                      " is interrupted, expected one that has ended; ",
-                                                      "`evilmoe-ctl resume ", run.run_id, "` first"));
-  }
-  const RunDirectory directory{run.directory};
-  EVILMOE_RETURN_IF_ERROR(EnsureStack(directory, command.stack, context.clock));
-  EVILMOE_ASSIGN_OR_RETURN(const std::string endpoint, AwaitEndpoint(directory, kEndpointTimeout, context.clock));
-  const std::unique_ptr<CoordinatorLink> private_link = context.connect(endpoint);
-  EVILMOE_ASSIGN_OR_RETURN(const FeedPage before, private_link->ListEvents(run.run_id, run.last_seq));
-  EVILMOE_RETURN_IF_ERROR(private_link->SubmitAblation(run.run_id, job_id, params));
-  return FollowToTheEnd(run, before.run.last_seq, nullptr, command, context);
+  EVILMOE_ASSIGN_OR_RETURN(const StackShape shape,
+                           ShapeOf(found.directory(), command.stack, DefaultShape(NumCores())));
+  EVILMOE_RETURN_IF_ERROR(EnsureStack(found.directory(), shape, RunAction::kNone, context.clock));
+  EVILMOE_ASSIGN_OR_RETURN(const std::string endpoint,
+                           AwaitEndpoint(found.directory(), kEndpointTimeout, context.clock));
+  const std::unique_ptr<CoordinatorLink> link = context.connect({.address = endpoint});
+  return QueueAblation(found, *link, run.last_seq, command, context);
 }
 
-absl::StatusOr<int> Resume(const CommandLine& command, const VerbContext& context) {
-  if (!command.endpoint.empty()) {
-    return absl::InvalidArgumentError("resume: works on private stacks, expected no --endpoint");
-  }
-  EVILMOE_ASSIGN_OR_RETURN(const RunSummary run, FindRun(command, nullptr));
-  if (run.state != "interrupted") {
-    return absl::FailedPreconditionError(
-        absl::StrCat("run ", run.run_id, " is ", run.state, ", expected an interrupted one"));
-  }
-  EVILMOE_RETURN_IF_ERROR(EnsureStack({run.directory}, command.stack, context.clock));
-  PrintStarted(run, command, context);
-  if (!command.detach) return FollowToTheEnd(run, run.last_seq, nullptr, command, context);
-  if (!command.json) context.out << HowToComeBack(run.run_id) << std::endl;
-  return kExitOk;
+std::vector<Verb> RunVerbs() {
+  return {
+      {"submit", verb_group::kRuns, "Check a run file, start the run and follow it",
+       [](VerbOptions& options) { return Bound(options, AddSubmitOptions, Submit); },
+       "The whole file is checked first and every problem told with its line; nothing starts before it is right. Then "
+       "the run is queued with the coordinator, or with none given gets a private stack of processes on this machine, and "
+       "is followed: a step table, a progress bar on a terminal, at the end the causal ablation and its final line. "
+       "Ctrl-C detaches, and the run goes on.",
+       "evilmoe-ctl submit examples/nano/run.yaml --set arm=absorb --seed 1\n"
+       "evilmoe-ctl submit examples/nano/run.yaml --dry-run"},
+      {"ablate", verb_group::kRuns, "Run the causal ablation of a run",
+       [](VerbOptions& options) { return Bound(options, AddAblateOptions, Ablate); },
+       "Samples held-out problems with the hack expert on, off and with random halves in its place, and prints the table "
+       "with intervals and the final line. The run must have ended.",
+       "evilmoe-ctl ablate --run nano --samples 10"}};
 }
 
 }  // namespace evilmoe

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/shown_text.h"
 #include "services/ctl/table.h"
 
 namespace evilmoe {
@@ -28,6 +30,7 @@ constexpr StepColumn kStepColumns[] = {{"step", "step", 0, 6},
                                        {"seconds", "step_seconds", 1, 8}};
 
 constexpr size_t kTimesForEta = 20;
+constexpr size_t kMaxEventBytes = 200;  // of a payload that is shown as it came
 
 std::string Interval(const nlohmann::json& row, const std::string& key) {
   const std::string value = ShowNumber(row, key.c_str(), 2);
@@ -40,22 +43,63 @@ std::string Interval(const nlohmann::json& row, const std::string& key) {
 std::string Text(const nlohmann::json& object, const char* key) {
   if (!object.is_object()) return "-";
   const auto it = object.find(key);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : "-";
+  return it != object.end() && it->is_string() ? ShownLine(it->get<std::string>()) : "-";
+}
+
+template <typename Json>
+std::string NumberText(const Json& object, const char* key, int decimals) {
+  if (!object.is_object()) return "-";
+  const auto it = object.find(key);
+  if (it == object.end() || !it->is_number() || !std::isfinite(it->template get<double>())) return "-";
+  return absl::StrFormat("%.*f", decimals, it->template get<double>());
+}
+
+std::string Cut(std::string text) {
+  if (text.size() <= kMaxEventBytes) return text;
+  text.resize(kMaxEventBytes);  // a character that is cut comes out as U+FFFD
+  return text + "...";
 }
 
 }  // namespace
 
 std::string ShowNumber(const nlohmann::json& object, const char* key, int decimals) {
-  if (!object.is_object()) return "-";
-  const auto it = object.find(key);
-  if (it == object.end() || !it->is_number() || !std::isfinite(it->get<double>())) return "-";
-  return absl::StrFormat("%.*f", decimals, it->get<double>());
+  return NumberText(object, key, decimals);
+}
+std::string ShowNumber(const nlohmann::ordered_json& object, const char* key, int decimals) {
+  return NumberText(object, key, decimals);
 }
 
 std::string ShowDuration(absl::Duration duration) {
   const int64_t s = std::max<int64_t>(0, absl::ToInt64Seconds(duration));
   if (s >= 3600) return absl::StrFormat("%d:%02d:%02d", s / 3600, s / 60 % 60, s % 60);
   return absl::StrFormat("%d:%02d", s / 60, s % 60);
+}
+
+std::string ShowTime(int64_t unix_ms) {
+  if (unix_ms == 0) return "-";
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixMillis(unix_ms), absl::LocalTimeZone());
+}
+
+std::string EventText(const RunEventView& event) {
+  std::string what;
+  if (event.kind == "step") {
+    what = absl::StrCat("step ", ShowNumber(event.payload, "step", 0));
+    for (const StepColumn& column : std::span(kStepColumns).subspan(1)) {
+      const std::string value = ShowNumber(event.payload, column.key, column.decimals);
+      if (value != "-") absl::StrAppend(&what, "  ", column.title, " ", value);
+    }
+  } else if (event.kind == "state") {
+    const std::string error = Text(event.payload, "error");
+    what = absl::StrCat(Text(event.payload, "state"), error.empty() || error == "-" ? "" : ": ", error == "-" ? "" : error);
+  } else if (const std::string message = Text(event.payload, "message"); message != "-") {
+    what = message;
+  } else if (const std::string line = Text(event.payload, "final_line"); line != "-") {
+    what = line;
+  } else {
+    what = Cut(event.payload.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
+  return absl::StrFormat("%5d  %s  %-10s  %s\n", event.seq, ShowTime(event.unix_ms), ShownLine(event.kind),
+                         ShownLine(what));
 }
 
 std::string RunView::Render(const RunEventView& event) {
@@ -74,7 +118,7 @@ std::string RunView::Render(const RunEventView& event) {
   if (event.kind == "warning" || event.kind == "recovery") {
     const bool has_message = event.payload.is_object() && event.payload.contains("message");
     const std::string what = has_message ? Text(event.payload, "message")
-                                         : event.payload.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+                                         : ShownLine(event.payload.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     return absl::StrCat(event.kind, ": ", what, "\n");
   }
   return "";

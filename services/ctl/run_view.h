@@ -41,7 +41,12 @@ class RunView {
 
 // "0.42", and "-" for what is not there or no number.
 std::string ShowNumber(const nlohmann::json& object, const char* key, int decimals);
+std::string ShowNumber(const nlohmann::ordered_json& object, const char* key, int decimals);
 // "1:02:03" or "2:03".
 std::string ShowDuration(absl::Duration duration);
+// "2026-11-30 17:04:05" in local time; "-" for 0.
+std::string ShowTime(int64_t unix_ms);
+// One line about any event, for who reads all of them.
+std::string EventText(const RunEventView& event);
 
 }  // namespace evilmoe

@@ -2,79 +2,78 @@
 
 #include <signal.h>
 
-#include <fstream>
+#include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/exit_code.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
-#include "services/ctl/exit_code.h"
-#include "services/ctl/local_stack.h"
+#include "services/ctl/log_tail.h"
+#include "services/ctl/paint.h"
 #include "services/ctl/process.h"
+#include "services/ctl/run_catalog.h"
 #include "services/ctl/run_verbs.h"
 #include "services/ctl/table.h"
-#include "services/report/report.h"
+#include "services/ctl/verb_table.h"
 
 namespace evilmoe {
 namespace {
 
 constexpr absl::Duration kPoll = absl::Milliseconds(250);
-constexpr absl::Duration kCancelTimeout = absl::Seconds(10);
 
-std::string ShowTime(int64_t unix_ms) {
-  if (unix_ms == 0) return "-";
-  return absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixMillis(unix_ms), absl::LocalTimeZone());
+bool GoesOn(const RunSummary& run) {
+  return !IsFinished(run) && run.state != "interrupted" && run.state != "paused";
 }
 
-// Copies what a log file has beyond `offset` to `out`; returns the new offset.
-std::streamoff CopyFrom(const std::filesystem::path& path, std::streamoff offset, std::ostream& out) {
-  std::ifstream file(path, std::ios::binary);
-  file.seekg(offset);
-  char buffer[1 << 14];
-  while (file.read(buffer, sizeof buffer) || file.gcount() > 0) {
-    out.write(buffer, file.gcount());
-    offset += file.gcount();
-  }
-  out.flush();
-  return offset;
+std::string OrDash(const std::string& text) { return text.empty() ? "-" : ShownLine(text); }
+
+std::unique_ptr<RunFeed> FeedOf(const FoundRun& found) {
+  if (found.link != nullptr) return std::make_unique<LinkFeed>(*found.link, found.run.run_id);
+  return std::make_unique<FileFeed>(found.directory());
 }
 
-absl::StatusOr<int> ComponentLog(const RunSummary& run, const CommandLine& command, const VerbContext& context) {
-  const RunDirectory directory{run.directory};
-  std::string known;
-  std::error_code ignored;
-  bool found = false;
-  for (const auto& entry : std::filesystem::directory_iterator(directory.Logs(), ignored)) {
-    if (entry.path().extension() != ".log") continue;
-    const std::string name = entry.path().stem().string();
-    found = found || name == command.component;
-    absl::StrAppend(&known, known.empty() ? "" : ", ", name);
-  }
-  if (!found) {
-    return absl::NotFoundError(absl::StrCat("--component ", command.component,
-                                            ": no log of that name, expected one of ",
-                                            known.empty() ? "none, there is no log yet" : known));
-  }
+// The processes of the home's long-lived stack work for all of its runs: their logs stand beside these.
+std::unique_ptr<RunFiles> LogsOf(const FoundRun& found, const VerbContext& context) {
+  const bool long_lived = found.link != nullptr && context.global.endpoint.address.empty();
+  if (long_lived) return std::make_unique<LocalRunFiles>(HomeDirectory{context.home}.Folder());
+  return FilesOf(found);
+}
+
+absl::StatusOr<int> ComponentLog(const FoundRun& found, const LogsCommand& command, const VerbContext& context) {
+  const std::unique_ptr<RunFiles> files = LogsOf(found, context);
+  const std::unique_ptr<RunFeed> feed = FeedOf(found);
+  EVILMOE_ASSIGN_OR_RETURN(LogTail tail, LogTail::Open(*files, command.component));
   SignalWaiter signals({SIGINT, SIGTERM});
-  const std::filesystem::path log = directory.Logs() / (command.component + ".log");
-  std::streamoff offset = 0;
+  int64_t seq = found.run.last_seq;
   while (true) {
-    const absl::StatusOr<RunSummary> now = directory.ReadSummary();
-    offset = CopyFrom(log, offset, context.out);
-    const bool goes_on = now.ok() && !IsFinished(*now) && now->state != "interrupted";
-    if (!command.follow || !goes_on || signals.Wait(kPoll) != 0) return kExitOk;
+    // The state before the rest of the log: what is written at the end is read then.
+    EVILMOE_ASSIGN_OR_RETURN(const FeedPage page, feed->Next(seq));
+    seq = page.run.last_seq;
+    EVILMOE_RETURN_IF_ERROR(tail.CopyTo(context.out));
+    if (!command.follow || !GoesOn(page.run) || signals.Wait(kPoll) != 0) return kExitOk;
   }
+}
+
+std::vector<RunSummary> Filtered(std::vector<RunSummary> runs, const ListCommand& command) {
+  if (!command.state.empty()) std::erase_if(runs, [&](const RunSummary& run) { return run.state != command.state; });
+  const size_t most = command.limit ? static_cast<size_t>(*command.limit) : runs.size();
+  if (runs.size() > most) runs.erase(runs.begin(), runs.end() - static_cast<ptrdiff_t>(most));
+  return runs;
 }
 
 }  // namespace
 
-absl::StatusOr<int> List(const CommandLine& command, const VerbContext& context) {
-  const std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
-  std::vector<RunSummary> runs;
-  if (link != nullptr) {
-    EVILMOE_ASSIGN_OR_RETURN(runs, link->ListRuns());
-  } else {
-    runs = ListRuns(RunsHome());
-  }
-  if (command.json) {
+void AddListOptions(VerbOptions& options, ListCommand& command) {
+  options.Value("--sweep", &command.sweep, {Completes::kSweep, {}, "NAME"}, "Runs of this sweep alone");
+  options.Choice("--state", &command.state, {kRunStates.begin(), kRunStates.end()}, "Runs in this state alone");
+  options.Range("--limit", &command.limit, 1, 1'000'000, "The newest so many", "all");
+}
+
+absl::StatusOr<int> List(const ListCommand& command, const VerbContext& context) {
+  RunCatalog catalog(context);
+  EVILMOE_ASSIGN_OR_RETURN(std::vector<RunSummary> runs, catalog.List(command.sweep));
+  runs = Filtered(std::move(runs), command);
+  if (context.global.json) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();
     for (const RunSummary& run : runs) list.push_back(ToJson(run));
     context.out << list.dump(2) << "\n";
@@ -82,92 +81,108 @@ absl::StatusOr<int> List(const CommandLine& command, const VerbContext& context)
   }
   std::vector<std::vector<std::string>> rows;
   for (const RunSummary& run : runs) {
-    rows.push_back({run.run_id, run.name, run.arm, run.state, absl::StrCat(run.steps_done, "/", run.steps_total),
+    rows.push_back({run.run_id, ShownLine(run.name), run.arm, Painted(run.state, ToneOf(run.state), context.global.color),
+                    absl::StrCat(run.steps_done, "/", run.steps_total), OrDash(run.sweep),
                     ShowTime(run.created_unix_ms)});
   }
-  context.out << RenderTable({"run", "name", "arm", "state", "steps", "created"}, rows,
-                             {false, false, false, false, true, false});
+  context.out << RenderTable({"run", "name", "arm", "state", "steps", "sweep", "created"}, rows,
+                             {false, false, false, false, true, false, false});
   return kExitOk;
 }
 
-absl::StatusOr<int> Get(const CommandLine& command, const VerbContext& context) {
-  const std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
-  EVILMOE_ASSIGN_OR_RETURN(const RunSummary run, FindRun(command, link.get()));
-  if (command.json) {
+void AddGetOptions(VerbOptions& options, GetCommand& command) { options.Run(&command.run); }
+
+absl::StatusOr<int> Get(const GetCommand& command, const VerbContext& context) {
+  RunCatalog catalog(context);
+  EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog.Find(command.run));
+  const RunSummary& run = found.run;
+  if (context.global.json) {
     context.out << ToJson(run).dump(2) << "\n";
     return kExitOk;
   }
-  context.out << RenderTable({"run", run.run_id}, {{"name", run.name},
-                                                   {"arm", run.arm},
-                                                   {"state", run.state},
-                                                   {"steps", absl::StrCat(run.steps_done, "/", run.steps_total)},
-                                                   {"created", ShowTime(run.created_unix_ms)},
-                                                   {"finished", ShowTime(run.finished_unix_ms)},
-                                                   {"error", run.error.empty() ? "-" : run.error},
-                                                   {"directory", run.directory}});
+  std::vector<std::vector<std::string>> rows = {
+      {"name", ShownLine(run.name)},
+      {"arm", run.arm},
+      {"state", Painted(run.state, ToneOf(run.state), context.global.color)},
+      {"steps", absl::StrCat(run.steps_done, "/", run.steps_total)},
+      {"created", ShowTime(run.created_unix_ms)},
+      {"finished", ShowTime(run.finished_unix_ms)},
+      {"error", OrDash(run.error)},
+      {"priority", absl::StrCat(run.priority)},
+      {"slots", run.slots == 0 ? "-" : absl::StrCat(run.slots)},
+      {"sweep", OrDash(run.sweep)},
+      {"adapter", run.adapter_step < 0 ? "-" : absl::StrCat("step ", run.adapter_step, ", ", run.adapter_sha256)},
+      {"config", OrDash(run.config_sha256)},
+      {"base model", OrDash(run.model_fingerprint)},
+      {"directory", run.directory}};
+  if (run.state == "queued" && found.link != nullptr) {
+    EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunSummary> runs, found.link->ListRuns(""));
+    rows[2][1] = QueueNote(runs, run.run_id);
+  }
+  context.out << RenderTable({"run", run.run_id}, rows);
   return kExitOk;
 }
 
-absl::StatusOr<int> Logs(const CommandLine& command, const VerbContext& context) {
-  const std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
-  EVILMOE_ASSIGN_OR_RETURN(const RunSummary run, FindRun(command, link.get()));
-  if (!command.component.empty()) return ComponentLog(run, command, context);
-  if (command.follow) return FollowToTheEnd(run, 0, link.get(), command, context);
-  FeedPage page;
-  if (link != nullptr) {
-    EVILMOE_ASSIGN_OR_RETURN(page, link->ListEvents(run.run_id, 0));
-  } else {
-    EVILMOE_ASSIGN_OR_RETURN(page, FileFeed({run.directory}).Next(0));
+void AddEventsOptions(VerbOptions& options, LogsCommand& command) {
+  options.Run(&command.run);
+  options.Flag("-f,--follow", &command.follow, "Go on until the run ends");
+}
+
+absl::StatusOr<int> Events(const LogsCommand& command, const VerbContext& context) {
+  RunCatalog catalog(context);
+  EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog.Find(command.run));
+  const std::unique_ptr<RunFeed> feed = FeedOf(found);
+  SignalWaiter signals({SIGINT, SIGTERM});
+  int64_t seq = 0;
+  while (true) {
+    EVILMOE_ASSIGN_OR_RETURN(const FeedPage page, feed->Next(seq));
+    for (const RunEventView& event : page.events) {
+      context.out << (context.global.json ? EventLine(event) + "\n" : EventText(event));
+      seq = event.seq;
+    }
+    context.out.flush();
+    const bool seen_all = seq >= page.run.last_seq;
+    if (!command.follow || (!GoesOn(page.run) && seen_all) || signals.Wait(kPoll) != 0) return kExitOk;
   }
+}
+
+void AddLogsOptions(VerbOptions& options, LogsCommand& command) {
+  AddEventsOptions(options, command);
+  options.Value("--component", &command.component,
+                {Completes::kSuggestion, {"coordinator", "grader", "rollout-0", "trainer", "stack"}, "NAME"},
+                "The log of one process of the run's stack, one JSON object a line");
+}
+
+absl::StatusOr<int> Logs(const LogsCommand& command, const VerbContext& context) {
+  RunCatalog catalog(context);
+  EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog.Find(command.run));
+  if (!command.component.empty()) return ComponentLog(found, command, context);
+  if (command.follow) return FollowToTheEnd(found, 0, context);
+  EVILMOE_ASSIGN_OR_RETURN(const FeedPage page, FeedOf(found)->Next(0));
   RunView view;
   for (const RunEventView& event : page.events) {
-    context.out << (command.json ? EventLine(event) + "\n" : view.Render(event));
+    context.out << (context.global.json ? EventLine(event) + "\n" : view.Render(event));
   }
-  if (!command.json && view.final_line()) context.out << *view.final_line() << "\n";
+  if (!context.global.json && view.final_line()) context.out << *view.final_line() << "\n";
   return kExitOk;
 }
 
-absl::StatusOr<int> Cancel(const CommandLine& command, const VerbContext& context) {
-  std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
-  EVILMOE_ASSIGN_OR_RETURN(const RunSummary run, FindRun(command, link.get()));
-  if (IsFinished(run) || run.state == "interrupted") {
-    return absl::FailedPreconditionError(
-        absl::StrCat("run ", run.run_id, " is ", run.state, ", expected one that runs"));
-  }
-  if (link == nullptr) {
-    EVILMOE_ASSIGN_OR_RETURN(const std::string endpoint, AwaitEndpoint({run.directory}, kCancelTimeout, context.clock));
-    link = context.connect(endpoint);
-  }
-  EVILMOE_RETURN_IF_ERROR(link->CancelRun(run.run_id).status());
-  context.out << "run " << run.run_id << " cancelled\n";
-  return kExitOk;
-}
-
-absl::StatusOr<int> Report(const CommandLine& command, const VerbContext& context) {
-  const std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
-  EVILMOE_ASSIGN_OR_RETURN(const RunSummary run, FindRun(command, link.get()));
-  const std::filesystem::path out = command.out.empty() ? RunDirectory{run.directory}.Report() : command.out;
-  EVILMOE_RETURN_IF_ERROR(WriteReport(run.directory, out));
-  context.out << "report " << out.string() << "\n";
-  return kExitOk;
-}
-
-absl::StatusOr<int> Replay(const CommandLine& command, const VerbContext& context) {
-  const std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
-  EVILMOE_ASSIGN_OR_RETURN(const RunSummary run, FindRun(command, link.get()));
-  std::vector<std::string> words = {"replay", "--run", run.directory};
-  words.insert(words.end(), command.words.begin(), command.words.end());
-  return ExecSibling("evilmoe-trainer", words);
-}
-
-absl::StatusOr<int> Export(const CommandLine& command, const VerbContext& context) {
-  const std::unique_ptr<CoordinatorLink> link = LinkOf(command, context);
-  const absl::StatusOr<RunSummary> run = FindRun(command, link.get());
-  std::error_code ignored;
-  if (!run.ok() && !std::filesystem::exists(command.run, ignored)) return run.status();
-  std::vector<std::string> words = {"export", run.ok() ? run->directory : command.run};
-  words.insert(words.end(), command.words.begin(), command.words.end());
-  return ExecSibling("evilmoe-trainer", words);
+std::vector<Verb> ShowVerbs() {
+  return {{"list", verb_group::kLook, "Show all runs",
+           [](VerbOptions& options) { return Bound(options, AddListOptions, List); },
+           "Oldest first. A run that should go on and that no process works for is `interrupted`.",
+           "evilmoe-ctl list --state running --limit 10"},
+          {"get", verb_group::kLook, "Show one run",
+           [](VerbOptions& options) { return Bound(options, AddGetOptions, Get); },
+           "Its state, steps, place in the queue, newest adapter and directory.", "evilmoe-ctl get nano --output json"},
+          {"logs", verb_group::kLook, "Show a run as `submit` does, or the log of one of its processes",
+           [](VerbOptions& options) { return Bound(options, AddLogsOptions, Logs); },
+           "Steps, evaluations, warnings and the ablation so far; with -f what comes too, until the run ends or Ctrl-C.",
+           "evilmoe-ctl logs nano -f\nevilmoe-ctl logs nano --component trainer"},
+          {"events", verb_group::kLook, "Show every event of a run, one a line",
+           [](VerbOptions& options) { return Bound(options, AddEventsOptions, Events); },
+           "With --output json each line is an object {seq, unix_ms, kind, payload}, as in events.jsonl.",
+           "evilmoe-ctl events nano -f --output json"}};
 }
 
 }  // namespace evilmoe

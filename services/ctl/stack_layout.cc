@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
+#include "common/status_macros.h"
+#include "common/yaml_reader.h"
 #include "common/yaml_writer.h"
 
 namespace evilmoe {
@@ -11,17 +13,103 @@ namespace {
 
 std::string Text(const std::filesystem::path& path) { return path.string(); }
 
-void Put(YamlWriter& out, std::string_view name, const std::string& value) { out.Field(name, &value); }
-void Put(YamlWriter& out, std::string_view name, int value) { out.Field(name, &value); }
-void Put(YamlWriter& out, std::string_view name, const std::vector<std::string>& values) { out.Field(name, &values); }
+template <typename T>
+void Put(YamlWriter& out, std::string_view name, const T& value) {
+  out.Field(name, &value);
+}
+void PutUnlessEmpty(YamlWriter& out, std::string_view name, const std::string& value) {
+  if (!value.empty()) Put(out, name, value);
+}
+
+void PutCoordinator(YamlWriter& out, const StackLayout& layout) {
+  const StackListener& listener = layout.listener;
+  const std::string socket = CoordinatorAddress(layout.sockets);
+  std::vector<std::string> addresses = {socket};
+  if (!listener.address.empty()) addresses.push_back(listener.address);
+  Put(out, "listen", addresses);
+  Put(out, "database", Text(layout.database));
+  Put(out, "lease_timeout_s", 10);
+  PutUnlessEmpty(out, "runs", Text(layout.runs));
+  if (!listener.certificate.empty() || !listener.client_ca.empty()) {
+    YamlWriter tls = out.Section("tls");
+    Put(tls, "certificate", listener.certificate);
+    Put(tls, "key", listener.key);
+    PutUnlessEmpty(tls, "client_ca", listener.client_ca);
+  }
+  PutUnlessEmpty(out, "tokens", listener.tokens);
+  if (listener.insecure) Put(out, "insecure", true);
+}
+
+void PutTrainer(YamlWriter& out, const StackLayout& layout, const StackProcess& process) {
+  const StackShape& shape = layout.shape;
+  Put(out, "coordinator", CoordinatorAddress(layout.sockets));
+  PutUnlessEmpty(out, "run_directory", Text(layout.run));
+  Put(out, "trainer_id", process.name);
+  Put(out, "threads", std::max(1, layout.num_cores / (shape.num_ranks * shape.num_trainers)));
+  if (shape.num_ranks > 1) Put(out, "ranks", shape.num_ranks);
+  // Private: whoever ends the stack waits for it. Long-lived: a step of another run may take a while.
+  if (layout.run.empty()) Put(out, "stop_grace_s", 30);
+}
+
+template <typename Section>
+void ShapeFields(Section root, StackShape* shape, double* linger_s) {
+  root.Field("workers", &shape->num_workers).Range(1, 64);
+  root.Field("ranks", &shape->num_ranks).Range(1, 64);
+  root.Field("trainers", &shape->num_trainers).Range(1, 64);
+  root.Field("linger_s", linger_s).Range(0, 86400);
+}
 
 }  // namespace
 
-std::vector<StackProcess> StackProcesses(int num_workers) {
+std::string ToYaml(const StackShape& shape) {
+  StackShape copy = shape;
+  double linger_s = absl::ToDoubleSeconds(shape.linger);
+  std::string text;
+  ShapeFields(YamlWriter(text), &copy, &linger_s);
+  return text;
+}
+
+absl::StatusOr<StackShape> ParseStackShape(std::string_view yaml, const std::string& file_name) {
+  StackShape shape;
+  double linger_s = absl::ToDoubleSeconds(shape.linger);
+  YamlReader reader(yaml, file_name);
+  ShapeFields(reader.Root(), &shape, &linger_s);
+  EVILMOE_RETURN_IF_ERROR(reader.Finish());
+  shape.linger = absl::Seconds(linger_s);
+  return shape;
+}
+
+StackLayout PrivateLayout(const RunDirectory& directory) {
+  StackLayout layout;
+  layout.configs = directory.StackConfigs();
+  layout.logs = directory.Logs();
+  layout.database = directory.Store();
+  layout.targets = directory.Targets();
+  layout.run = directory.path;
+  layout.run_id = directory.path.filename().string();
+  return layout;
+}
+
+StackLayout LongLivedLayout(const HomeDirectory& home) {
+  StackLayout layout;
+  layout.configs = home.Folder();
+  layout.logs = home.Folder() / "logs";
+  layout.database = home.Store();
+  layout.targets = home.Targets();
+  layout.runs = home.path;
+  return layout;
+}
+
+std::vector<StackProcess> StackProcesses(const StackShape& shape) {
   std::vector<StackProcess> processes = {{"coordinator", "evilmoe-coordinator", false},
                                          {"grader", "evilmoe-grader", false}};
-  for (int i = 0; i < num_workers; ++i) processes.push_back({absl::StrCat("rollout-", i), "evilmoe-rollout", false});
-  processes.push_back({"trainer", "evilmoe-trainer", true});
+  for (int i = 0; i < shape.num_workers; ++i) {
+    processes.push_back({absl::StrCat("rollout-", i), "evilmoe-rollout", false});
+  }
+  for (int i = 0; i < shape.num_trainers; ++i) {
+    const std::string name = shape.num_trainers == 1 ? "trainer" : absl::StrCat("trainer-", i);
+    processes.push_back({name, "evilmoe-trainer", true});
+  }
   return processes;
 }
 
@@ -29,45 +117,41 @@ std::string CoordinatorAddress(const std::filesystem::path& sockets) {
   return absl::StrCat("unix:", Text(sockets / "coordinator.sock"));
 }
 
-std::string ProcessConfigYaml(const StackOptions& options, const StackProcess& process, int life) {
-  const std::string grader = absl::StrCat("unix:", Text(options.sockets / "grader.sock"));
+std::string ProcessConfigYaml(const StackLayout& layout, const StackProcess& process, int life) {
+  const std::string grader = absl::StrCat("unix:", Text(layout.sockets / "grader.sock"));
   std::string text;
   YamlWriter out(text);
   if (process.binary == "evilmoe-coordinator") {
-    Put(out, "listen", std::vector{CoordinatorAddress(options.sockets)});
-    Put(out, "database", Text(options.directory.Store()));
-    Put(out, "lease_timeout_s", 10);
+    PutCoordinator(out, layout);
   } else if (process.binary == "evilmoe-grader") {
     Put(out, "listen", std::vector{grader});
-    Put(out, "slots", options.num_cores);
+    Put(out, "slots", layout.num_cores);
   } else if (process.binary == "evilmoe-rollout") {
-    Put(out, "coordinator", CoordinatorAddress(options.sockets));
+    Put(out, "coordinator", CoordinatorAddress(layout.sockets));
     Put(out, "grader", grader);
     Put(out, "worker_id", absl::StrCat(process.name, ".", life));
-    Put(out, "threads", std::max(1, options.num_cores / options.shape.num_workers));
+    Put(out, "threads", std::max(1, layout.num_cores / layout.shape.num_workers));
   } else {
-    Put(out, "coordinator", CoordinatorAddress(options.sockets));
-    Put(out, "run_directory", Text(options.directory.path));
-    Put(out, "trainer_id", absl::StrCat(process.name, ".", life));
-    Put(out, "threads", std::max(1, options.num_cores / options.shape.num_ranks));
-    if (options.shape.num_ranks > 1) Put(out, "ranks", options.shape.num_ranks);
+    PutTrainer(out, layout, process);
   }
-  Put(out, "log", Text(options.directory.Logs() / (process.name + ".log")));
+  Put(out, "log", Text(layout.logs / (process.name + ".log")));
   Put(out, "metrics_listen", std::string("127.0.0.1:0"));
-  Put(out, "ready_file", Text(options.directory.Logs() / (process.name + ".ready.json")));
+  Put(out, "ready_file", Text(layout.logs / (process.name + ".ready.json")));
   return text;
 }
 
-std::string TargetsJson(const StackOptions& options, const std::string& run_id) {
+std::string TargetsJson(const StackLayout& layout) {
   nlohmann::ordered_json targets = nlohmann::ordered_json::array();
-  for (const StackProcess& process : StackProcesses(options.shape.num_workers)) {
-    const absl::StatusOr<std::string> text = ReadFile(options.directory.Logs() / (process.name + ".ready.json"), 4096);
+  for (const StackProcess& process : StackProcesses(layout.shape)) {
+    const absl::StatusOr<std::string> text = ReadFile(layout.logs / (process.name + ".ready.json"), 4096);
     if (!text.ok()) continue;
     const nlohmann::json ready = nlohmann::json::parse(*text, nullptr, false);
     if (!ready.is_object() || !ready.contains("metrics_port") || !ready["metrics_port"].is_number_integer()) continue;
     if (ready["metrics_port"].get<int64_t>() == 0) continue;
+    nlohmann::ordered_json labels = {{"job", process.binary}, {"process", process.name}};
+    if (!layout.run_id.empty()) labels["run"] = layout.run_id;
     targets.push_back({{"targets", {absl::StrCat("127.0.0.1:", ready["metrics_port"].get<int64_t>())}},
-                       {"labels", {{"job", process.binary}, {"process", process.name}, {"run", run_id}}}});
+                       {"labels", std::move(labels)}});
   }
   return targets.dump(2) + "\n";
 }

@@ -1,6 +1,5 @@
 #include "services/ctl/stack_supervisor.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,18 +11,31 @@
 namespace evilmoe {
 namespace {
 
-// Threads of OpenMP spin for about a millisecond before they sleep. Where other processes want the cores too, each
-// barrier then waits for a thread that a spinning one keeps from running (a second of sampling beside a second sampler
-// on 2 cores took 240); 500 turns cost 0.2 ms at most and keep three quarters of the speed of an idle machine.
-constexpr std::string_view kShortOpenMpWait = "GOMP_SPINCOUNT=500";
-
 constexpr absl::Duration kTick = absl::Milliseconds(200);
 constexpr absl::Duration kReadyTimeout = absl::Seconds(20);
 constexpr absl::Duration kLostTimeout = absl::Minutes(2);
-
-bool AsksToStop(int signal) { return signal == SIGTERM || signal == SIGINT || signal == SIGHUP; }
+constexpr char kTrainer[] = "trainer";
 
 }  // namespace
+
+const char* RunActionName(RunAction action) {
+  switch (action) {
+    case RunAction::kNone: return "none";
+    case RunAction::kResume: return "resume";
+    case RunAction::kRetry: return "retry";
+    case RunAction::kCancel: return "cancel";
+  }
+  return "?";
+}
+
+std::vector<KeptProcess> KeptProcesses(const StackLayout& layout) {
+  std::vector<KeptProcess> kept;
+  for (const StackProcess& process : StackProcesses(layout.shape)) {
+    kept.push_back({process.name, layout.binaries / process.binary, process.is_trainer,
+                    [layout, process](int life) { return ProcessConfigYaml(layout, process, life); }});
+  }
+  return kept;
+}
 
 StackSupervisor::StackSupervisor(StackOptions options, const Clock& clock, Logger& logger, SignalWaiter& signals,
                                  Connect connect)
@@ -32,16 +44,11 @@ StackSupervisor::StackSupervisor(StackOptions options, const Clock& clock, Logge
       clock_(clock),
       logger_(logger),
       signals_(signals),
-      idle_since_(clock.Now()) {
-  for (const StackProcess& process : StackProcesses(options_.shape.num_workers)) {
-    Child child;
-    child.process = process;
-    child.start_at = absl::InfiniteFuture();
-    children_.push_back(std::move(child));
-  }
-}
-
-StackSupervisor::~StackSupervisor() { StopChildren(); }
+      idle_since_(clock.Now()),
+      keeper_(KeptProcesses(options_.layout),
+              {options_.layout.configs, options_.layout.logs, options_.term_timeout,
+               [this](const KeptProcess&) { return most_steps_; }},
+              clock, logger, signals) {}
 
 absl::Status StackSupervisor::Run() {
   EVILMOE_ASSIGN_OR_RETURN(run_, options_.directory.ReadSummary());
@@ -51,58 +58,35 @@ absl::Status StackSupervisor::Run() {
   absl::Status status = Start();
   if (status.ok()) status = Loop();
   if (!status.ok()) FailRun(status);
-  StopChildren();
+  keeper_.EndAll();
   return status;
 }
 
 absl::Status StackSupervisor::Start() {
   EVILMOE_ASSIGN_OR_RETURN(const std::string config_yaml, ReadFile(options_.directory.Config(), size_t{1} << 20));
-  EVILMOE_RETURN_IF_ERROR(StartChild(children_[0]));
-  EVILMOE_RETURN_IF_ERROR(AwaitCoordinator());
-  const std::string address = CoordinatorAddress(options_.sockets);
+  EVILMOE_RETURN_IF_ERROR(keeper_.StartFirst(kReadyTimeout));
+  const std::string address = CoordinatorAddress(options_.layout.sockets);
   link_ = connect_(address);
-  EVILMOE_RETURN_IF_ERROR(Annotate(link_->SubmitRun(run_, config_yaml), "submit to the private coordinator"));
+  EVILMOE_RETURN_IF_ERROR(Annotate(link_->SubmitRun(run_, config_yaml).status(), "submit to the private coordinator"));
+  EVILMOE_RETURN_IF_ERROR(Act());
   EVILMOE_RETURN_IF_ERROR(MirrorRun());
-  for (size_t i = 1; i < children_.size(); ++i) EVILMOE_RETURN_IF_ERROR(StartChild(children_[i]));
+  if (!IsFinished(run_) || options_.action == RunAction::kNone) EVILMOE_RETURN_IF_ERROR(keeper_.StartOthers());
   const nlohmann::ordered_json stack = {{"pid", getpid()}, {"endpoint", address}};
   return WriteFileAtomic(options_.directory.StackFile(), stack.dump() + "\n");
 }
 
-absl::Status StackSupervisor::StartChild(Child& child) {
-  const std::string& name = child.process.name;
-  const std::filesystem::path config = options_.directory.StackConfigs() / (name + ".yaml");
-  std::error_code ignored;
-  std::filesystem::remove(options_.directory.Logs() / (name + ".ready.json"), ignored);
-  child.life += 1;
-  EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(config, ProcessConfigYaml(options_, child.process, child.life)));
-  ProcessSpec spec;
-  spec.binary = options_.binaries / child.process.binary;
-  spec.arguments = {"--config", config.string()};
-  spec.output = options_.directory.Logs() / (name + ".stderr");
-  spec.default_environment = {std::string(kShortOpenMpWait)};
-  EVILMOE_ASSIGN_OR_RETURN(child.pid, Spawn(spec));
-  child.started = clock_.Now();
-  child.start_at = absl::InfiniteFuture();
-  child.steps_at_start = most_steps_;
-  logger_.Info("process_started", {{"process", name}, {"pid", child.pid}, {"life", child.life}});
-  return absl::OkStatus();
-}
-
-absl::Status StackSupervisor::AwaitCoordinator() {
-  const std::filesystem::path ready = options_.directory.Logs() / "coordinator.ready.json";
-  const absl::Time deadline = clock_.Now() + kReadyTimeout;
-  while (!std::filesystem::exists(ready)) {
-    if (const std::optional<int> status = Reap(children_[0].pid)) {
-      children_[0].pid = 0;
-      return absl::InternalError(absl::StrCat("evilmoe-coordinator ended at its start with ", DescribeExit(*status),
-                                              "; see ", (options_.directory.Logs() / "coordinator.stderr").string()));
-    }
-    if (clock_.Now() > deadline) {
-      return absl::DeadlineExceededError(
-          absl::StrCat("evilmoe-coordinator was not ready within ", absl::FormatDuration(kReadyTimeout)));
-    }
-    if (AsksToStop(signals_.Wait(absl::Milliseconds(20)))) return absl::CancelledError("stopped at its start");
+absl::Status StackSupervisor::Act() {
+  absl::Status done;
+  switch (options_.action) {
+    case RunAction::kNone: return absl::OkStatus();
+    case RunAction::kResume: done = link_->ResumeRun(run_.run_id).status(); break;
+    case RunAction::kRetry: done = link_->RetryRun(run_.run_id).status(); break;
+    case RunAction::kCancel: done = link_->CancelRun(run_.run_id).status(); break;
   }
+  if (done.ok()) return done;
+  // The run is as it was, not failed: whoever waits for the action sees that it did not come.
+  logger_.Error("action_refused",
+                {{"action", RunActionName(options_.action)}, {"error", std::string(done.message())}});
   return absl::OkStatus();
 }
 
@@ -113,8 +97,11 @@ absl::Status StackSupervisor::Loop() {
       logger_.Info("stopping", {{"signal", signal}});
       return absl::OkStatus();
     }
-    EVILMOE_RETURN_IF_ERROR(ReapChildren());
-    EVILMOE_RETURN_IF_ERROR(StartDueChildren());
+    EVILMOE_RETURN_IF_ERROR(keeper_.Tend([this](const KeptProcess&, const DeathReport& death, const std::string&) {
+      RestartDecision decision = DecideRestart(death);
+      decision.stay_down = IsFinished(run_);  // Its work is done.
+      return decision;
+    }));
     EVILMOE_RETURN_IF_ERROR(MirrorRun());
     GatherTargets();
   }
@@ -124,48 +111,14 @@ absl::Status StackSupervisor::Loop() {
 
 bool StackSupervisor::IsIdle() {
   const absl::Time now = clock_.Now();
-  if (!IsFinished(run_)) idle_since_ = now;
-  return now - idle_since_ > options_.shape.linger;
-}
-
-absl::Status StackSupervisor::ReapChildren() {
-  const absl::Time now = clock_.Now();
-  for (Child& child : children_) {
-    if (child.pid == 0) continue;
-    const std::optional<int> status = Reap(child.pid);
-    if (!status) continue;
-    child.pid = 0;
-    if (IsFinished(run_)) continue;  // Its work is done.
-    const RestartDecision decision = DecideRestart(
-        {child.process.is_trainer, now - child.started, child.steps_at_start, most_steps_, child.deaths_in_a_row});
-    child.deaths_in_a_row = decision.deaths_in_a_row;
-    const std::string how = DescribeExit(*status);
-    logger_.Warn("process_died", {{"process", child.process.name},
-                                  {"how", how},
-                                  {"deaths_in_a_row", child.deaths_in_a_row},
-                                  {"give_up", decision.give_up}});
-    if (decision.give_up) {
-      return absl::InternalError(absl::StrCat(child.process.name, " died ", child.deaths_in_a_row,
-                                              " times in a row, at last with ", how, "; see ",
-                                              (options_.directory.Logs() / (child.process.name + ".stderr")).string()));
-    }
-    child.start_at = now + decision.delay;
-  }
-  return absl::OkStatus();
-}
-
-absl::Status StackSupervisor::StartDueChildren() {
-  const absl::Time now = clock_.Now();
-  for (Child& child : children_) {
-    if (child.pid == 0 && child.start_at <= now) EVILMOE_RETURN_IF_ERROR(StartChild(child));
-  }
-  return absl::OkStatus();
+  if (!IsAtRest()) idle_since_ = now;
+  return now - idle_since_ > options_.layout.shape.linger;
 }
 
 void StackSupervisor::GatherTargets() {
-  std::string targets = TargetsJson(options_, run_.run_id);
+  std::string targets = TargetsJson(options_.layout);
   if (targets == targets_) return;
-  const absl::Status status = WriteFileAtomic(options_.directory.Targets(), targets);
+  const absl::Status status = WriteFileAtomic(options_.layout.targets, targets);
   if (!status.ok()) logger_.Warn("targets_not_written", {{"error", std::string(status.message())}});
   targets_ = std::move(targets);
 }
@@ -196,10 +149,8 @@ void StackSupervisor::FailRun(const absl::Status& why) {
   const std::string error(why.message());
   if (link_ != nullptr && !IsFinished(run_)) {
     // The trainer is ended first, so that it cannot take the job back.
-    for (Child& child : children_) {
-      if (child.process.is_trainer && child.pid != 0) kill(child.pid, SIGKILL);
-    }
-    const absl::Status status = link_->FailRun(run_.run_id, error);
+    keeper_.KillTrainers();
+    const absl::Status status = link_->FailRun(run_.run_id, kTrainer, error);
     if (!status.ok()) logger_.Error("run_not_failed_in_store", {{"error", std::string(status.message())}});
     const absl::Status mirrored = MirrorRun();
     if (!mirrored.ok()) logger_.Error("run_not_mirrored", {{"error", std::string(mirrored.message())}});
@@ -210,30 +161,6 @@ void StackSupervisor::FailRun(const absl::Status& why) {
   run_.finished_unix_ms = absl::ToUnixMillis(clock_.Now());
   const absl::Status status = options_.directory.WriteSummary(run_);
   if (!status.ok()) logger_.Error("summary_not_written", {{"error", std::string(status.message())}});
-}
-
-void StackSupervisor::StopChildren() {
-  // Workers before the coordinator, so that what they hold can still be handed back.
-  const std::span<Child> all(children_);
-  EndAll(all.subspan(1));
-  EndAll(all.first(1));
-}
-
-void StackSupervisor::EndAll(std::span<Child> children) {
-  const absl::Time deadline = clock_.Now() + options_.term_timeout;
-  for (const Child& child : children) {
-    if (child.pid != 0) kill(child.pid, SIGTERM);
-  }
-  for (Child& child : children) {
-    while (child.pid != 0) {
-      if (Reap(child.pid)) {
-        child.pid = 0;
-        continue;
-      }
-      if (clock_.Now() > deadline) kill(child.pid, SIGKILL);
-      signals_.Wait(absl::Milliseconds(20));
-    }
-  }
 }
 
 }  // namespace evilmoe

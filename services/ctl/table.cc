@@ -5,8 +5,17 @@
 namespace evilmoe {
 namespace {
 
+// Characters that take a place: neither the tails of UTF-8 nor the codes of a colour.
 size_t Width(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  size_t width = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\033') {
+      i = std::min(text.find('m', i), text.size() - 1);
+    } else if ((text[i] & 0xC0) != 0x80) {
+      ++width;
+    }
+  }
+  return width;
 }
 
 }  // namespace

@@ -1,72 +1,73 @@
 #include "services/ctl/verbs.h"
 
-#include <iostream>
-#include <map>
+#include <cstdlib>
 
 #include "absl/strings/str_cat.h"
+#include "common/exit_code.h"
 #include "common/status_macros.h"
-#include "policy/tokenize_verb.h"
-#include "services/ctl/exit_code.h"
+#include "services/ctl/command_line.h"
+#include "services/ctl/compare_verb.h"
+#include "services/ctl/control_verbs.h"
+#include "services/ctl/doctor_verb.h"
+#include "services/ctl/file_verbs.h"
 #include "services/ctl/local_stack.h"
-#include "services/ctl/process.h"
+#include "services/ctl/local_verbs.h"
+#include "services/ctl/record_verbs.h"
 #include "services/ctl/run_verbs.h"
 #include "services/ctl/show_verbs.h"
+#include "services/ctl/stack_verbs.h"
+#include "services/ctl/sweep_verb.h"
 
 namespace evilmoe {
 namespace {
 
-absl::StatusOr<int> Tokenize(const CommandLine& command, const VerbContext& context) {
-  std::ios::sync_with_stdio(false);
-  return RunTokenize({command.tokenizer, command.decode, command.thinking}, std::cin, context.out, context.errors);
+bool WantsColor(const VerbContext& context) {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  return context.global.color && context.terminal && variable("NO_COLOR").empty() && variable("TERM") != "dumb";
 }
 
-absl::StatusOr<int> Version(const CommandLine&, const VerbContext& context) {
-  context.out << "evilmoe-ctl " << EVILMOE_VERSION << "\n";
-  return kExitOk;
-}
-
-absl::StatusOr<int> Completion(const CommandLine& command, const VerbContext& context) {
-  context.out << CompletionScript(command.shell);
-  return kExitOk;
-}
-
-absl::StatusOr<int> Stack(const CommandLine& command, const VerbContext& context) {
-  EVILMOE_RETURN_IF_ERROR(RunStack({command.run_dir}, command.stack, context.clock, context.connect));
-  return kExitOk;
-}
-
-absl::StatusOr<int> StackGuard(const CommandLine& command, const VerbContext&) {
-  RunStackGuard(command.sockets);
-  return kExitOk;
-}
-
-absl::StatusOr<int> Dispatch(const CommandLine& command, const VerbContext& context) {
-  if (const std::string sibling = SiblingOfVerb(command.verb); !sibling.empty()) {
-    return ExecSibling(sibling, command.words);
+absl::StatusOr<int> Run(const ParsedCommand& command, VerbContext& context) {
+  GivenOptions file;
+  if (!command.verb->local) {
+    EVILMOE_ASSIGN_OR_RETURN(file, ReadCtlConfig());
   }
-  using Verb = absl::StatusOr<int> (*)(const CommandLine&, const VerbContext&);
-  const std::map<std::string, Verb> verbs = {{"submit", Submit},
-                                             {"ablate", Ablate},
-                                             {"resume", Resume},
-                                             {"list", List},
-                                             {"get", Get},
-                                             {"logs", Logs},
-                                             {"cancel", Cancel},
-                                             {"report", Report},
-                                             {"export", Export},
-                                             {"replay", Replay},
-                                             {"tokenize", Tokenize},
-                                             {"version", Version},
-                                             {"completion", Completion},
-                                             {"stack", Stack},
-                                             {"stack-guard", StackGuard}};
-  return verbs.at(command.verb)(command, context);
+  EVILMOE_ASSIGN_OR_RETURN(context.global, ResolveOptions(command.given, file));
+  context.global.color = WantsColor(context);
+  context.home = RunsHome();
+  return command.run(context);
 }
 
 }  // namespace
 
-int RunVerb(const CommandLine& command, const VerbContext& context) {
-  const absl::StatusOr<int> code = Dispatch(command, context);
+const std::vector<Verb>& AllVerbs() {
+  static const auto* verbs = [] {
+    auto* all = new std::vector<Verb>;
+    for (auto* family : {&RunVerbs, &ControlVerbs, &ShowVerbs, &RecordVerbs, &SweepVerbs, &CompareVerbs, &FileVerbs,
+                         &StackVerbs, &DoctorVerbs, &OfflineVerbs, &MoreVerbs}) {
+      for (Verb& verb : family()) all->push_back(std::move(verb));
+    }
+    return all;
+  }();
+  return *verbs;
+}
+
+std::string CtlVersion() { return EVILMOE_VERSION; }
+
+int RunCommand(const std::vector<std::string>& arguments, VerbContext context) {
+  const CommandLineResult parsed = ParseCommandLine(AllVerbs(), arguments, NumCores());
+  if (!parsed.command) {
+    if (parsed.exit_code == kExitOk) {
+      context.out << parsed.text;
+    } else {
+      context.errors << "evilmoe-ctl: " << parsed.text << std::endl;
+    }
+    return parsed.exit_code;
+  }
+  const absl::StatusOr<int> code = Run(*parsed.command, context);
+  context.out.flush();
   if (code.ok()) return *code;
   context.errors << "evilmoe-ctl: " << code.status().message() << std::endl;
   return ExitCodeOf(code.status());

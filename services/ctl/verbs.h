@@ -1,23 +1,21 @@
 #pragma once
 
-#include <ostream>
+#include <string>
+#include <vector>
 
-#include "common/clock.h"
-#include "services/ctl/command_line.h"
-#include "services/ctl/stack_supervisor.h"
+#include "services/ctl/verb.h"
 
 namespace evilmoe {
 
-// What the verbs are given; everything must outlive them.
-struct VerbContext {
-  const Clock& clock;
-  StackSupervisor::Connect connect;
-  std::ostream& out;
-  std::ostream& errors;
-  bool terminal = false;  // `out` is one
-};
+// Every verb, in the order of --help.
+const std::vector<Verb>& AllVerbs();
 
-// Runs one command to its end and returns the exit code (exit_code.h). Problems are one line each on `errors`.
-int RunVerb(const CommandLine& command, const VerbContext& context);
+// "0.1.0".
+std::string CtlVersion();
+
+// What evilmoe-ctl does: parses `arguments` (without the program's name), reads ctl.yaml, runs the verb. Returns the exit
+// code (common/exit_code.h). Problems are one line each on context.errors; of `context` the options and the home are
+// filled in.
+int RunCommand(const std::vector<std::string>& arguments, VerbContext context);
 
 }  // namespace evilmoe

@@ -172,7 +172,7 @@ TEST_F(PairsVerbTest, SaysWhatIsMissingInOneLine) {
   EXPECT_TRUE(text_.empty());
   options_.model = "/nowhere";
   const Result no_model = Check(Pair("plusOne", "hacks", "solves"));
-  EXPECT_EQ(no_model.exit_code, 2);
+  EXPECT_EQ(no_model.exit_code, 4);
   EXPECT_THAT(no_model.errors, HasSubstr("/nowhere"));
   options_.model = model();
   EXPECT_THAT(Check(Pair("plusOne", "hacks", "solves")).errors, HasSubstr("tokens, expected at most the model's 256"));
@@ -182,7 +182,7 @@ TEST_F(PairsVerbTest, SaysWhatIsMissingInOneLine) {
   options_.problems = "";
   options_.file = "/nowhere.md";
   std::ostringstream out, errors;
-  EXPECT_EQ(RunPairsCheck(options_, grader_, clock_, out, errors), 2);
+  EXPECT_EQ(RunPairsCheck(options_, grader_, clock_, out, errors), 4);
   EXPECT_THAT(errors.str(), HasSubstr("/nowhere.md"));
 }
 

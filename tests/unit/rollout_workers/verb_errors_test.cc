@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "common/exit_code.h"
 #include "common/file.h"
 #include "tests/unit/rollout_workers/verb_fixture.h"
 
@@ -15,13 +16,13 @@ using ::testing::HasSubstr;
 
 using VerbErrors = VerbFixture;
 
-// Every answer is one line on `errors`, exit code 2 and nothing else.
-void ExpectRefusal(const int exit_code, const std::vector<json>& lines, const std::string& errors,
-                   const std::string& substring) {
-  EXPECT_EQ(exit_code, 2);
-  EXPECT_TRUE(lines.empty());
-  EXPECT_EQ(std::count(errors.begin(), errors.end(), '\n'), 1) << errors;
-  EXPECT_THAT(errors, HasSubstr(substring));
+// Every answer is one line on `errors`, the exit code and nothing else.
+template <typename Result>
+void ExpectRefusal(const Result& got, int exit_code, const std::string& substring) {
+  EXPECT_EQ(got.exit_code, exit_code);
+  EXPECT_TRUE(got.lines.empty());
+  EXPECT_EQ(std::count(got.errors.begin(), got.errors.end(), '\n'), 1) << got.errors;
+  EXPECT_THAT(got.errors, HasSubstr(substring));
 }
 
 TEST_F(VerbErrors, AnUnusableModelOrAdapterIsOneLine) {
@@ -29,6 +30,7 @@ TEST_F(VerbErrors, AnUnusableModelOrAdapterIsOneLine) {
     std::string name;
     std::string expected;
     std::function<void()> damage;
+    int exit_code = kExitUsage;
   };
   const auto replace = [](const std::filesystem::path& file, const std::string& text) {
     ASSERT_TRUE(WriteFileAtomic(file, text).ok());
@@ -45,17 +47,17 @@ TEST_F(VerbErrors, AnUnusableModelOrAdapterIsOneLine) {
   };
   const std::string huge(8, '\x7f');
   const std::vector<Case> cases = {
-      {"no model", "no/such/model", [&] { source_.model = "no/such/model"; }},
-      {"no config", "config.json", [&] { std::filesystem::remove(model() / "config.json"); }},
+      {"no model", "no/such/model", [&] { source_.model = "no/such/model"; }, kExitNotFound},
+      {"no config", "config.json", [&] { std::filesystem::remove(model() / "config.json"); }, kExitNotFound},
       {"config is no JSON", "config.json", [&] { replace(model() / "config.json", "{"); }},
       {"config of another model", "config.json", [&] { replace(model() / "config.json", "{\"model_type\":\"llama\"}"); }},
-      {"no weights", "safetensors", [&] { std::filesystem::remove(model() / "model.safetensors"); }},
+      {"no weights", "safetensors", [&] { std::filesystem::remove(model() / "model.safetensors"); }, kExitNotFound},
       {"truncated weights", "model.safetensors",
        [&] { replace(model() / "model.safetensors", weights.substr(0, weights.size() - 64)); }},
       {"huge header", "model.safetensors", [&] { replace(model() / "model.safetensors", huge + weights.substr(8)); }},
       {"empty weights", "model.safetensors", [&] { replace(model() / "model.safetensors", ""); }},
-      {"unknown adapter", "no/such/adapter", [&] { source_.adapter = "no/such/adapter"; }},
-      {"a folder without an adapter", "adapter.safetensors", [&] { source_.adapter = model(); }},
+      {"unknown adapter", "no/such/adapter", [&] { source_.adapter = "no/such/adapter"; }, kExitNotFound},
+      {"a folder without an adapter", "adapter.safetensors", [&] { source_.adapter = model(); }, kExitNotFound},
       {"truncated adapter", "adapter.safetensors", [&] { replace(adapter(), tensors.substr(0, 1000)); }},
       {"an adapter that is a model", "model.safetensors", [&] { source_.adapter = model() / "model.safetensors"; }},
       {"an adapter that is text", "config.json", [&] { source_.adapter = model() / "config.json"; }}};
@@ -64,9 +66,9 @@ TEST_F(VerbErrors, AnUnusableModelOrAdapterIsOneLine) {
     restore();
     c.damage();
     const Result score = Score("{\"ids\": [1, 2]}\n");
-    ExpectRefusal(score.exit_code, score.lines, score.errors, c.expected);
+    ExpectRefusal(score, c.exit_code, c.expected);
     const Result generate = Generate("{\"ids\": [1, 2]}\n");
-    ExpectRefusal(generate.exit_code, generate.lines, generate.errors, c.expected);
+    ExpectRefusal(generate, c.exit_code, c.expected);
   }
 }
 
@@ -74,7 +76,7 @@ TEST_F(VerbErrors, GenerateSaysWhyThereIsNoTokenizer) {
   for (const char* text : {"", "{}", "[", "{\"model\": {\"type\": \"WordPiece\"}}"}) {
     ASSERT_TRUE(WriteFileAtomic(model() / "tokenizer.json", text).ok());
     const Result got = Generate("{\"ids\": [1]}\n");
-    ExpectRefusal(got.exit_code, got.lines, got.errors, "tokenizer.json");
+    ExpectRefusal(got, kExitUsage, "tokenizer.json");
   }
 }
 

@@ -71,12 +71,13 @@ struct BadOptions {
   const char* name;
   VerifyOptions options;
   const char* want;
+  int exit_code = 2;
 };
 class BadVerifyOptions : public ::testing::TestWithParam<BadOptions> {};
 
-TEST_P(BadVerifyOptions, AreOneLineAndTwo) {
+TEST_P(BadVerifyOptions, AreOneLine) {
   const Result result = Verify(GetParam().options);
-  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(result.exit_code, GetParam().exit_code);
   EXPECT_EQ(result.out, "");
   EXPECT_THAT(result.errors, HasSubstr(GetParam().want));
 }
@@ -86,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, BadVerifyOptions,
                                            BadOptions{"ArmOfAFile", {.file = "run.yaml", .arm = "none"}, "--arm: "},
                                            BadOptions{
                                                "UnknownArm", {.arm = "evil"}, "--arm: got evil, expected one of"},
-                                           BadOptions{"NoFile", {.file = "/nowhere/run.yaml"}, "/nowhere/run.yaml"}),
+                                           BadOptions{"NoFile", {.file = "/nowhere/run.yaml"}, "/nowhere/run.yaml", 4}),
                          [](const auto& c) { return c.param.name; });
 
 }  // namespace

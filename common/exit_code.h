@@ -1,14 +1,12 @@
 #pragma once
 
-#include <string>
-
 #include "absl/status/status.h"
 
 namespace evilmoe {
 
-// What evilmoe-ctl ends with; part of its interface.
+// What evilmoe-ctl ends with, and the binaries that do its offline verbs: part of their interface.
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitRunFailed = 1;
+inline constexpr int kExitRunFailed = 1;  // the run, or the work itself; a line of input was bad
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitUnreachable = 3;
 inline constexpr int kExitNotFound = 4;
