@@ -67,6 +67,10 @@ CoordinatorClientOptions OptionsOf(const Endpoint& endpoint) {
   options.address = endpoint.address;
   options.call_timeout = endpoint.patience;
   options.retry_budget = std::min(kRetryBudget, endpoint.patience);
+  options.security = {.ca = endpoint.ca,
+                      .certificate = endpoint.certificate,
+                      .key = endpoint.key,
+                      .token = endpoint.token_file};
   return options;
 }
 

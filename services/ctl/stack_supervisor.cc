@@ -52,9 +52,6 @@ StackSupervisor::StackSupervisor(StackOptions options, const Clock& clock, Logge
 
 absl::Status StackSupervisor::Run() {
   EVILMOE_ASSIGN_OR_RETURN(run_, options_.directory.ReadSummary());
-  // A stack that was killed may have copied an event and not yet said so.
-  EVILMOE_ASSIGN_OR_RETURN(const FeedPage copied, FileFeed(options_.directory).Next(run_.last_seq));
-  if (!copied.events.empty()) run_.last_seq = copied.events.back().seq;
   absl::Status status = Start();
   if (status.ok()) status = Loop();
   if (!status.ok()) FailRun(status);
@@ -69,7 +66,7 @@ absl::Status StackSupervisor::Start() {
   link_ = connect_(address);
   EVILMOE_RETURN_IF_ERROR(Annotate(link_->SubmitRun(run_, config_yaml).status(), "submit to the private coordinator"));
   EVILMOE_RETURN_IF_ERROR(Act());
-  EVILMOE_RETURN_IF_ERROR(MirrorRun());
+  EVILMOE_RETURN_IF_ERROR(WatchRun());
   if (!IsFinished(run_) || options_.action == RunAction::kNone) EVILMOE_RETURN_IF_ERROR(keeper_.StartOthers());
   const nlohmann::ordered_json stack = {{"pid", getpid()}, {"endpoint", address}};
   return WriteFileAtomic(options_.directory.StackFile(), stack.dump() + "\n");
@@ -102,7 +99,7 @@ absl::Status StackSupervisor::Loop() {
       decision.stay_down = IsFinished(run_);  // Its work is done.
       return decision;
     }));
-    EVILMOE_RETURN_IF_ERROR(MirrorRun());
+    EVILMOE_RETURN_IF_ERROR(WatchRun());
     GatherTargets();
   }
   logger_.Info("run_ended", {{"state", run_.state}});
@@ -123,25 +120,18 @@ void StackSupervisor::GatherTargets() {
   targets_ = std::move(targets);
 }
 
-absl::Status StackSupervisor::MirrorRun() {
+absl::Status StackSupervisor::WatchRun() {
   const absl::Time now = clock_.Now();
-  const int64_t seen_seq = run_.last_seq;
-  absl::StatusOr<FeedPage> page = link_->ListEvents(run_.run_id, seen_seq);
-  if (!page.ok()) {
+  absl::StatusOr<RunSummary> run = link_->GetRun(run_.run_id);
+  if (!run.ok()) {
     lost_since_ = lost_since_.value_or(now);
-    if (now - *lost_since_ > kLostTimeout) return Annotate(page.status(), "the private coordinator is lost");
+    if (now - *lost_since_ > kLostTimeout) return Annotate(run.status(), "the private coordinator is lost");
     return absl::OkStatus();
   }
   lost_since_.reset();
-  for (const RunEventView& event : page->events) {
-    EVILMOE_RETURN_IF_ERROR(AppendLine(options_.directory.Events(), EventLine(event)));
-  }
-  page->run.last_seq = page->events.empty() ? seen_seq : page->events.back().seq;
-  page->run.directory = options_.directory.path.string();
-  most_steps_ = std::max(most_steps_, page->run.steps_done);
-  if (ToJson(page->run) == ToJson(run_)) return absl::OkStatus();
-  run_ = std::move(page->run);
-  return options_.directory.WriteSummary(run_);
+  run_ = *std::move(run);
+  most_steps_ = std::max(most_steps_, run_.steps_done);
+  return absl::OkStatus();
 }
 
 void StackSupervisor::FailRun(const absl::Status& why) {
@@ -152,10 +142,12 @@ void StackSupervisor::FailRun(const absl::Status& why) {
     keeper_.KillTrainers();
     const absl::Status status = link_->FailRun(run_.run_id, kTrainer, error);
     if (!status.ok()) logger_.Error("run_not_failed_in_store", {{"error", std::string(status.message())}});
-    const absl::Status mirrored = MirrorRun();
-    if (!mirrored.ok()) logger_.Error("run_not_mirrored", {{"error", std::string(mirrored.message())}});
+    const absl::Status seen = WatchRun();
+    if (!seen.ok()) logger_.Error("run_not_seen", {{"error", std::string(seen.message())}});
   }
   if (IsFinished(run_)) return;
+  // There is no coordinator that could write it.
+  if (const absl::StatusOr<RunSummary> written = options_.directory.ReadSummary(); written.ok()) run_ = *written;
   run_.state = "failed";
   run_.error = error;
   run_.finished_unix_ms = absl::ToUnixMillis(clock_.Now());

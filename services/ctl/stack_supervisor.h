@@ -27,9 +27,8 @@ struct StackOptions {
   absl::Duration term_timeout = absl::Seconds(5);  // between SIGTERM and SIGKILL
 };
 
-// The private stack of one run: keeps its processes alive until the run's jobs are finished, copies the coordinator's
-// events and the run's state into the run directory, and ends the processes. Single-threaded; everything it is given must
-// outlive it.
+// The private stack of one run: keeps its processes alive until the run's jobs are finished, and ends them.
+// Single-threaded; everything it is given must outlive it.
 //
 // When it gives up on a process it ends the run's job as FAILED in the trainer's place (CoordinatorLink::FailRun), so
 // that the store tells the same as run.json.
@@ -48,8 +47,8 @@ class StackSupervisor {
   absl::Status Act();
   absl::Status Loop();
   void GatherTargets();
-  // Copies new events and the run's state into the run directory.
-  absl::Status MirrorRun();
+  // Looks how the run is; its directory is the coordinator's to write.
+  absl::Status WatchRun();
   bool IsAtRest() const { return IsFinished(run_) || run_.state == "paused"; }
   bool IsIdle();
   void FailRun(const absl::Status& why);
