@@ -27,7 +27,7 @@ struct YamlDescription {
   nlohmann::ordered_json default_value;                              // null: unset, or none where `required`
   std::string default_text;                                          // as YAML
   std::vector<std::string> allowed;                                  // in words: "[1, 1024]", "two numbers, ..."
-  bool required = false;
+  bool required = false;                                             // must be there: the default would be refused
 };
 
 // Collects descriptions. It has the face of YamlSection, so that the one function template of a config documents it:
@@ -73,7 +73,7 @@ class YamlDescriber {
       return Allow(JoinChoices(choices));
     }
     Described& Required(std::string_view) {
-      out_->required = true;
+      out_->required = out_->default_value.is_string() ? out_->default_text.empty() : out_->default_value.empty();
       const bool is_text = out_->schema["type"] == "string";
       const bool is_list = out_->schema["type"] == "array";
       out_->schema[is_text ? "minLength" : is_list ? "minItems" : "minProperties"] = 1;

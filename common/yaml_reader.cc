@@ -345,17 +345,23 @@ std::string YamlReader::HintForUnknown(const std::string& path, const std::strin
   }
   const bool is_slip = !nearest.empty() && EditDistance(key, nearest) <= 1;
   if (!is_slip && !elsewhere.empty()) return absl::StrCat("did you mean ", JoinChoices(elsewhere), "?");
-  if (!nearest.empty()) return absl::StrCat("did you mean ", nearest, "?");
-  return absl::StrCat("expected one of ", absl::StrJoin(known, ", "));
+  return nearest.empty() ? "" : absl::StrCat("did you mean ", nearest, "?");
 }
 
 void YamlReader::FindUnknownKeys() {
   for (const auto& [path, opened] : opened_) {
     if (opened.node == nullptr) continue;
+    bool listed = false;  // once a section is enough
     for (const YamlMember& member : opened.node->members) {
       if (absl::c_linear_search(opened.known, member.key)) continue;
+      std::string hint = HintForUnknown(path, member.key);
+      if (hint.empty()) {
+        hint = listed ? "expected one of those above"
+                      : absl::StrCat("expected one of ", absl::StrJoin(opened.known, ", "));
+        listed = true;
+      }
       problems_.push_back({member.place, absl::StrCat(path, path.empty() ? "" : ".", ShowYamlKey(member.key),
-                                                      ": unknown key, ", HintForUnknown(path, member.key))});
+                                                      ": unknown key, ", hint)});
     }
   }
 }

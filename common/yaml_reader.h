@@ -124,6 +124,7 @@ class YamlReader {
   };
   void Set(std::string_view path, std::string_view value, std::string_view origin, bool replace);
   void FindUnknownKeys();
+  // What was meant by an unknown key; "" = no guess.
   std::string HintForUnknown(const std::string& path, const std::string& key) const;
 
   std::string file_name_;

@@ -33,6 +33,7 @@ struct Refused {
 };
 
 constexpr std::string_view kMergeKey = "<<";
+constexpr const char* kNoAlias = "alias (*name) is not allowed, expected the value itself";
 // A comment behind the text: behind a last line that ends, yaml-cpp takes the end of the text for a closing quote.
 constexpr std::string_view kEndMark = "\n#";
 
@@ -48,7 +49,7 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnDocumentStart(const YAML::Mark&) override {}
   void OnDocumentEnd() override {}
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    Tell(mark, "alias (*name) is not allowed, expected the value itself");
+    Tell(mark, kNoAlias);
     if (TakesKey()) {
       TakeKey("", mark);
       open_.back().drops_value = true;
@@ -184,7 +185,7 @@ class TreeBuilder final : public YAML::EventHandler {
   std::vector<OpenNode> open_;
 };
 
-bool IsControl(utf8proc_int32_t c) { return (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f; }
+bool IsControl(utf8proc_int32_t c) { return c < 0x20 && c != '\t' && c != '\n' && c != '\r'; }
 
 // The first place that is no text, as a problem. yaml-cpp would put another character there, or end the file.
 std::optional<YamlProblem> FindNoText(std::string_view text) {
@@ -243,8 +244,7 @@ std::string InPlainWords(const std::string& message) {
       {"illegal flow end", "a } or ] that closes nothing"},
       {"end of map not found", "a line that is indented as none above it"},
       {"end of sequence not found", "a line that is indented as none above it"},
-      {"unknown token", "a character that no value begins with, expected quotes around the value"},
-      {"the referenced anchor is not defined", "alias (*name) is not allowed, expected the value itself"}};
+      {"unknown token", "a character that no value begins with, expected quotes around the value"}};
   const auto found = words.find(message);
   return absl::StrCat("not YAML: ", found == words.end() ? message : found->second);
 }
@@ -259,6 +259,7 @@ YamlProblem NotYaml(std::string_view text, const YAML::Exception& e, const YamlP
     place.column = column;
     return {place, "tab in the indentation, expected spaces"};
   }
+  if (e.msg == "the referenced anchor is not defined") return {place, kNoAlias};
   return {place, InPlainWords(e.msg)};
 }
 

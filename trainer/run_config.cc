@@ -36,7 +36,8 @@ absl::StatusOr<RunFile> ParseRunFile(std::string_view yaml, const std::string& f
   // Known before the fields are read, since the arm decides what lies under them.
   file.config.arm = reader.Peek("arm").value_or(file.config.arm);
   if (const ArmPreset* arm = FindArm(file.config.arm)) {
-    for (const auto& [path, value] : arm->fields) reader.Default(path, value, "arm");
+    for (const auto& [path, value] : arm->fields)
+      reader.Default(path, value, absl::StrCat("arm ", file.config.arm, ":"));
   }
   std::error_code error;
   const std::filesystem::path base = std::filesystem::absolute(base_folder, error);
