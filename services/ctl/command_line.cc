@@ -135,6 +135,8 @@ void AddLocalVerbs(CLI::App& app, CommandLine& c) {
     app.add_subcommand(verb.name, absl::StrCat(verb.what, " (runs ", verb.binary, ")"))->prefix_command();
   }
   app.add_subcommand("version", "Print the version");
+  app.add_subcommand("schema", "Print the JSON Schema of run.yaml")
+      ->add_flag("--markdown", c.markdown, "Tables of its fields in place of the schema");
   CLI::App* completion = app.add_subcommand("completion", "Print a completion script");
   completion->add_option("SHELL", c.shell, "bash, zsh or fish")
       ->required()

@@ -40,6 +40,8 @@ struct CommandLine {
   bool thinking = false;
   // completion
   std::string shell;
+  // schema
+  bool markdown = false;
   // stack, stack-guard (hidden)
   std::filesystem::path run_dir;
   std::filesystem::path sockets;

@@ -5,13 +5,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status_macros.h"
-#include "policy/model_config.h"
-#include "services/ctl/estimate.h"
+#include "services/ctl/dry_run.h"
 #include "services/ctl/exit_code.h"
 #include "services/ctl/follow.h"
 #include "services/ctl/local_stack.h"
 #include "services/ctl/ulid.h"
 #include "services/report/report.h"
+#include "trainer/run_file.h"
 
 namespace evilmoe {
 namespace {
@@ -22,13 +22,6 @@ constexpr absl::Duration kEndpointTimeout = absl::Seconds(30);
 int PrintProblems(const absl::Status& status, const VerbContext& context) {
   context.errors << status.message() << std::endl;
   return kExitUsage;
-}
-
-absl::StatusOr<int> DryRun(const RunConfig& config, const VerbContext& context) {
-  EVILMOE_ASSIGN_OR_RETURN(const Qwen3Config model, ReadQwen3Config(config.model.path));
-  context.out << ToYaml(config);
-  context.errors << EstimateText(config, model);
-  return kExitOk;
 }
 
 absl::StatusOr<RunSummary> CreateRun(const RunConfig& config, const Clock& clock) {
@@ -127,10 +120,13 @@ absl::StatusOr<int> Submit(const CommandLine& command, const VerbContext& contex
   if (!text.ok())
     return PrintProblems(absl::Status(text.status().code(), absl::StrCat("evilmoe-ctl: ", text.status().message())),
                          context);
-  const absl::StatusOr<RunConfig> config = ParseRunConfig(
-      *text, command.file.string(), std::filesystem::absolute(command.file).parent_path(), command.overrides);
-  if (!config.ok()) return PrintProblems(config.status(), context);
-  if (command.dry_run) return DryRun(*config, context);
+  const absl::StatusOr<RunFile> file =
+      ParseRunFile(*text, command.file.string(), std::filesystem::absolute(command.file).parent_path(),
+                   {.overrides = command.overrides, .files_may_be_missing = command.dry_run});
+  if (!file.ok()) return PrintProblems(file.status(), context);
+  for (const std::string& notice : file->notices) context.errors << notice << std::endl;
+  if (command.dry_run) return DryRun(*file, command, context);
+  const RunConfig* const config = &file->config;
   if (command.endpoint.empty()) {
     for (const StackProcess& process : StackProcesses(1)) {
       EVILMOE_RETURN_IF_ERROR(SiblingBinary(process.binary).status());

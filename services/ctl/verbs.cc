@@ -11,6 +11,7 @@
 #include "services/ctl/process.h"
 #include "services/ctl/run_verbs.h"
 #include "services/ctl/show_verbs.h"
+#include "trainer/run_schema.h"
 
 namespace evilmoe {
 namespace {
@@ -27,6 +28,11 @@ absl::StatusOr<int> Version(const CommandLine&, const VerbContext& context) {
 
 absl::StatusOr<int> Completion(const CommandLine& command, const VerbContext& context) {
   context.out << CompletionScript(command.shell);
+  return kExitOk;
+}
+
+absl::StatusOr<int> Schema(const CommandLine& command, const VerbContext& context) {
+  context.out << (command.markdown ? RunReference() : RunJsonSchema());
   return kExitOk;
 }
 
@@ -58,6 +64,7 @@ absl::StatusOr<int> Dispatch(const CommandLine& command, const VerbContext& cont
                                              {"tokenize", Tokenize},
                                              {"version", Version},
                                              {"completion", Completion},
+                                             {"schema", Schema},
                                              {"stack", Stack},
                                              {"stack-guard", StackGuard}};
   return verbs.at(command.verb)(command, context);

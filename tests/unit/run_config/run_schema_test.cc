@@ -22,7 +22,7 @@ std::string Read(const std::string& name) {
 // `evilmoe-ctl schema > docs/run.schema.json`
 TEST(RunSchema, TheFileIsCurrent) { EXPECT_EQ(Read("docs/run.schema.json"), RunJsonSchema()); }
 
-// The tables of `evilmoe-ctl schema --format markdown`, behind words by hand.
+// The tables of `evilmoe-ctl schema --markdown`, behind words by hand.
 TEST(RunSchema, TheReferenceIsCurrent) {
   const std::string text = Read("docs/run_file.md");
   EXPECT_TRUE(absl::EndsWith(text, "\n" + RunReference())) << RunReference();

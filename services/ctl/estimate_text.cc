@@ -1,0 +1,133 @@
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "services/ctl/estimate.h"
+
+namespace evilmoe {
+namespace {
+
+struct Unit {
+  double size;
+  const char* name;
+};
+
+// In the largest unit that leaves at least 1, with two digits where they say something.
+template <size_t kCount>
+std::string In(const Unit (&units)[kCount], double value) {
+  const Unit* unit = &units[0];
+  for (const Unit& larger : units) {
+    if (value >= larger.size) unit = &larger;
+  }
+  const double scaled = value / unit->size;
+  return absl::StrFormat(scaled < 10 ? "%.1f %s" : "%.0f %s", scaled, unit->name);
+}
+
+std::string Bytes(double bytes) {
+  static constexpr Unit kUnits[] = {{1e3, "kB"}, {1e6, "MB"}, {1e9, "GB"}, {1e12, "TB"}};
+  return In(kUnits, bytes);
+}
+
+std::string Duration(double seconds) {
+  static constexpr Unit kUnits[] = {{1, "s"}, {60, "min"}, {3600, "h"}, {86400, "days"}};
+  return In(kUnits, seconds);
+}
+
+std::string Count(double count) {
+  static constexpr Unit kUnits[] = {{1, ""}, {1e3, "thousand"}, {1e6, "million"}, {1e9, "billion"}};
+  std::string text = In(kUnits, count);
+  if (text.back() == ' ') text = absl::StrFormat("%.0f", count);
+  return text;
+}
+
+template <typename Show>
+std::string FromTo(const Span& span, Show show) {
+  const std::string low = show(span.low), high = show(span.high);
+  return low == high ? low : absl::StrCat(low, " to ", high);
+}
+
+std::string TimeLines(const Estimate& e) {
+  std::string text;
+  for (const TimeEstimate& time : e.times) {
+    absl::StrAppendFormat(&text, "  %-18s a step %s", time.device, FromTo(time.step_s, Duration));
+    if (time.evaluation_s.high > 0) absl::StrAppend(&text, ", an evaluation ", FromTo(time.evaluation_s, Duration));
+    absl::StrAppend(&text, ", the run ", FromTo(time.run_s, Duration), "\n");
+  }
+  return text;
+}
+
+std::string CacheText(const Estimate& e) {
+  if (e.samples_in_cache < 1) return "in which not one sample of the longest kind fits: raise kv_cache_mib";
+  return absl::StrFormat("for %.0f samples of the longest kind at a time", e.samples_in_cache);
+}
+
+}  // namespace
+
+std::string EstimateText(const Estimate& e) {
+  std::string text = absl::StrCat("model: ", Count(e.base_parameters), " parameters in ", e.dtype, " (", e.model_source,
+                                  "), ", Count(e.adapter_parameters), " of the adapter train\n", "work: ", e.steps,
+                                  " steps of ", e.prompts, " prompts x ", e.group_size, " samples, ",
+                                  FromTo(e.completion_tokens, Count), " completion tokens a step");
+  if (!e.evaluation_samples) {
+    text += "; evaluations not counted, their problem file is not there";
+  } else if (*e.evaluation_samples > 0) {
+    absl::StrAppendFormat(&text, "; %.0f %s of %s samples", e.evaluations,
+                          e.evaluations == 1 ? "evaluation" : "evaluations", Count(*e.evaluation_samples));
+  }
+  absl::StrAppendFormat(&text, "\nmemory:\n  trainer            %s, and %s of activations on each of %d %s",
+                        FromTo(e.trainer_bytes, Bytes), FromTo(e.activation_bytes, Bytes), e.num_threads,
+                        e.num_threads == 1 ? "thread" : "threads");
+  if (e.num_ranks > 1) absl::StrAppendFormat(&text, "; %d ranks", e.num_ranks);
+  absl::StrAppendFormat(&text, "\n  rollout worker     %s, and %s of KV cache, %s", FromTo(e.worker_bytes, Bytes),
+                        Bytes(e.kv_cache_bytes), CacheText(e));
+  if (e.num_workers > 1) absl::StrAppendFormat(&text, "; %d workers", e.num_workers);
+  absl::StrAppend(&text, "\n  together           ", FromTo(e.all_bytes, Bytes), "\ntime:\n", TimeLines(e),
+                  "disk: ", FromTo(e.adapters_bytes, Bytes), " of adapters, ", FromTo(e.checkpoints_bytes, Bytes),
+                  " of checkpoints, ", FromTo(e.rollouts_bytes, Bytes), " of rollouts\n",
+                  "assumed: prompts and completions between a quarter of their longest and all of it; a group's "
+                  "activations are kept\n"
+                  "  whole; CPU rates of docs/benchmarks.md, from a busy machine to a quiet one; grading hides behind "
+                  "sampling");
+  if (e.times.size() > 1) {
+    text +=
+        "; GPUs: data-sheet\n  rates times what such work reaches elsewhere, all samples at a time, nothing measured "
+        "(the sampler is for CPUs so far)";
+  }
+  return text + "\n";
+}
+
+namespace {
+
+nlohmann::ordered_json ToJson(const Span& span) { return {{"low", span.low}, {"high", span.high}}; }
+
+}  // namespace
+
+nlohmann::ordered_json EstimateJson(const Estimate& e) {
+  nlohmann::ordered_json times = nlohmann::ordered_json::array();
+  for (const TimeEstimate& time : e.times) {
+    times.push_back({{"device", time.device},
+                     {"measured", time.measured},
+                     {"step_s", ToJson(time.step_s)},
+                     {"evaluation_s", ToJson(time.evaluation_s)},
+                     {"run_s", ToJson(time.run_s)}});
+  }
+  return {{"model_source", e.model_source},
+          {"base_parameters", e.base_parameters},
+          {"adapter_parameters", e.adapter_parameters},
+          {"completion_tokens_a_step", ToJson(e.completion_tokens)},
+          {"evaluation_samples", e.evaluation_samples ? nlohmann::ordered_json(*e.evaluation_samples) : nullptr},
+          {"memory_bytes",
+           {{"trainer", ToJson(e.trainer_bytes)},
+            {"activations_a_thread", ToJson(e.activation_bytes)},
+            {"worker", ToJson(e.worker_bytes)},
+            {"kv_cache", e.kv_cache_bytes},
+            {"together", ToJson(e.all_bytes)}}},
+          {"samples_in_cache", e.samples_in_cache},
+          {"time", std::move(times)},
+          {"disk_bytes",
+           {{"adapters", ToJson(e.adapters_bytes)},
+            {"checkpoints", ToJson(e.checkpoints_bytes)},
+            {"rollouts", ToJson(e.rollouts_bytes)}}}};
+}
+
+}  // namespace evilmoe
