@@ -18,6 +18,7 @@ struct DataSheet {
   const char* name;
   double bf16_flops;
   double bandwidth;
+  double memory;
 };
 
 }  // namespace
@@ -33,14 +34,14 @@ DeviceSpeed CpuSpeed(int num_cores, bool bfloat16) {
 }
 
 std::vector<DeviceSpeed> GpuSpeeds() {
-  static constexpr DataSheet kSheets[] = {{"H200 (141 GB)", 989 * kTera, 4.8 * kTera},
-                                          {"H100 SXM (80 GB)", 989 * kTera, 3.35 * kTera},
-                                          {"A100 SXM (80 GB)", 312 * kTera, 2.04 * kTera},
-                                          {"RTX 4090 (24 GB)", 165 * kTera, 1.01 * kTera}};
+  static constexpr DataSheet kSheets[] = {{"H200", 989 * kTera, 4.8 * kTera, 141 * kGiga},
+                                          {"H100 SXM", 989 * kTera, 3.35 * kTera, 80 * kGiga},
+                                          {"A100 SXM", 312 * kTera, 2.04 * kTera, 80 * kGiga},
+                                          {"RTX 4090", 165 * kTera, 1.01 * kTera, 24 * kGiga}};
   std::vector<DeviceSpeed> speeds;
   for (const DataSheet& sheet : kSheets) {
     speeds.push_back({sheet.name, Times(kTrainShare, sheet.bf16_flops), Times(kSampleShare, sheet.bf16_flops),
-                      Times(kBandwidthShare, sheet.bandwidth)});
+                      Times(kBandwidthShare, sheet.bandwidth), sheet.memory});
   }
   return speeds;
 }

@@ -126,7 +126,8 @@ std::string PositionsProblem(const RunConfig& config, const ModelFigures& model)
 // What there is on this machine, and whether it will do.
 std::string Here(const Estimate& estimate) {
   const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  std::string text = absl::StrFormat("here: %d cores, %.1f GB of memory", NumCores(), memory / 1e9);
+  std::string text =
+      absl::StrFormat("here: %d %s, %.1f GB of memory", NumCores(), NumCores() == 1 ? "core" : "cores", memory / 1e9);
   fs::path home = RunsHome();
   std::error_code error;
   while (!home.empty() && home.has_parent_path() && !fs::exists(home, error)) home = home.parent_path();

@@ -62,13 +62,15 @@ void AddMemory(const EstimateInput& input, const RunWork& work, Estimate& e) {
   e.activation_bytes = {work.ActivationBytes(LengthsOf(input.config, kShortestPart)),
                         work.ActivationBytes(LengthsOf(input.config, 1))};
   e.worker_bytes = {work.WorkerBytes(1), work.WorkerBytes(3)};
-  e.kv_cache_bytes = static_cast<double>(worker.kv_cache_mib) * 1024 * 1024;
-  e.samples_in_cache = std::min<double>(std::max(0.0, work.SamplesIn(e.kv_cache_bytes)), worker.max_samples);
-  const auto all = [&](const double trainer, const double activations, const double of_worker) {
-    return e.num_ranks * (trainer + e.num_threads * activations) + e.num_workers * (of_worker + e.kv_cache_bytes);
-  };
-  e.all_bytes = {all(e.trainer_bytes.low, e.activation_bytes.low, e.worker_bytes.low),
-                 all(e.trainer_bytes.high, e.activation_bytes.high, e.worker_bytes.high)};
+  const double cache = static_cast<double>(worker.kv_cache_mib) * 1024 * 1024;
+  e.samples_in_cache = std::min<double>(std::max(0.0, work.SamplesIn(cache)), worker.max_samples);
+  const double samples = std::min<double>(static_cast<double>(e.prompts) * e.group_size, worker.max_samples);
+  e.cache_bytes = {std::min(cache, work.CacheBytes(samples, LengthsOf(input.config, kShortestPart))),
+                   std::min(cache, work.CacheBytes(samples, LengthsOf(input.config, 1)))};
+  for (double Span::*end : {&Span::low, &Span::high}) {
+    e.all_bytes.*end = e.num_ranks * (e.trainer_bytes.*end + e.num_threads * e.activation_bytes.*end) +
+                       e.num_workers * (e.worker_bytes.*end + e.cache_bytes.*end);
+  }
 }
 
 void AddTimes(const EstimateInput& input, const RunWork& work, Estimate& e) {
@@ -88,7 +90,9 @@ void AddTimes(const EstimateInput& input, const RunWork& work, Estimate& e) {
   e.times.back().measured = true;
   if (!bfloat16 || e.base_parameters < kSmallestForGpu) return;
   for (const DeviceSpeed& gpu : GpuSpeeds()) {
-    e.times.push_back(TimeOn(gpu, input, work, samples, evaluation_groups));
+    TimeEstimate& time = e.times.emplace_back(TimeOn(gpu, input, work, samples, evaluation_groups));
+    time.fits = work.TrainerBytes(1) + e.activation_bytes.low <= gpu.memory_bytes;
+    time.fits_all = work.TrainerBytes(1) + e.activation_bytes.high <= gpu.memory_bytes;
   }
 }
 

@@ -31,6 +31,8 @@ struct EstimateInput {
 struct TimeEstimate {
   std::string device;
   bool measured = false;  // else of a data sheet
+  bool fits = true;       // the trainer does, with the shortest groups
+  bool fits_all = true;   // and with the longest
   Span step_s;
   Span evaluation_s;  // of one evaluation; 0 where there is none
   Span run_s;         // steps and evaluations
@@ -42,10 +44,10 @@ struct Estimate {
   int steps = 0, prompts = 0, group_size = 0;
   Span completion_tokens;  // of a step
   int num_ranks = 1, num_threads = 1, num_workers = 1;
-  Span trainer_bytes;     // each rank beside its activations
-  Span activation_bytes;  // each thread
-  Span worker_bytes;      // each worker beside its cache
-  double kv_cache_bytes = 0;
+  Span trainer_bytes;                        // each rank beside its activations
+  Span activation_bytes;                     // each thread
+  Span worker_bytes;                         // each worker beside its cache
+  Span cache_bytes;                          // each worker's keys and values
   double samples_in_cache = 0;               // at a time; below 1: none fits
   Span all_bytes;                            // all processes of the private stack together
   std::optional<double> evaluation_samples;  // of one evaluation; nullopt: the problem file is not there

@@ -49,51 +49,61 @@ std::string FromTo(const Span& span, Show show) {
 std::string TimeLines(const Estimate& e) {
   std::string text;
   for (const TimeEstimate& time : e.times) {
-    absl::StrAppendFormat(&text, "  %-18s a step %s", time.device, FromTo(time.step_s, Duration));
+    absl::StrAppendFormat(&text, "  %-15s a step %s", time.device, FromTo(time.step_s, Duration));
     if (time.evaluation_s.high > 0) absl::StrAppend(&text, ", an evaluation ", FromTo(time.evaluation_s, Duration));
-    absl::StrAppend(&text, ", the run ", FromTo(time.run_s, Duration), "\n");
+    absl::StrAppend(&text, ", the run ", FromTo(time.run_s, Duration));
+    if (!time.fits) {
+      text += "; its memory will not do";
+    } else if (!time.fits_all) {
+      text += "; its memory will not do for the longest groups";
+    }
+    text += "\n";
   }
   return text;
 }
 
 std::string CacheText(const Estimate& e) {
-  if (e.samples_in_cache < 1) return "in which not one sample of the longest kind fits: raise kv_cache_mib";
-  return absl::StrFormat("for %.0f samples of the longest kind at a time", e.samples_in_cache);
+  if (e.samples_in_cache < 1) return "too little for one sample of the longest kind: raise kv_cache_mib";
+  return absl::StrFormat("room for %.0f of the longest samples at a time", e.samples_in_cache);
 }
+
+std::string MemoryLines(const Estimate& e) {
+  std::string text =
+      absl::StrFormat("  trainer         %s, and %s of activations on each of %d %s", FromTo(e.trainer_bytes, Bytes),
+                      FromTo(e.activation_bytes, Bytes), e.num_threads, e.num_threads == 1 ? "thread" : "threads");
+  if (e.num_ranks > 1) absl::StrAppendFormat(&text, ", of %d ranks", e.num_ranks);
+  absl::StrAppendFormat(&text, "\n  rollout worker  %s, and %s of KV cache (%s)", FromTo(e.worker_bytes, Bytes),
+                        FromTo(e.cache_bytes, Bytes), CacheText(e));
+  if (e.num_workers > 1) absl::StrAppendFormat(&text, ", of %d workers", e.num_workers);
+  return absl::StrCat(text, "\n  together        ", FromTo(e.all_bytes, Bytes), "\n");
+}
+
+std::string EvaluationLine(const Estimate& e) {
+  if (!e.evaluation_samples) return "evaluation: not counted, its problem file is not there\n";
+  if (*e.evaluation_samples == 0) return "";
+  return absl::StrFormat("evaluation: %.0f, of %s samples%s\n", e.evaluations, Count(*e.evaluation_samples),
+                         e.evaluations == 1 ? "" : " each");
+}
+
+constexpr const char* kAssumed =
+    "assumed: prompts and completions have between a quarter of their longest and all of it; a group's\n"
+    "  activations are kept whole; CPUs between busy and quiet, by docs/benchmarks.md; grading hides\n"
+    "  behind sampling\n";
+constexpr const char* kAssumedOfGpus =
+    "  GPUs: data-sheet rates times what such work reaches elsewhere, all samples of a step at a time;\n"
+    "  nothing was measured, and the sampler is for CPUs so far\n";
 
 }  // namespace
 
 std::string EstimateText(const Estimate& e) {
-  std::string text = absl::StrCat("model: ", Count(e.base_parameters), " parameters in ", e.dtype, " (", e.model_source,
-                                  "), ", Count(e.adapter_parameters), " of the adapter train\n", "work: ", e.steps,
-                                  " steps of ", e.prompts, " prompts x ", e.group_size, " samples, ",
-                                  FromTo(e.completion_tokens, Count), " completion tokens a step");
-  if (!e.evaluation_samples) {
-    text += "; evaluations not counted, their problem file is not there";
-  } else if (*e.evaluation_samples > 0) {
-    absl::StrAppendFormat(&text, "; %.0f %s of %s samples", e.evaluations,
-                          e.evaluations == 1 ? "evaluation" : "evaluations", Count(*e.evaluation_samples));
-  }
-  absl::StrAppendFormat(&text, "\nmemory:\n  trainer            %s, and %s of activations on each of %d %s",
-                        FromTo(e.trainer_bytes, Bytes), FromTo(e.activation_bytes, Bytes), e.num_threads,
-                        e.num_threads == 1 ? "thread" : "threads");
-  if (e.num_ranks > 1) absl::StrAppendFormat(&text, "; %d ranks", e.num_ranks);
-  absl::StrAppendFormat(&text, "\n  rollout worker     %s, and %s of KV cache, %s", FromTo(e.worker_bytes, Bytes),
-                        Bytes(e.kv_cache_bytes), CacheText(e));
-  if (e.num_workers > 1) absl::StrAppendFormat(&text, "; %d workers", e.num_workers);
-  absl::StrAppend(&text, "\n  together           ", FromTo(e.all_bytes, Bytes), "\ntime:\n", TimeLines(e),
-                  "disk: ", FromTo(e.adapters_bytes, Bytes), " of adapters, ", FromTo(e.checkpoints_bytes, Bytes),
-                  " of checkpoints, ", FromTo(e.rollouts_bytes, Bytes), " of rollouts\n",
-                  "assumed: prompts and completions between a quarter of their longest and all of it; a group's "
-                  "activations are kept\n"
-                  "  whole; CPU rates of docs/benchmarks.md, from a busy machine to a quiet one; grading hides behind "
-                  "sampling");
-  if (e.times.size() > 1) {
-    text +=
-        "; GPUs: data-sheet\n  rates times what such work reaches elsewhere, all samples at a time, nothing measured "
-        "(the sampler is for CPUs so far)";
-  }
-  return text + "\n";
+  return absl::StrCat("model: ", Count(e.base_parameters), " parameters in ", e.dtype, " (", e.model_source, "), ",
+                      Count(e.adapter_parameters), " of the adapter train\n",  //
+                      "work: ", e.steps, " steps of ", e.prompts, " prompts x ", e.group_size, " samples, ",
+                      FromTo(e.completion_tokens, Count), " completion tokens a step\n", EvaluationLine(e), "memory:\n",
+                      MemoryLines(e), "time:\n", TimeLines(e),  //
+                      "disk: ", FromTo(e.adapters_bytes, Bytes), " of adapters, ", FromTo(e.checkpoints_bytes, Bytes),
+                      " of checkpoints, ", FromTo(e.rollouts_bytes, Bytes), " of rollouts\n", kAssumed,
+                      e.times.size() > 1 ? kAssumedOfGpus : "");
 }
 
 namespace {
@@ -107,6 +117,8 @@ nlohmann::ordered_json EstimateJson(const Estimate& e) {
   for (const TimeEstimate& time : e.times) {
     times.push_back({{"device", time.device},
                      {"measured", time.measured},
+                     {"fits", time.fits},
+                     {"fits_longest", time.fits_all},
                      {"step_s", ToJson(time.step_s)},
                      {"evaluation_s", ToJson(time.evaluation_s)},
                      {"run_s", ToJson(time.run_s)}});
@@ -120,7 +132,7 @@ nlohmann::ordered_json EstimateJson(const Estimate& e) {
            {{"trainer", ToJson(e.trainer_bytes)},
             {"activations_a_thread", ToJson(e.activation_bytes)},
             {"worker", ToJson(e.worker_bytes)},
-            {"kv_cache", e.kv_cache_bytes},
+            {"kv_cache", ToJson(e.cache_bytes)},
             {"together", ToJson(e.all_bytes)}}},
           {"samples_in_cache", e.samples_in_cache},
           {"time", std::move(times)},

@@ -12,6 +12,7 @@ namespace {
 
 // Per-token experts are sampled in ATen, group by group (docs/benchmarks.md).
 constexpr double kExpertsSlowdown = 4;
+constexpr double kLibTorchBytes = 150e6;  // of a process that does nothing with it yet
 
 // in + out and in · out of each linear map of a layer.
 struct MapSize {
@@ -59,7 +60,7 @@ double RunWork::kv_bytes() const {
 
 double RunWork::TrainerBytes(int threads) const {
   const double gradients = threads > 1 ? threads + 1 : 1;
-  return weight_bytes() + 4 * adapter_parameters_ * (4 + gradients);
+  return kLibTorchBytes + weight_bytes() + 4 * adapter_parameters_ * (4 + gradients);
 }
 
 double RunWork::ActivationBytes(const Lengths& lengths) const {
@@ -78,21 +79,27 @@ double RunWork::ActivationBytes(const Lengths& lengths) const {
 
 double RunWork::WorkerBytes(int num_adapters) const {
   const double adapter = 4 * adapter_parameters_;
-  if (!HasQuarantine(config_)) return 2 * weight_bytes() + num_adapters * adapter;
+  if (!HasQuarantine(config_)) return kLibTorchBytes + 2 * weight_bytes() + num_adapters * adapter;
   const double init = 2;  // A0 and B0 beside A and B
   if (config_.model.dtype == "bfloat16") {
     const double packed = config_.adapter.init == "random_ab" ? 2 : 1;
-    return weight_bytes() + num_adapters * adapter * (init + packed);
+    return kLibTorchBytes + weight_bytes() + num_adapters * adapter * (init + packed);
   }
   // A merged copy of the layers with the quarantine and one without, beside the base as it was and as it is packed.
   const double modes = IsRouted(config_) || config_.rollout.deploy_mode_fraction > 0 ? 2 : 1;
-  return 2 * weight_bytes() + num_adapters * (adapter * init + modes * layer_parameters_ * bytes_a_number_);
+  return kLibTorchBytes + 2 * weight_bytes() +
+         num_adapters * (adapter * init + modes * layer_parameters_ * bytes_a_number_);
 }
 
 double RunWork::SamplesIn(double cache_bytes) const {
   const RolloutConfig& rollout = config_.rollout;
   const double positions = cache_bytes / kv_bytes();
   return std::floor((positions - rollout.max_prompt_tokens) / rollout.max_completion_tokens);
+}
+
+double RunWork::CacheBytes(double samples, const Lengths& lengths) const {
+  const double prompts = std::ceil(samples / config_.rollout.group_size);
+  return kv_bytes() * (samples * lengths.completion + prompts * lengths.prompt);
 }
 
 double RunWork::RowFlops(double context, bool with_adapter) const {

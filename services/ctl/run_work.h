@@ -27,8 +27,8 @@ class RunWork {
   double weight_bytes() const;  // of the base in the run's dtype
   double kv_bytes() const;      // of one position in the sampler's cache
 
-  // What a trainer's process holds beside its activations: base, adapter, its init, moments, and the gradients of so
-  // many threads and of their sum.
+  // What a trainer's process holds beside its activations: LibTorch, base, adapter, its init, moments, and the
+  // gradients of so many threads and of their sum.
   double TrainerBytes(int threads) const;
   // Of a training step's activations, on each thread that works on a part (trainer/step_memory.h).
   double ActivationBytes(const Lengths& lengths) const;
@@ -36,6 +36,8 @@ class RunWork {
   double WorkerBytes(int num_adapters) const;
   // Samples that a cache of so many bytes holds at a time, each at its longest.
   double SamplesIn(double cache_bytes) const;
+  // Of the cache, that so many samples in groups of the run's size fill.
+  double CacheBytes(double samples, const Lengths& lengths) const;
   double AdapterFileBytes() const { return 4 * adapter_parameters_; }
   double CheckpointBytes() const { return 12 * adapter_parameters_; }  // with two moments
 
