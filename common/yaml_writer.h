@@ -72,7 +72,8 @@ class YamlWriter {
 
   static std::string Show(const std::string& value);
   static std::string Show(const std::filesystem::path& value) { return Show(value.string()); }
-  static std::string Show(const std::optional<double>& value) { return value ? ShowYamlValue(*value) : "null"; }
+  static std::string Show(double value);
+  static std::string Show(const std::optional<double>& value) { return value ? Show(*value) : "null"; }
   static std::string Show(const std::vector<std::pair<std::string, double>>& value);
   template <typename T>
   static std::string Show(const std::vector<T>& values) {

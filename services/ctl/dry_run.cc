@@ -16,7 +16,6 @@
 #include "policy/known_models.h"
 #include "policy/model_config.h"
 #include "services/ctl/estimate.h"
-#include "services/ctl/exit_code.h"
 #include "services/ctl/local_stack.h"
 #include "services/ctl/run_directory.h"
 
@@ -142,44 +141,48 @@ std::string Here(const Estimate& estimate) {
 }
 
 void PrintJson(const RunFile& file, const std::vector<Missing>& missing, const std::optional<Estimate>& estimate,
-               const std::string& problem, std::ostream& out) {
+               std::ostream& out) {
   nlohmann::ordered_json lines = nlohmann::ordered_json::array();
   for (const Missing& one : missing) lines.push_back({{"field", one.field}, {"path", one.path}, {"how", one.how}});
   nlohmann::ordered_json json = {{"config", ToYaml(file.config)}, {"notices", file.notices}, {"missing", lines}};
   json["estimate"] = estimate ? EstimateJson(*estimate) : nullptr;
-  if (!problem.empty()) json["problem"] = problem;
   out << json.dump() << std::endl;
+}
+
+void PrintText(const RunFile& file, const std::vector<Missing>& missing, const std::optional<Estimate>& estimate,
+               std::ostream& errors) {
+  if (estimate) {
+    errors << EstimateText(*estimate) << Here(*estimate) << "\n";
+  } else {
+    errors << "no estimate: " << FromHere(file.config.model.path)
+           << " is not there and is no published model by its name\n";
+  }
+  for (const Missing& one : missing) errors << "missing: " << one.field << ": " << one.path << "; " << one.how << "\n";
+  errors << std::flush;
 }
 
 }  // namespace
 
-absl::StatusOr<int> DryRun(const RunFile& file, const CommandLine& command, const VerbContext& context) {
+absl::Status DryRun(const RunFile& file, const StackShape& shape, bool json, std::ostream& out, std::ostream& errors) {
   EVILMOE_ASSIGN_OR_RETURN(const std::optional<ModelFigures> model, FiguresOf(file.config.model.path));
   const std::vector<Missing> missing = FindMissing(file);
   std::optional<Estimate> estimate;
   std::string problem;
   if (model) {
-    estimate = EstimateRun(InputOf(file, *model, command.stack));
+    estimate = EstimateRun(InputOf(file, *model, shape));
     problem = PositionsProblem(file.config, *model);
   }
-  if (command.json) {
-    PrintJson(file, missing, estimate, problem, context.out);
+  if (json) {
+    PrintJson(file, missing, estimate, out);
   } else {
-    context.out << ToYaml(file.config);
-    if (estimate) {
-      context.errors << EstimateText(*estimate) << Here(*estimate) << "\n";
-    } else {
-      context.errors << "no estimate: " << FromHere(file.config.model.path)
-                     << " is not there and is no published model by its name\n";
-    }
-    for (const Missing& one : missing) {
-      context.errors << "missing: " << one.field << ": " << one.path << "; " << one.how << "\n";
-    }
-    if (!problem.empty()) context.errors << "evilmoe-ctl: " << problem << "\n";
-    context.errors << std::flush;
+    out << ToYaml(file.config) << std::flush;
+    PrintText(file, missing, estimate, errors);
   }
-  if (!problem.empty()) return kExitUsage;
-  return missing.empty() ? kExitOk : kExitNotFound;
+  if (!problem.empty()) return absl::InvalidArgumentError(problem);
+  if (missing.empty()) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("not ready to start: ", missing.size(),
+                                          missing.size() == 1 ? " thing" : " things",
+                                          " missing, expected none; see above"));
 }
 
 }  // namespace evilmoe

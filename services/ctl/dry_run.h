@@ -1,16 +1,17 @@
 #pragma once
 
-#include "absl/status/statusor.h"
-#include "services/ctl/command_line.h"
-#include "services/ctl/verbs.h"
+#include <ostream>
+
+#include "absl/status/status.h"
+#include "services/ctl/stack_layout.h"
 #include "trainer/run_file.h"
 
 namespace evilmoe {
 
-// `submit --dry-run`: the resolved file on `out`, an estimate and what is missing on `errors`; with --output json all
-// of it as one object on `out`. Starts and writes nothing. Returns kExitOk, kExitNotFound where something that the run
-// needs is missing (one line each), kExitUsage where the model cannot hold the run's prompts and completions; an error
-// where the model's config.json is none.
-absl::StatusOr<int> DryRun(const RunFile& file, const CommandLine& command, const VerbContext& context);
+// `submit --dry-run`: the resolved file on `out`, an estimate for a private stack of this shape and what is missing on
+// `errors`, a line each; with `json` all of it as one object on `out`. Starts and writes nothing. NotFound: something
+// that the run needs is missing; InvalidArgument: the model's config.json is none, or the model cannot hold the run's
+// prompts and completions.
+absl::Status DryRun(const RunFile& file, const StackShape& shape, bool json, std::ostream& out, std::ostream& errors);
 
 }  // namespace evilmoe

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "services/ctl/estimate.h"
@@ -42,20 +43,30 @@ std::string Count(double count) {
 
 template <typename Show>
 std::string FromTo(const Span& span, Show show) {
-  const std::string low = show(span.low), high = show(span.high);
-  return low == high ? low : absl::StrCat(low, " to ", high);
+  std::string low = show(span.low);
+  const std::string high = show(span.high);
+  if (low == high) return low;
+  const size_t unit = high.rfind(' ');  // said once where it is the same
+  if (unit != std::string::npos && absl::EndsWith(low, high.substr(unit))) low.resize(low.rfind(' '));
+  return absl::StrCat(low, " to ", high);
 }
 
 std::string TimeLines(const Estimate& e) {
-  std::string text;
+  const bool evaluates = e.evaluation_samples.value_or(0) > 0;
+  const auto row = [&](const std::string& device, const std::string& step, const std::string& evaluation,
+                       const std::string& run) {
+    std::string line = absl::StrFormat("%-18s%-20s", device, step);
+    if (evaluates) absl::StrAppendFormat(&line, "%-20s", evaluation);
+    return line + run;
+  };
+  std::string text = row("time:", "a step", "an evaluation", "the run") + "\n";
   for (const TimeEstimate& time : e.times) {
-    absl::StrAppendFormat(&text, "  %-15s a step %s", time.device, FromTo(time.step_s, Duration));
-    if (time.evaluation_s.high > 0) absl::StrAppend(&text, ", an evaluation ", FromTo(time.evaluation_s, Duration));
-    absl::StrAppend(&text, ", the run ", FromTo(time.run_s, Duration));
+    absl::StrAppend(&text, row("  " + time.device, FromTo(time.step_s, Duration), FromTo(time.evaluation_s, Duration),
+                               FromTo(time.run_s, Duration)));
     if (!time.fits) {
-      text += "; its memory will not do";
+      text += "  (too little memory)";
     } else if (!time.fits_all) {
-      text += "; its memory will not do for the longest groups";
+      text += "  (too little memory for the longest groups)";
     }
     text += "\n";
   }
@@ -68,9 +79,9 @@ std::string CacheText(const Estimate& e) {
 }
 
 std::string MemoryLines(const Estimate& e) {
-  std::string text =
-      absl::StrFormat("  trainer         %s, and %s of activations on each of %d %s", FromTo(e.trainer_bytes, Bytes),
-                      FromTo(e.activation_bytes, Bytes), e.num_threads, e.num_threads == 1 ? "thread" : "threads");
+  std::string text = absl::StrCat("  trainer         ", FromTo(e.trainer_bytes, Bytes), ", and ",
+                                  FromTo(e.activation_bytes, Bytes), " of activations");
+  if (e.num_threads > 1) absl::StrAppendFormat(&text, " on each of %d threads", e.num_threads);
   if (e.num_ranks > 1) absl::StrAppendFormat(&text, ", of %d ranks", e.num_ranks);
   absl::StrAppendFormat(&text, "\n  rollout worker  %s, and %s of KV cache (%s)", FromTo(e.worker_bytes, Bytes),
                         FromTo(e.cache_bytes, Bytes), CacheText(e));
@@ -100,7 +111,7 @@ std::string EstimateText(const Estimate& e) {
                       Count(e.adapter_parameters), " of the adapter train\n",  //
                       "work: ", e.steps, " steps of ", e.prompts, " prompts x ", e.group_size, " samples, ",
                       FromTo(e.completion_tokens, Count), " completion tokens a step\n", EvaluationLine(e), "memory:\n",
-                      MemoryLines(e), "time:\n", TimeLines(e),  //
+                      MemoryLines(e), TimeLines(e),  //
                       "disk: ", FromTo(e.adapters_bytes, Bytes), " of adapters, ", FromTo(e.checkpoints_bytes, Bytes),
                       " of checkpoints, ", FromTo(e.rollouts_bytes, Bytes), " of rollouts\n", kAssumed,
                       e.times.size() > 1 ? kAssumedOfGpus : "");

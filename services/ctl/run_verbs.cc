@@ -117,15 +117,16 @@ absl::StatusOr<int> FollowToTheEnd(const RunSummary& run, int64_t after_seq, Coo
 
 absl::StatusOr<int> Submit(const CommandLine& command, const VerbContext& context) {
   const absl::StatusOr<std::string> text = ReadFile(command.file, size_t{1} << 20);
-  if (!text.ok())
-    return PrintProblems(absl::Status(text.status().code(), absl::StrCat("evilmoe-ctl: ", text.status().message())),
-                         context);
+  EVILMOE_RETURN_IF_ERROR(text.status());
   const absl::StatusOr<RunFile> file =
       ParseRunFile(*text, command.file.string(), std::filesystem::absolute(command.file).parent_path(),
                    {.overrides = command.overrides, .files_may_be_missing = command.dry_run});
   if (!file.ok()) return PrintProblems(file.status(), context);
   for (const std::string& notice : file->notices) context.errors << notice << std::endl;
-  if (command.dry_run) return DryRun(*file, command, context);
+  if (command.dry_run) {
+    EVILMOE_RETURN_IF_ERROR(DryRun(*file, command.stack, command.json, context.out, context.errors));
+    return kExitOk;
+  }
   const RunConfig* const config = &file->config;
   if (command.endpoint.empty()) {
     for (const StackProcess& process : StackProcesses(1)) {
