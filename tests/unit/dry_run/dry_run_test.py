@@ -97,6 +97,18 @@ class DryRunTest(unittest.TestCase):
         self.give_config("Qwen3-0.6B")
         self.expect_golden("qwen3-0.6b_config", self.submit("examples/qwen3-0.6b.yaml"))
 
+    def test_the_readme_has_the_estimates(self):
+        table = (SOURCE / "examples/README.md").read_text()
+        for name in ("qwen3-0.6b", "qwen3-4b"):
+            text = (GOLDEN / f"{name}_nothing.txt").read_text()
+            figures = [re.search(r"  trainer +(.*), and (.*) of activations", text).groups(),
+                       re.search(r"  rollout worker +(.*), and ", text).groups(),
+                       re.search(r"disk: (.*) of adapters", text).groups(),
+                       re.search(r"  H200 +.*?  +(.*?)(?:  \(.*)?\n", text).groups(),
+                       re.search(r"  1 CPU core +.*? days +(.*)\n", text).groups()]
+            for figure in (f for group in figures for f in group):
+                self.assertIn(figure, table, name)
+
     def test_the_known_figures_are_those_of_config_json(self):
         for example, name in (("qwen3-4b", "Qwen3-4B"), ("qwen3-0.6b", "Qwen3-0.6B")):
             _, _, known = self.submit(f"examples/{example}.yaml")
