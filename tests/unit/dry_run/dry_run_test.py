@@ -189,6 +189,12 @@ class DryRunTest(unittest.TestCase):
             _, out, _ = self.submit("examples/qwen3-4b.yaml", "--set", f"arm={arm}")
             jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(out))
 
+    def test_the_verb_schema(self):
+        def printed(*words):
+            return subprocess.run([CTL, "schema", *words], capture_output=True, text=True, check=True, timeout=60).stdout
+        self.assertEqual(printed(), (SOURCE / "docs/run.schema.json").read_text())
+        self.assertTrue((SOURCE / "docs/run_file.md").read_text().endswith("\n" + printed("--markdown")))
+
     def test_a_file_that_is_not_there_or_too_large(self):
         code, out, err = self.submit("examples/nowhere.yaml")
         self.assertEqual((code, out, err), (4, "", "evilmoe-ctl: examples/nowhere.yaml: open: No such file or directory\n"))
