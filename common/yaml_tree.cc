@@ -34,8 +34,10 @@ struct Refused {
 
 constexpr std::string_view kMergeKey = "<<";
 constexpr const char* kNoAlias = "alias (*name) is not allowed, expected the value itself";
-// A comment behind the text: behind a last line that ends, yaml-cpp takes the end of the text for a closing quote.
-constexpr std::string_view kEndMark = "\n#";
+// yaml-cpp takes the end of a last line for a closing quote; behind a comment it does not.
+std::string WithoutLastLineEnd(std::string_view text) {
+  return absl::StrCat(std::string(text), text.ends_with('\n') ? "#" : "");
+}
 
 // Builds the tree out of the parser's events, so that nothing is expanded before it is judged.
 class TreeBuilder final : public YAML::EventHandler {
@@ -292,7 +294,7 @@ YamlNode ParseYamlTree(std::string_view text, std::vector<YamlProblem>& problems
   }
   TreeBuilder builder(problems);
   try {
-    std::istringstream stream{absl::StrCat(std::string(text), std::string(kEndMark))};
+    std::istringstream stream{WithoutLastLineEnd(text)};
     YAML::Parser parser(stream);
     if (!parser.HandleNextDocument(builder)) return {};
     YamlNode root = builder.TakeRoot();

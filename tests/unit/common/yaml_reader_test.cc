@@ -64,6 +64,21 @@ TEST(YamlReader, ReadsEveryType) {
   EXPECT_EQ(s.inner, 4);
 }
 
+// Line ends behind a text are those of the file, whatever the parser is handed.
+TEST(YamlReader, KeepsTheEndOfTheLastText) {
+  for (const auto& [yaml, value] : std::vector<std::pair<std::string, std::string>>{{"file: |+\n  a\n", "a\n"},
+                                                                                    {"file: |+\n  a\n\n", "a\n\n"},
+                                                                                    {"file: |\n  a\n\n", "a\n"},
+                                                                                    {"file: |-\n  a\n", "a"},
+                                                                                    {"file: a\n  b\n", "a b"},
+                                                                                    {"file: 'a'", "a"}}) {
+    Settings s;
+    const absl::Status status = Read(yaml, &s);
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_EQ(s.file, value) << yaml;
+  }
+}
+
 TEST(YamlReader, AnEmptyDocumentKeepsTheDefaults) {
   for (const char* yaml : {"", "# only a comment\n", "---\n", "null\n"}) {
     Settings s;
