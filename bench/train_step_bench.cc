@@ -121,10 +121,14 @@ int64_t LargestPart(const std::vector<TrainGroup>& groups, const TrainedAdapter&
 // Peak of the tensors of one more step, on one thread, and what trainer/step_memory.h says of it.
 absl::StatusOr<nlohmann::json> Memory(const RunConfig& config, const GradedStep& batch, TrainingModel& model) {
   const MemoryWatch watch;
+  const Lora2rOptions& options = model.adapter().two_experts()->options();
   EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, model.Step(config.steps - 1, batch.groups));
   return nlohmann::json{{"peak_bytes", watch.peak_bytes()},
                         {"largest_bytes", watch.largest_bytes()},
-                        {"formula_bytes", StepPeakBytes(model.base().config, model.adapter().two_experts()->options(),
+                        {"formula_bytes", StepPeakBytes(model.base().config,
+                                                        {.rank = options.rank,
+                                                         .random_ab = options.random_ab,
+                                                         .num_targets = std::ssize(options.targets)},
                                                         LargestPart(batch.groups, model.adapter()))}};
 }
 

@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <limits>
 #include <tuple>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "nlohmann/json.hpp"
+#include "common/shown_text.h"
+#include "common/yaml_hint.h"
 
 namespace evilmoe {
 namespace {
@@ -21,7 +22,8 @@ std::string Describe(const YamlNode& node) {
     case YamlNode::Kind::kNull: return "nothing";
     case YamlNode::Kind::kList: return "a list";
     case YamlNode::Kind::kMap: return "a map";
-    case YamlNode::Kind::kScalar: return node.quoted ? absl::StrCat("text ", ShowYamlValue(node.text)) : node.text;
+    case YamlNode::Kind::kScalar:
+      return node.quoted ? absl::StrCat("text ", ShownText(node.text, kMaxShownBytes)) : ShowYamlKey(node.text);
   }
   return "?";
 }
@@ -72,28 +74,29 @@ std::string Prefix(const YamlPlace& place, const std::string& file_name) {
   return absl::StrCat(file_name, ":", place.line, ":", place.column, ": ");
 }
 
+bool IsBefore(const YamlPlace& a, const YamlPlace& b) {
+  return std::tie(a.origin, a.line, a.column) < std::tie(b.origin, b.line, b.column);
+}
+
+// Whether two scalars say the same: 1 is 1.0.
+bool IsSame(const YamlNode& a, const YamlNode& b) {
+  if (a.kind != b.kind || a.kind == YamlNode::Kind::kList || a.kind == YamlNode::Kind::kMap) return false;
+  const std::optional<double> x = ParseDouble(a), y = ParseDouble(b);
+  return x || y ? x == y : a.text == b.text;
+}
+
+// A value as one would write it.
+std::string Written(const YamlNode& node) {
+  if (node.kind == YamlNode::Kind::kNull) return "null";
+  return node.kind == YamlNode::Kind::kScalar ? ShowYamlKey(node.text) : Describe(node);
+}
+
 }  // namespace
-
-std::string ShowYamlValue(const std::string& value) {
-  return nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-std::string ShowYamlValue(int64_t value) { return absl::StrCat(value); }
-std::string ShowYamlValue(uint64_t value) { return absl::StrCat(value); }
-std::string ShowYamlValue(double value) {
-  char buffer[32];
-  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
-  return std::string(buffer, error == std::errc() ? end : buffer);
-}
-
-std::string JoinChoices(const std::vector<std::string>& choices) {
-  if (choices.size() < 2) return choices.empty() ? "" : choices[0];
-  return absl::StrCat(absl::StrJoin(choices.begin(), choices.end() - 1, ", "), " or ", choices.back());
-}
 
 YamlSection::Taken YamlSection::Take(std::string_view name) {
   reader_->opened_[path_].known.emplace_back(name);
   const YamlMember* member = node_ == nullptr ? nullptr : node_->Find(name);
-  if (member == nullptr) return {nullptr, place_, Path(name)};
+  if (member == nullptr) return {nullptr, place_, Path(name), lost_};
   return {&member->value, member->value.place, Path(name)};
 }
 
@@ -108,11 +111,15 @@ YamlField<T> YamlSection::Checks(const Taken& taken, const T* value) {
 
 YamlField<double> YamlSection::Field(std::string_view name, std::optional<double>* value) {
   const Taken taken = Take(name);
+  if (taken.lost) return Checks<double>(taken, nullptr);
   if (taken.node != nullptr && taken.node->kind == YamlNode::Kind::kNull) {
     value->reset();
   } else if (taken.node != nullptr) {
-    double number = 0;
-    if (!ReadValue(*taken.node, taken.path, &number)) return Checks<double>(taken, nullptr);
+    const std::optional<double> number = ParseDouble(*taken.node);
+    if (!number) {
+      WrongType(*taken.node, taken.path, absl::StrCat("a number or null", NumberHint(*taken.node)));
+      return Checks<double>(taken, nullptr);
+    }
     *value = number;
   }
   return Checks<double>(taken, value->has_value() ? &**value : nullptr);
@@ -124,7 +131,7 @@ YamlSection YamlSection::Section(std::string_view name) {
   if (taken.node != nullptr && !is_map) WrongType(*taken.node, taken.path, "a section (name: value, indented)");
   const YamlNode* node = is_map ? taken.node : nullptr;
   reader_->opened_[taken.path].node = node;
-  return YamlSection(*reader_, node, taken.place, taken.path);
+  return YamlSection(*reader_, node, taken.place, taken.path, taken.lost || (taken.node != nullptr && !is_map));
 }
 
 void YamlSection::Problem(std::string_view name, std::string_view text) {
@@ -134,41 +141,47 @@ void YamlSection::Problem(std::string_view name, std::string_view text) {
 }
 
 bool YamlSection::WrongType(const YamlNode& node, const std::string& path, std::string_view expected) {
+  if (node.refused) return false;
   reader_->problems_.push_back(
       {node.place, absl::StrCat(path, ": wrong type, got ", Describe(node), ", expected ", std::string(expected))});
   return false;
 }
 
 bool YamlSection::ReadValue(const YamlNode& node, const std::string& path, bool* value) {
-  if (!IsBool(node)) return WrongType(node, path, "true or false");
+  if (!IsBool(node)) return WrongType(node, path, absl::StrCat("true or false", BoolHint(node)));
   *value = node.text == "true";
   return true;
 }
 
 bool YamlSection::ReadValue(const YamlNode& node, const std::string& path, int64_t* value) {
   const std::optional<int64_t> whole = ParseWhole<int64_t>(node);
-  if (!whole) return WrongType(node, path, kWholeNumber);
+  if (!whole) return WrongType(node, path, absl::StrCat(kWholeNumber, WholeHint(node)));
   *value = *whole;
   return true;
 }
 
 bool YamlSection::ReadValue(const YamlNode& node, const std::string& path, int* value) {
   const std::optional<int> whole = ParseWhole<int>(node);
-  if (!whole) return WrongType(node, path, ParseWhole<int64_t>(node) ? "one that fits 32 bits" : kWholeNumber);
+  if (!whole && ParseWhole<int64_t>(node)) {
+    reader_->problems_.push_back({node.place, absl::StrCat(path, ": out of range, got ", node.text, ", expected [",
+                                                           INT32_MIN, ", ", INT32_MAX, "]")});
+    return false;
+  }
+  if (!whole) return WrongType(node, path, absl::StrCat(kWholeNumber, WholeHint(node)));
   *value = *whole;
   return true;
 }
 
 bool YamlSection::ReadValue(const YamlNode& node, const std::string& path, uint64_t* value) {
   const std::optional<uint64_t> whole = ParseWhole<uint64_t>(node);
-  if (!whole) return WrongType(node, path, "a whole number, 0 or more");
+  if (!whole) return WrongType(node, path, absl::StrCat("a whole number, 0 or more", WholeHint(node)));
   *value = *whole;
   return true;
 }
 
 bool YamlSection::ReadValue(const YamlNode& node, const std::string& path, double* value) {
   const std::optional<double> number = ParseDouble(node);
-  if (!number) return WrongType(node, path, "a number");
+  if (!number) return WrongType(node, path, absl::StrCat("a number", NumberHint(node)));
   *value = *number;
   return true;
 }
@@ -192,7 +205,7 @@ bool YamlSection::ReadValue(const YamlNode& node, const std::string& path, std::
 
 template <typename T>
 bool YamlSection::ReadValue(const YamlNode& node, const std::string& path, std::vector<T>* value) {
-  if (node.kind != YamlNode::Kind::kList) return WrongType(node, path, "a list");
+  if (node.kind != YamlNode::Kind::kList) return WrongType(node, path, absl::StrCat("a list", ListHint(node)));
   std::vector<T> items(node.items.size());
   bool ok = true;
   for (size_t i = 0; i < items.size(); ++i) {
@@ -209,7 +222,7 @@ bool YamlSection::ReadValue(const YamlNode& node, const std::string& path,
   bool ok = true;
   for (const YamlMember& member : node.members) {
     items.emplace_back(member.key, 0.0);
-    ok = ReadValue(member.value, absl::StrCat(path, ".", member.key), &items.back().second) && ok;
+    ok = ReadValue(member.value, absl::StrCat(path, ".", ShowYamlKey(member.key)), &items.back().second) && ok;
   }
   if (ok) *value = std::move(items);
   return ok;
@@ -231,10 +244,12 @@ template bool YamlSection::ReadValue(const YamlNode&, const std::string&, std::v
 
 YamlReader::YamlReader(std::string_view text, std::string file_name) : file_name_(std::move(file_name)) {
   root_ = ParseYamlTree(text, problems_);
+  num_of_text_ = problems_.size();
   if (root_.kind == YamlNode::Kind::kMap) return;
   broken_ = !problems_.empty();
   if (root_.kind != YamlNode::Kind::kNull) {
-    problems_.push_back({root_.place, absl::StrCat("got ", Describe(root_), ", expected name: value lines")});
+    problems_.push_back({root_.place, absl::StrCat("got ", Describe(root_), ", expected lines of name: value")});
+    ++num_of_text_;
     broken_ = true;
   }
   root_ = {};
@@ -274,6 +289,10 @@ void YamlReader::Set(std::string_view path, std::string_view value, std::string_
       node->members.push_back({names[i], place, std::move(fresh)});
       member = &node->members.back();
     } else if (last && !replace) {
+      if (!IsSame(member->value, parsed)) {
+        overridden_.push_back({member->place, Prefix(member->place, file_name_), std::string(path),
+                               Written(member->value), Written(parsed)});
+      }
       return;
     } else if (!last && member->value.kind != YamlNode::Kind::kMap) {
       if (!replace) return;  // The file's own mistake; Section() will name it.
@@ -301,16 +320,48 @@ YamlSection YamlReader::Root() {
   return YamlSection(*this, &root_, root_.place, "");
 }
 
+std::vector<YamlReader::Overridden> YamlReader::overridden() const {
+  std::vector<Overridden> sorted = overridden_;
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const Overridden& a, const Overridden& b) { return IsBefore(a.place, b.place); });
+  return sorted;
+}
+
+// A field written with its section before it; a slip of one letter; a field of that very name elsewhere; what is near.
+std::string YamlReader::HintForUnknown(const std::string& path, const std::string& key) const {
+  if (const size_t dot = key.rfind('.'); dot != std::string::npos) {
+    const auto section = opened_.find(absl::StrCat(path, path.empty() ? "" : ".", key.substr(0, dot)));
+    const std::string name = key.substr(dot + 1);
+    if (section != opened_.end() && absl::c_linear_search(section->second.known, name)) {
+      return absl::StrCat("expected ", name, " in the section ", section->first);
+    }
+  }
+  const std::vector<std::string>& known = opened_.at(path).known;
+  const std::string nearest = NearestName(key, known);
+  std::vector<std::string> elsewhere;
+  for (const auto& [section, opened] : opened_) {
+    if (!absl::c_linear_search(opened.known, key)) continue;
+    elsewhere.push_back(section.empty() ? absl::StrCat(key, " at the top") : absl::StrCat(section, ".", key));
+  }
+  const bool is_slip = !nearest.empty() && EditDistance(key, nearest) <= 1;
+  if (!is_slip && !elsewhere.empty()) return absl::StrCat("did you mean ", JoinChoices(elsewhere), "?");
+  return nearest.empty() ? "" : absl::StrCat("did you mean ", nearest, "?");
+}
+
 void YamlReader::FindUnknownKeys() {
   for (const auto& [path, opened] : opened_) {
     if (opened.node == nullptr) continue;
+    bool listed = false;  // once a section is enough
     for (const YamlMember& member : opened.node->members) {
-      if (std::find(opened.known.begin(), opened.known.end(), member.key) != opened.known.end()) continue;
-      const std::string nearest = NearestName(member.key, opened.known);
-      const std::string hint = nearest.empty() ? absl::StrCat("expected one of ", absl::StrJoin(opened.known, ", "))
-                                               : absl::StrCat("did you mean ", nearest, "?");
-      problems_.push_back(
-          {member.place, absl::StrCat(path, path.empty() ? "" : ".", member.key, ": unknown key, ", hint)});
+      if (absl::c_linear_search(opened.known, member.key)) continue;
+      std::string hint = HintForUnknown(path, member.key);
+      if (hint.empty()) {
+        hint = listed ? "expected one of those above"
+                      : absl::StrCat("expected one of ", absl::StrJoin(opened.known, ", "));
+        listed = true;
+      }
+      problems_.push_back({member.place, absl::StrCat(path, path.empty() ? "" : ".", ShowYamlKey(member.key),
+                                                      ": unknown key, ", hint)});
     }
   }
 }
@@ -318,44 +369,18 @@ void YamlReader::FindUnknownKeys() {
 absl::Status YamlReader::Finish() {
   if (!broken_) FindUnknownKeys();
   if (problems_.empty()) return absl::OkStatus();
-  if (broken_) problems_.resize(1);
-  std::stable_sort(problems_.begin(), problems_.end(), [](const YamlProblem& a, const YamlProblem& b) {
-    return std::tie(a.place.origin, a.place.line, a.place.column) <
-           std::tie(b.place.origin, b.place.line, b.place.column);
-  });
+  if (broken_) problems_.resize(num_of_text_);
+  std::stable_sort(problems_.begin(), problems_.end(),
+                   [](const YamlProblem& a, const YamlProblem& b) { return IsBefore(a.place, b.place); });
   std::vector<std::string> lines;
-  for (const YamlProblem& problem : problems_) lines.push_back(Prefix(problem.place, file_name_) + problem.text);
+  for (const YamlProblem& problem : problems_) {
+    if (lines.size() == kMaxYamlProblems) {
+      lines.push_back(absl::StrCat("and ", problems_.size() - kMaxYamlProblems, " more problems"));
+      break;
+    }
+    lines.push_back(Prefix(problem.place, file_name_) + problem.text);
+  }
   return absl::InvalidArgumentError(absl::StrJoin(lines, "\n"));
-}
-
-int EditDistance(std::string_view a, std::string_view b) {
-  std::vector<std::vector<int>> d(a.size() + 1, std::vector<int>(b.size() + 1));
-  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = static_cast<int>(i);
-  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = static_cast<int>(j);
-  for (size_t i = 1; i <= a.size(); ++i) {
-    for (size_t j = 1; j <= b.size(); ++j) {
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-      if (swapped) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-    }
-  }
-  return d[a.size()][b.size()];
-}
-
-std::string NearestName(std::string_view word, const std::vector<std::string>& choices) {
-  constexpr size_t kLongestWord = 64;  // Longer is no slip, and the table is quadratic.
-  if (word.size() > kLongestWord) return "";
-  std::string nearest;
-  int best = std::numeric_limits<int>::max();
-  for (const std::string& choice : choices) {
-    const int distance = EditDistance(word, choice);
-    const int allowed = std::max(1, static_cast<int>(std::max(word.size(), choice.size())) / 3);
-    if (distance < best && distance <= allowed) {
-      best = distance;
-      nearest = choice;
-    }
-  }
-  return nearest;
 }
 
 }  // namespace evilmoe

@@ -17,6 +17,8 @@ namespace evilmoe {
 
 class YamlReader;
 
+inline constexpr size_t kMaxYamlProblems = 100;
+
 // One map of the document. Cheap to copy; must not outlive its reader.
 class YamlSection {
  public:
@@ -26,13 +28,15 @@ class YamlSection {
   template <typename T>
   YamlField<T> Field(std::string_view name, T* value) {
     const Taken taken = Take(name);
-    const bool readable = taken.node == nullptr || ReadValue(*taken.node, taken.path, value);
+    const bool readable = !taken.lost && (taken.node == nullptr || ReadValue(*taken.node, taken.path, value));
     return Checks<T>(taken, readable ? value : nullptr);
   }
   // null = unset. The checks see a value that is set.
   YamlField<double> Field(std::string_view name, std::optional<double>* value);
   // A section that is absent reads as an empty one.
   YamlSection Section(std::string_view name);
+  // What the section is for, in one line for the documentation.
+  void Doc(std::string_view) {}
   // A problem found by comparing fields; `name` is the field to blame.
   void Problem(std::string_view name, std::string_view text);
 
@@ -42,9 +46,10 @@ class YamlSection {
     const YamlNode* node;  // nullptr = absent
     YamlPlace place;
     std::string path;
+    bool lost = false;  // what stands in the section's place is none: nothing can be said of its fields
   };
-  YamlSection(YamlReader& reader, const YamlNode* node, YamlPlace place, std::string path)
-      : reader_(&reader), node_(node), place_(std::move(place)), path_(std::move(path)) {}
+  YamlSection(YamlReader& reader, const YamlNode* node, YamlPlace place, std::string path, bool lost = false)
+      : reader_(&reader), node_(node), place_(std::move(place)), path_(std::move(path)), lost_(lost) {}
 
   // Finds a member and notes that its name is known.
   Taken Take(std::string_view name);
@@ -69,6 +74,7 @@ class YamlSection {
   const YamlNode* node_;  // nullptr = absent
   YamlPlace place_;
   std::string path_;
+  bool lost_;
 };
 
 // Reads a config file strictly and collects every problem before it gives up:
@@ -78,6 +84,7 @@ class YamlSection {
 //   root.Field("slots", &config.slots).Range(1, 256);
 //   EVILMOE_RETURN_IF_ERROR(reader.Finish());
 //
+// With each field's Doc(), the same lines give its documentation: yaml_describer.h.
 // An empty text and file name run the same checks over a struct that is filled already. Not thread-safe.
 class YamlReader {
  public:
@@ -90,12 +97,23 @@ class YamlReader {
   void Override(std::string_view path, std::string_view value, std::string_view origin);
   // The same where neither the file nor an override says anything.
   void Default(std::string_view path, std::string_view value, std::string_view origin);
+  // A default that the file or an override says otherwise.
+  struct Overridden {
+    YamlPlace place;            // of the key
+    std::string where;          // "run.yaml:12:3: " or "--set "
+    std::string path;           // "router.pin_weight"
+    std::string value;          // as the file has it
+    std::string default_value;  // as Default() was given it
+  };
+  // In the order of the file.
+  std::vector<Overridden> overridden() const;
   // The scalar of this name at the top of the document as text; nullopt when there is none.
   std::optional<std::string> Peek(std::string_view name) const;
 
   YamlSection Root();
   // OK, or InvalidArgument with one line a problem, "file:line:column: field: problem, value, expected", in the order
-  // of the file. Keys that no Field() or Section() asked for are problems too, told with the nearest known name.
+  // of the file; of more than kMaxYamlProblems the first ones and how many more. Keys that no Field() or Section()
+  // asked for are problems too, told with the nearest known name, or with the section that has such a field.
   absl::Status Finish();
 
  private:
@@ -106,17 +124,16 @@ class YamlReader {
   };
   void Set(std::string_view path, std::string_view value, std::string_view origin, bool replace);
   void FindUnknownKeys();
+  // What was meant by an unknown key; "" = no guess.
+  std::string HintForUnknown(const std::string& path, const std::string& key) const;
 
   std::string file_name_;
   YamlNode root_;
   std::vector<YamlProblem> problems_;
-  bool broken_ = false;                   // not YAML at all: nothing else is worth saying
+  size_t num_of_text_ = 0;  // of problems_: those of the text itself
+  bool broken_ = false;     // not YAML at all: nothing else is worth saying
+  std::vector<Overridden> overridden_;
   std::map<std::string, Opened> opened_;  // sections that were asked for, by path
 };
-
-// Fewest single-letter edits that turn `a` into `b`; a swap of two neighbours counts as one.
-int EditDistance(std::string_view a, std::string_view b);
-// The choice nearest to `word` if it may be a slip of the hand (a third of the letters or fewer), else "".
-std::string NearestName(std::string_view word, const std::vector<std::string>& choices);
 
 }  // namespace evilmoe

@@ -25,12 +25,20 @@ void YamlWriter::Line(std::string_view name, const std::string& value) {
   absl::StrAppend(out_, indent_, std::string(name), value.empty() ? ":" : ": ", value, "\n");
 }
 
+// 7e-05 is a number in YAML 1.2 and text in YAML 1.1, which Python reads; 7.0e-05 is one in both.
+std::string YamlWriter::Show(double value) {
+  std::string text = ShowYamlValue(value);
+  const size_t exponent = text.find('e');
+  if (exponent != std::string::npos && text.find('.') == std::string::npos) text.insert(exponent, ".0");
+  return text;
+}
+
 std::string YamlWriter::Show(const std::string& value) { return IsPlain(value) ? value : ShowYamlValue(value); }
 
 std::string YamlWriter::Show(const std::vector<std::pair<std::string, double>>& value) {
   std::string text = "{";
   for (const auto& [name, number] : value) {
-    absl::StrAppend(&text, text.size() > 1 ? ", " : "", Show(name), ": ", ShowYamlValue(number));
+    absl::StrAppend(&text, text.size() > 1 ? ", " : "", Show(name), ": ", Show(number));
   }
   return text + "}";
 }

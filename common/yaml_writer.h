@@ -20,16 +20,26 @@ class YamlWriter {
  public:
   // Takes any check and makes none.
   struct Unchecked {
-    template <typename... Args>
-    Unchecked& Range(const Args&...) {
+    std::string path() const { return ""; }
+    Unchecked& Doc(std::string_view) { return *this; }
+    template <typename T>
+    Unchecked& Range(const T&, const T&) {
       return *this;
     }
-    template <typename... Args>
-    Unchecked& Min(const Args&...) {
+    template <typename T>
+    Unchecked& Min(const T&) {
       return *this;
     }
-    template <typename... Args>
-    Unchecked& Above(const Args&...) {
+    template <typename T>
+    Unchecked& Max(const T&) {
+      return *this;
+    }
+    template <typename T>
+    Unchecked& Above(const T&) {
+      return *this;
+    }
+    template <typename T>
+    Unchecked& Below(const T&) {
       return *this;
     }
     template <typename T>
@@ -38,7 +48,8 @@ class YamlWriter {
     }
     Unchecked& OneOf(const std::vector<std::string>&, const std::vector<std::string>& = {}) { return *this; }
     Unchecked& Required(std::string_view) { return *this; }
-    Unchecked& Check(bool, std::string_view) { return *this; }
+    Unchecked& Check(bool, std::string_view, std::string_view = "") { return *this; }
+    Unchecked& Refuse(std::string_view, std::string_view) { return *this; }
   };
 
   // Appends to `out`, which must outlive it.
@@ -53,6 +64,7 @@ class YamlWriter {
     Line(name, "");
     return YamlWriter(*out_, indent_ + "  ");
   }
+  void Doc(std::string_view) {}
   void Problem(std::string_view, std::string_view) {}
 
  private:
@@ -60,7 +72,8 @@ class YamlWriter {
 
   static std::string Show(const std::string& value);
   static std::string Show(const std::filesystem::path& value) { return Show(value.string()); }
-  static std::string Show(const std::optional<double>& value) { return value ? ShowYamlValue(*value) : "null"; }
+  static std::string Show(double value);
+  static std::string Show(const std::optional<double>& value) { return value ? Show(*value) : "null"; }
   static std::string Show(const std::vector<std::pair<std::string, double>>& value);
   template <typename T>
   static std::string Show(const std::vector<T>& values) {

@@ -7,6 +7,7 @@
 
 #include "policy/fused/low_rank_linear.h"
 #include "policy/fused/ops.h"
+#include "policy/token_chunks.h"
 
 namespace evilmoe {
 namespace {
@@ -14,9 +15,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kChunkBytes = int64_t{64} << 20;
-constexpr int64_t kCachedChunkBytes = int64_t{2} << 20;
-constexpr int64_t kCachedChunkRows = 256;
 constexpr int64_t kHeadBlockElements = int64_t{4} << 20;  // of the head, converted to fp32 at a time
 
 bool Rounded(const at::Tensor& t) { return t.scalar_type() == at::kBFloat16 || t.scalar_type() == at::kHalf; }
@@ -119,12 +117,7 @@ class ScoreFunction : public torch::autograd::Function<ScoreFunction> {
 
 }  // namespace
 
-int64_t DefaultChunkRows(int64_t vocabulary, c10::Device device) {
-  const int64_t row_bytes = std::max<int64_t>(1, vocabulary) * static_cast<int64_t>(sizeof(float));
-  int64_t rows = kChunkBytes / row_bytes;
-  if (device.is_cpu()) rows = std::min(rows, std::max(kCachedChunkRows, kCachedChunkBytes / row_bytes));
-  return std::max<int64_t>(1, rows);
-}
+int64_t DefaultChunkRows(int64_t vocabulary, c10::Device device) { return TokenChunkRows(vocabulary, device.is_cpu()); }
 
 TokenScores ScoreTokens(const at::Tensor& hidden_NH, const at::Tensor& head_VH, const at::Tensor& targets_N,
                         const TokenScoreOptions& options) {

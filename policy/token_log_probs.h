@@ -31,8 +31,7 @@ struct TokenScores {
 TokenScores ScoreTokens(const at::Tensor& hidden_NH, const at::Tensor& head_VH, const at::Tensor& targets_N,
                         const TokenScoreOptions& options = {});
 
-// Rows whose fp32 logits take at most 64 MB, >= 1. On a CPU no more than 256 or 2 MB, whichever is more rows: logits
-// that stay in the cache between two passes over them halve the time.
+// policy/token_chunks.h for this device.
 int64_t DefaultChunkRows(int64_t vocabulary, c10::Device device);
 
 }  // namespace evilmoe

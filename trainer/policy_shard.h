@@ -10,6 +10,7 @@
 #include "trainer/advantages.h"
 #include "trainer/policy_batch.h"
 #include "trainer/policy_loss.h"
+#include "trainer/step_memory.h"
 #include "trainer/step_stats.h"
 #include "trainer/train_samples.h"
 #include "trainer/trained_adapter.h"
@@ -37,9 +38,6 @@ struct ShardPart {
   int64_t rows = 0;  // packed, with a prompt a group
   bool Has(size_t i) const { return i >= begin && i < end; }
 };
-// Groups are put together into one part up to this many packed rows: enough that what each operation costs beside its
-// rows is little, few enough that a step's memory is that of a part.
-inline constexpr int64_t kPartRows = 1024;
 
 // What one thread works on: some of a step's groups, and what came of them.
 // Legend: S the shard's samples that were not lost, C their completion rows, D router features.

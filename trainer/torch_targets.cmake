@@ -8,12 +8,12 @@ evilmoe_library(NAME trainer_device SRCS device_report.cc trainer_device.cc HDRS
 evilmoe_library(NAME optimizer SRCS optimizer.cc HDRS optimizer.h DEPS evilmoe::common libtorch)
 evilmoe_library(NAME policy_step
   SRCS fixed_gate.cc learned_gate.cc make_adapter.cc make_gate.cc policy_batch.cc policy_loss.cc policy_passes.cc
-       policy_shard.cc policy_step.cc rollout_gate.cc score_window.cc step_memory.cc step_update.cc
+       policy_shard.cc policy_step.cc rollout_gate.cc score_window.cc step_update.cc
        token_expert_adapter.cc two_expert_adapter.cc
   HDRS collective.h fixed_gate.h learned_gate.h make_adapter.h make_gate.h policy_batch.h policy_loss.h policy_passes.h
-       policy_shard.h policy_step.h rollout_gate.h score_window.h step_memory.h step_stats.h step_update.h
+       policy_shard.h policy_step.h rollout_gate.h score_window.h step_stats.h step_update.h
        token_expert_adapter.h train_samples.h trained_adapter.h two_expert_adapter.h
-  DEPS evilmoe::advantages evilmoe::lora2r evilmoe::mixlora evilmoe::optimizer evilmoe::run_config)
+  DEPS evilmoe::advantages evilmoe::lora2r evilmoe::mixlora evilmoe::optimizer evilmoe::run_config evilmoe::step_memory)
 evilmoe_library(NAME event_files
   SRCS event_files.cc event_record.cc step_event.cc HDRS event_files.h event_record.h step_event.h
   DEPS evilmoe::common evilmoe::tensorboard_proto nlohmann_json::nlohmann_json PRIVATE_DEPS PkgConfig::ISAL)

@@ -12,6 +12,7 @@
 #include "services/ctl/run_catalog.h"
 #include "services/ctl/verb_table.h"
 #include "services/ctl/verbs.h"
+#include "trainer/run_schema.h"
 
 namespace evilmoe {
 namespace {
@@ -43,6 +44,17 @@ void AddCompletionOptions(VerbOptions& options, CompletionCommand& command) {
 absl::StatusOr<int> Completion(const CompletionCommand& command, const VerbContext& context) {
   const CommandTree tree(AllVerbs(), 1);
   context.out << CompletionScript(tree, command.shell);
+  return kExitOk;
+}
+
+struct SchemaCommand {
+  bool markdown = false;
+};
+void AddSchemaOptions(VerbOptions& options, SchemaCommand& command) {
+  options.Flag("--markdown", &command.markdown, "Tables of its fields in place of the schema");
+}
+absl::StatusOr<int> Schema(const SchemaCommand& command, const VerbContext& context) {
+  context.out << (command.markdown ? RunReference() : RunJsonSchema());
   return kExitOk;
 }
 
@@ -106,6 +118,9 @@ std::vector<Verb> MoreVerbs() {
   return {{"version", verb_group::kMore, "Print the version",
            [](VerbOptions& options) { return Bound(options, AddVersionOptions, Version); }, "Of evilmoe-ctl.",
            "evilmoe-ctl version", true},
+          {"schema", verb_group::kMore, "Print the JSON Schema of run.yaml",
+           [](VerbOptions& options) { return Bound(options, AddSchemaOptions, Schema); },
+           "Editors complete and check run files with it.", "evilmoe-ctl schema > run.schema.json", true},
           {"completion", verb_group::kMore, "Print a completion script for a shell",
            [](VerbOptions& options) { return Bound(options, AddCompletionOptions, Completion); },
            "It completes verbs, options, their values, runs and files.",

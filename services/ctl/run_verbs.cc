@@ -8,13 +8,13 @@
 #include "common/hash.h"
 #include "common/shown_text.h"
 #include "common/status_macros.h"
-#include "policy/model_config.h"
-#include "services/ctl/estimate.h"
+#include "services/ctl/dry_run.h"
 #include "services/ctl/local_stack.h"
 #include "services/ctl/ulid.h"
 #include "services/ctl/verb_table.h"
 #include "services/report/report.h"
 #include "trainer/arm_presets.h"
+#include "trainer/run_file.h"
 
 namespace evilmoe {
 namespace {
@@ -25,13 +25,6 @@ constexpr absl::Duration kEndpointTimeout = absl::Seconds(30);
 int PrintProblems(const absl::Status& status, const VerbContext& context) {
   context.errors << status.message() << std::endl;
   return kExitUsage;
-}
-
-absl::StatusOr<int> DryRun(const RunConfig& config, const VerbContext& context) {
-  EVILMOE_ASSIGN_OR_RETURN(const Qwen3Config model, ReadQwen3Config(config.model.path));
-  context.out << ToYaml(config);
-  context.errors << EstimateText(config, model);
-  return kExitOk;
 }
 
 // The page of a run whose files are here. False: they are elsewhere, or it could not be written, which is said.
@@ -209,18 +202,24 @@ void AddSubmitOptions(VerbOptions& options, SubmitCommand& command) {
 absl::StatusOr<int> Submit(const SubmitCommand& command, const VerbContext& context) {
   const absl::StatusOr<std::string> text = ReadFile(command.file, size_t{1} << 20);
   EVILMOE_RETURN_IF_ERROR(text.status());
-  const absl::StatusOr<RunConfig> config = ParseRunConfig(
-      *text, command.file.string(), std::filesystem::absolute(command.file).parent_path(), OverridesOf(command));
-  if (!config.ok()) return PrintProblems(config.status(), context);
-  if (command.dry_run) return DryRun(*config, context);
+  const absl::StatusOr<RunFile> file =
+      ParseRunFile(*text, command.file.string(), std::filesystem::absolute(command.file).parent_path(),
+                   {.overrides = OverridesOf(command), .files_may_be_missing = command.dry_run});
+  if (!file.ok()) return PrintProblems(file.status(), context);
+  for (const std::string& notice : file->notices) context.errors << notice << std::endl;
+  const StackShape shape = Chosen(DefaultShape(NumCores()), command.stack);
+  if (command.dry_run) {
+    EVILMOE_RETURN_IF_ERROR(DryRun(*file, shape, context.global.json, context.out, context.errors));
+    return kExitOk;
+  }
+  const RunConfig& config = file->config;
   RunCatalog catalog(context);
   if (catalog.link() != nullptr) EVILMOE_RETURN_IF_ERROR(CheckUnchosen(command.stack, catalog.where()));
-  RunSummary run = NewRun(*config, context.clock);
+  RunSummary run = NewRun(config, context.clock);
   run.priority = command.priority;
   run.slots = command.slots.value_or(1);
   run.sweep = command.sweep;
-  const StackShape shape = Chosen(DefaultShape(NumCores()), command.stack);
-  EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, StartRun(std::move(run), ToYaml(*config), shape, catalog, context));
+  EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, StartRun(std::move(run), ToYaml(config), shape, catalog, context));
   PrintStarted(found.run, context);
   return command.detach ? Detach(found.run, context) : FollowToTheEnd(found, 0, context);
 }

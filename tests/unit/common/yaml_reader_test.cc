@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/seed.h"
 
 namespace evilmoe {
@@ -62,6 +64,21 @@ TEST(YamlReader, ReadsEveryType) {
   EXPECT_EQ(s.inner, 4);
 }
 
+// Line ends behind a text are those of the file, whatever the parser is handed.
+TEST(YamlReader, KeepsTheEndOfTheLastText) {
+  for (const auto& [yaml, value] : std::vector<std::pair<std::string, std::string>>{{"file: |+\n  a\n", "a\n"},
+                                                                                    {"file: |+\n  a\n\n", "a\n\n"},
+                                                                                    {"file: |\n  a\n\n", "a\n"},
+                                                                                    {"file: |-\n  a\n", "a"},
+                                                                                    {"file: a\n  b\n", "a b"},
+                                                                                    {"file: 'a'", "a"}}) {
+    Settings s;
+    const absl::Status status = Read(yaml, &s);
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_EQ(s.file, value) << yaml;
+  }
+}
+
 TEST(YamlReader, AnEmptyDocumentKeepsTheDefaults) {
   for (const char* yaml : {"", "# only a comment\n", "---\n", "null\n"}) {
     Settings s;
@@ -89,12 +106,14 @@ TEST_P(YamlReaderBadTest, SaysWhatIsWrong) {
 INSTANTIATE_TEST_SUITE_P(
     Cases, YamlReaderBadTest,
     ::testing::ValuesIn(std::vector<BadCase>{
-        {"QuotedNumber", "count: '5'\n", "s.yaml:1:8: count: wrong type, got text \"5\", expected a whole number"},
+        {"QuotedNumber", "count: '5'\n",
+         "s.yaml:1:8: count: wrong type, got text \"5\", expected a whole number (write 5 without quotes)"},
         {"Hexadecimal", "count: 0x5\n", "s.yaml:1:8: count: wrong type, got 0x5, expected a whole number"},
         {"TooBigForInt", "count: 3000000000\n",
-         "s.yaml:1:8: count: wrong type, got 3000000000, expected one that fits 32 bits"},
-        {"NotFinite", "ratio: .inf\n", "s.yaml:1:8: ratio: wrong type, got .inf, expected a number"},
-        {"Nan", "ratio: nan\n", "s.yaml:1:8: ratio: wrong type, got nan, expected a number"},
+         "s.yaml:1:8: count: out of range, got 3000000000, expected [-2147483648, 2147483647]"},
+        {"NotFinite", "ratio: .inf\n",
+         "s.yaml:1:8: ratio: wrong type, got .inf, expected a number (.inf and .nan are none)"},
+        {"Nan", "ratio: nan\n", "s.yaml:1:8: ratio: wrong type, got nan, expected a number (.inf and .nan are none)"},
         {"TooBigForDouble", "ratio: 1e999\n", "s.yaml:1:8: ratio: wrong type, got 1e999, expected a number"},
         {"PlainNumberForText", "name: 5\n", "s.yaml:1:7: name: wrong type, got 5, expected text (write \"5\")"},
         {"NullForText", "name: ~\n", "s.yaml:1:1: name: wrong type, got nothing, expected text"},
@@ -110,9 +129,34 @@ INSTANTIATE_TEST_SUITE_P(
          "indented)"},
         {"UnknownInSection", "section:\n  deeper:\n    iner: 1\n",
          "s.yaml:3:5: section.deeper.iner: unknown key, did you mean inner?"},
-        {"MergeKey", "<<: {count: 1}\n",
-         "s.yaml:1:1: <<: unknown key, expected one of on, count, big, seed, ratio, limit, name, file, words, numbers, "
-         "weights, section"},
+        {"MergeKey", "<<: {count: 1}\n", "s.yaml:1:1: merge key (<<) is not allowed, expected the fields themselves"},
+        {"AliasForASection", "on: &a true\nsection: *a\ncount: 0\n",
+         "s.yaml:1:5: anchor (&name) is not allowed, expected a plain value\n"
+         "s.yaml:2:10: alias (*name) is not allowed, expected the value itself\n"
+         "s.yaml:3:8: count: out of range, got 0, expected [1, 9]"},
+        {"AliasAsAKey", "on: &a true\n*a : 1\ncount: 0\n",
+         "s.yaml:1:5: anchor (&name) is not allowed, expected a plain value\n"
+         "s.yaml:2:1: alias (*name) is not allowed, expected the value itself\n"
+         "s.yaml:3:8: count: out of range, got 0, expected [1, 9]"},
+        {"TagBesideAProblem", "count: !!int 0\n",
+         "s.yaml:1:8: tag tag:yaml.org,2002:int is not allowed, expected a plain value\n"
+         "s.yaml:1:8: count: out of range, got 0, expected [1, 9]"},
+        {"UnclosedQuote", "count: 5\nname: \"a\ncount: 6\n",
+         "s.yaml:2:1: not YAML: a quote behind this place that is not closed"},
+        {"Tab", "section:\n\tdeeper: {inner: 1}\n", "s.yaml:2:1: tab in the indentation, expected spaces"},
+        {"NotUtf8", "name: caf\xe9\n", "s.yaml:1:10: not UTF-8, got byte 0xe9, expected a file saved as UTF-8"},
+        {"EndOfTransmission",
+         "count: 5\n\x04"
+         "count: 0\n",
+         "s.yaml:2:1: not text, got the control character 0x04, expected none"},
+        {"FieldOfAnotherSection", "inner: 2\nsection: {count: 2}\n",
+         "s.yaml:1:1: inner: unknown key, did you mean section.deeper.inner?\n"
+         "s.yaml:2:11: section.count: unknown key, did you mean count at the top?"},
+        {"FieldWithItsSection", "section.deeper.inner: 2\n",
+         "s.yaml:1:1: section.deeper.inner: unknown key, expected inner in the section section.deeper"},
+        {"KeyOfSeveralLines", "\"a\\nb\": 1\n",
+         "s.yaml:1:1: \"a\\nb\": unknown key, expected one of on, count, big, seed, ratio, limit, name, file, words, "
+         "numbers, weights, section"},
         {"Anchor", "count: &a 5\n", "s.yaml:1:8: anchor (&name) is not allowed, expected a plain value"},
         {"NulInPath", "file: \"a\\0b\"\n",
          "s.yaml:1:7: file: wrong type, got text \"a\\u0000b\", expected a path without NUL bytes"},
@@ -126,6 +170,28 @@ TEST(YamlReader, LargeInputIsRefusedUnread) {
   Settings s;
   const absl::Status status = Read(std::string(kMaxYamlBytes + 1, '#'), &s);
   EXPECT_EQ(std::string(status.message()), "s.yaml:1:1: too large, got 1048577 bytes, expected at most 1048576");
+}
+
+TEST(YamlReader, TellsTheFirstHundredProblems) {
+  Settings s;
+  std::string yaml;
+  for (int i = 0; i < 70000; ++i) absl::StrAppend(&yaml, "key_", i, ": 1\n");  // a search through all would not end
+  const std::vector<std::string> lines = absl::StrSplit(Read(yaml, &s).message(), '\n');
+  ASSERT_EQ(lines.size(), kMaxYamlProblems + 1);
+  EXPECT_EQ(lines[1], "s.yaml:2:1: key_1: unknown key, expected one of those above");
+  EXPECT_EQ(lines.back(), "and 69900 more problems");
+}
+
+TEST(YamlReader, TellsWhichDefaultsAreOverridden) {
+  YamlReader reader("a: 1\nb: 2.0\nc: null\nd: x\n", "s.yaml");
+  reader.Override("d", "y", "--set");
+  for (const char* field : {"a", "c", "d", "e"}) reader.Default(field, "0", "preset");
+  reader.Default("b", "2", "preset");  // the same number
+  std::vector<std::string> lines;
+  for (const YamlReader::Overridden& o : reader.overridden()) {
+    lines.push_back(absl::StrCat(o.where, o.path, " ", o.value, " ", o.default_value));
+  }
+  EXPECT_EQ(lines, (std::vector<std::string>{"s.yaml:1:1: a 1 0", "s.yaml:3:1: c null 0", "--set d y 0"}));
 }
 
 TEST(YamlReader, DepthIsBoundedBeforeTheStackIs) {
@@ -172,6 +238,7 @@ TEST(EditDistance, CountsEditsAndSwaps) {
 TEST(NearestName, IsSilentWhenNothingIsNear) {
   EXPECT_EQ(NearestName("rnak", {"init", "rank"}), "rank");
   EXPECT_EQ(NearestName("colour", {"init", "rank"}), "");
+  EXPECT_EQ(NearestName("MAX-TOKENS", {"init", "max_tokens"}), "max_tokens");
   EXPECT_EQ(NearestName(std::string(100000, 'a'), {"rank"}), "");
 }
 

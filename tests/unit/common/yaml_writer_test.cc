@@ -11,7 +11,7 @@ TEST(YamlWriter, WritesFieldsAndSections) {
   std::string text;
   YamlWriter root(text);
   const int count = 3;
-  const std::vector<double> numbers = {0.1, 2};
+  const std::vector<double> numbers = {0.1, 2, 7e-5, 1.5e-7};
   const std::optional<double> unset;
   const std::vector<std::pair<std::string, double>> weights = {{"a", 1.5}};
   root.Field("count", &count);
@@ -19,7 +19,7 @@ TEST(YamlWriter, WritesFieldsAndSections) {
   section.Field("numbers", &numbers);
   section.Field("unset", &unset);
   section.Field("weights", &weights);
-  EXPECT_EQ(text, "count: 3\nsection:\n  numbers: [0.1, 2]\n  unset: null\n  weights: {a: 1.5}\n");
+  EXPECT_EQ(text, "count: 3\nsection:\n  numbers: [0.1, 2, 7.0e-05, 1.5e-07]\n  unset: null\n  weights: {a: 1.5}\n");
 }
 
 // Whatever the text, what is written reads back the same.

@@ -283,7 +283,7 @@ TEST_F(RunConfigTest, TakesEveryLoopholeAndItsWeight) {
 TEST_F(RunConfigTest, AnUnknownLoopholeBringsTheNearestNameOrAll) {
   const absl::StatusOr<RunConfig> near = Parse("", {{"data.loopholes", "{sentinel: 1, stdout_maker: 1}"}});
   EXPECT_EQ(std::string(near.status().message()),
-            "--set data.loopholes: bad value, got [sentinel: 1, stdout_maker: 1], expected stdout_marker in place of "
+            "--set data.loopholes: bad value, got {sentinel: 1, stdout_maker: 1}, expected stdout_marker in place of "
             "stdout_maker");
   const absl::StatusOr<RunConfig> far = Parse("", {{"data.loopholes", "{backdoor: 1}"}});
   EXPECT_THAT(
