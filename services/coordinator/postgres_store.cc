@@ -52,7 +52,7 @@ absl::Status PostgresStore::TakeLock(PostgresConnection& connection) {
 absl::Status PostgresStore::Describe(PostgresConnection& connection) {
   return connection.Query(
       "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN "
-      "'remote_apply' ELSE 'on' END, false), current_setting('fsync'), current_setting('server_version')",
+      "'remote_apply' ELSE 'on' END, false), current_setting('fsync'), split_part(current_setting('server_version'), ' ', 1)",
       {}, [&](const PostgresRow& row) {
         if (!description_.empty()) return absl::OkStatus();  // somebody may be reading it
         description_ = absl::StrCat("postgresql ", row.Text(2), ", ", connection.place(),
