@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -115,10 +116,10 @@ absl::Status PostgresConnection::LibraryError() {
 absl::Status PostgresConnection::Await(bool to_send) {
   pollfd socket = {.fd = PQsocket(connection_.get()), .events = POLLIN, .revents = 0};
   if (to_send) socket.events |= POLLOUT;
-  const absl::Time deadline = absl::Now() + patience_;
+  const auto deadline = std::chrono::steady_clock::now() + absl::ToChronoMilliseconds(patience_);
   while (true) {
-    const absl::Duration left = std::max(deadline - absl::Now(), absl::ZeroDuration());
-    const int ready = poll(&socket, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const int ready = poll(&socket, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
     if (ready < 0 && errno == EINTR) continue;
     if (ready < 0) return Lose("poll failed");
     if (ready == 0) return Lose(absl::StrCat("no answer in ", absl::FormatDuration(patience_)));

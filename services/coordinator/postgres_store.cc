@@ -39,20 +39,23 @@ absl::Status PostgresStore::OpenWriter() {
 absl::Status PostgresStore::TakeLock(PostgresConnection& connection) {
   EVILMOE_RETURN_IF_ERROR(connection.Execute(
       absl::StrCat("SET lock_timeout = ", absl::ToInt64Milliseconds(options_.lock_wait) + 1).c_str()));
-  const absl::Status taken = connection.Execute(absl::StrCat("SELECT pg_advisory_lock(", kWriterLock, ")").c_str());
+  absl::Status taken = connection.Execute(absl::StrCat("SELECT pg_advisory_lock(", kWriterLock, ")").c_str());
   if (taken.ok()) return connection.Execute("SET lock_timeout = 0");
   if (connection.lost() || !absl::IsUnavailable(taken)) return taken;
-  const absl::Status another = absl::FailedPreconditionError("another coordinator has this database; stop it first");
-  if (!epoch_.has_value()) return another;
-  EVILMOE_ASSIGN_OR_RETURN(const int64_t epoch, connection.Number("SELECT epoch FROM meta"));
-  if (epoch != *epoch_) return another;
-  return absl::UnavailableError("the lock is not free yet: the server still holds the session that was lost");
+  if (epoch_.has_value()) {
+    EVILMOE_ASSIGN_OR_RETURN(const int64_t epoch, connection.Number("SELECT epoch FROM meta"));
+    if (epoch == *epoch_) {
+      return absl::UnavailableError("the lock is not free yet: the server still holds the session that was lost");
+    }
+  }
+  return absl::FailedPreconditionError("another coordinator has this database; stop it first");
 }
 
 absl::Status PostgresStore::Describe(PostgresConnection& connection) {
   return connection.Query(
       "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN "
-      "'remote_apply' ELSE 'on' END, false), current_setting('fsync'), current_setting('server_version')",
+      "'remote_apply' ELSE 'on' END, false), current_setting('fsync'), split_part(current_setting('server_version'), ' "
+      "', 1)",
       {}, [&](const PostgresRow& row) {
         if (!description_.empty()) return absl::OkStatus();  // somebody may be reading it
         description_ = absl::StrCat("postgresql ", row.Text(2), ", ", connection.place(),

@@ -104,7 +104,7 @@ absl::StatusOr<SqliteDatabase> SqliteDatabase::Open(const std::filesystem::path&
 absl::Status SqliteDatabase::Execute(const char* sql) {
   char* message = nullptr;
   const int code = sqlite3_exec(database_.get(), sql, nullptr, nullptr, &message);
-  const absl::Status status = ToStatus(code, message == nullptr ? sqlite3_errstr(code) : message);
+  absl::Status status = ToStatus(code, message == nullptr ? sqlite3_errstr(code) : message);
   sqlite3_free(message);
   return status;
 }

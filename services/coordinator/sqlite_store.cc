@@ -24,7 +24,7 @@ absl::Status Prepare(SqliteDatabase& database) {
 
 // Says which file, and what to do where that is not plain.
 absl::Status Blame(const absl::Status& status, const std::filesystem::path& path) {
-  const absl::Status named = Annotate(status, path.string());
+  absl::Status named = Annotate(status, path.string());
   if (!absl::IsDataLoss(status)) return named;
   return absl::DataLossError(
       absl::StrCat(named.message(), "; expected a coordinator's database: restore a copy, or move the file away"));

@@ -74,10 +74,7 @@ PrivatePostgres::~PrivatePostgres() {
 
 absl::StatusOr<pid_t> PrivatePostgres::SpawnProgram(const std::string& name,
                                                     const std::vector<std::string>& arguments) const {
-  ProcessSpec spec{.binary = "/usr/bin/setpriv",
-                   .arguments = {"--pdeathsig=QUIT"},
-                   .output = folder_ / "log",
-                   .default_environment = {}};
+  ProcessSpec spec{.binary = "/usr/bin/setpriv", .arguments = {"--pdeathsig=QUIT"}, .output = folder_ / "log"};
   if (user_ != 0) {
     for (const std::string& word :
          {absl::StrCat("--reuid=", user_), absl::StrCat("--regid=", group_), std::string("--clear-groups")}) {
@@ -97,9 +94,9 @@ absl::Status PrivatePostgres::WithLog(const std::string& what) const {
 }
 
 absl::Status PrivatePostgres::Initialise() {
-  if (geteuid() == 0) {  // the server refuses root
-    const passwd* user = getpwnam("postgres");
-    if (user == nullptr) user = getpwnam("nobody");
+  if (geteuid() == 0) {                              // the server refuses root
+    const passwd* user = getpwnam("postgres");       // NOLINT(concurrency-mt-unsafe): nobody else asks
+    if (user == nullptr) user = getpwnam("nobody");  // NOLINT(concurrency-mt-unsafe)
     if (user == nullptr) return absl::NotFoundError("neither a user postgres nor nobody, and the server refuses root");
     user_ = user->pw_uid;
     group_ = user->pw_gid;

@@ -76,12 +76,15 @@ bool CuttingProxy::Pass(Link& link, bool from_client) {
     ++num_cuts_;
     return false;
   }
-  if (!from_client && cut_ == Cut::kNextAnswer) {
+  if (link.silent) return true;
+  const Cut cut = cut_;
+  if (!from_client && (cut == Cut::kNextAnswer || cut == Cut::kNextAnswerSilently)) {
     link.held += bytes;
     if (!link.held.ends_with(kReadyAndIdle)) return true;
     cut_ = Cut::kNothing;
     ++num_cuts_;
-    return false;
+    link.silent = cut == Cut::kNextAnswerSilently;
+    return link.silent;
   }
   return SendAll(from_client ? link.server : link.client, bytes);
 }

@@ -15,8 +15,9 @@ class CuttingProxy {
  public:
   enum class Cut {
     kNothing,
-    kNextRequest,  // when the client sends something: the server does not get it
-    kNextAnswer,   // when the server has answered in full and has nothing left to do: the client does not get it
+    kNextRequest,         // when the client sends something: the server does not get it
+    kNextAnswer,          // when the server has answered in full and has nothing left to do: the client does not get it
+    kNextAnswerSilently,  // likewise, and the client is not told that the connection is of no use any more
   };
   // Listens on <temporary folder>/.s.PGSQL.5432.
   explicit CuttingProxy(std::filesystem::path server_socket);
@@ -32,7 +33,8 @@ class CuttingProxy {
  private:
   struct Link {
     int client = -1, server = -1;
-    std::string held;  // of an answer that is to be cut
+    std::string held;     // of an answer that is to be cut
+    bool silent = false;  // nothing of the server goes to the client
   };
   void Run();
   void Accept();

@@ -101,15 +101,19 @@ TEST_F(PostgresStoreTest, IsUnavailableWhileTheServerIsAndGoesOnAfterwards) {
 
 class CutTest : public PostgresStoreTest, public ::testing::WithParamInterface<CuttingProxy::Cut> {};
 
+std::string CutName(const ::testing::TestParamInfo<CuttingProxy::Cut>& cut) {
+  if (cut.param == CuttingProxy::Cut::kNextRequest) return "BeforeTheCommit";
+  return cut.param == CuttingProxy::Cut::kNextAnswer ? "AfterTheCommit" : "AfterTheCommitByADeadline";
+}
+
 INSTANTIATE_TEST_SUITE_P(Cuts, CutTest,
-                         ::testing::Values(CuttingProxy::Cut::kNextRequest, CuttingProxy::Cut::kNextAnswer),
-                         [](const auto& one) {
-                           return one.param == CuttingProxy::Cut::kNextRequest ? "BeforeTheCommit" : "AfterTheCommit";
-                         });
+                         ::testing::Values(CuttingProxy::Cut::kNextRequest, CuttingProxy::Cut::kNextAnswer,
+                                           CuttingProxy::Cut::kNextAnswerSilently),
+                         CutName);
 
 TEST_P(CutTest, LosesNothingAndDoesNothingTwice) {
   CuttingProxy proxy(server_->folder() / ".s.PGSQL.5432");
-  PostgresOptions through = Options();
+  PostgresOptions through = {.uri = place_->Uri(), .statement_timeout = absl::Milliseconds(500)};
   const std::string direct = absl::StrCat("host=", server_->folder().string());
   through.uri.replace(through.uri.find(direct), direct.size(), absl::StrCat("host=", proxy.folder().string()));
   std::unique_ptr<PostgresStore> store = Open(through);

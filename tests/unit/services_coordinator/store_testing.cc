@@ -61,24 +61,10 @@ class RandomList {
     return *std::next(container.begin(), Draw(static_cast<int64_t>(container.size())));
   }
   std::string Text() {
-    const std::vector<std::string> pieces = {"a",
-                                             "\n",
-                                             std::string(1, '\0'),
-                                             "\x1a",
-                                             "é",
-                                             "ß☃",
-                                             "😀",
-                                             "\\",
-                                             "'",
-                                             "{\"k\":1}",
-                                             "\xff",
-                                             "\xed\xa0\x80",
-                                             "\x1a"
-                                             "00",
-                                             "0"};
+    const std::vector<std::string> pieces = {
+        "a", "0", "\n", "\\", "'", "{\"k\":1}", "é", "ß☃", "😀", "\x1a", std::string(1, '\0'), "\xff", "\xed\xa0\x80"};
     std::string text;
-    for (int64_t i = Draw(5); i > 0; --i)
-      text += pieces[static_cast<size_t>(Draw(static_cast<int64_t>(pieces.size())))];
+    for (int64_t i = Draw(5); i > 0; --i) text += random_.Choice(pieces);
     return text;
   }
   std::string Blob() {
