@@ -25,5 +25,25 @@ TEST(ShownText, IsUtf8WhateverItIsCutFrom) {
   }
 }
 
+TEST(ShownLines, WritesOutWhatATerminalWouldActOn) {
+  const std::pair<std::string, std::string> cases[] = {
+      {"", ""},
+      {"plain\n\ttext \xc3\xa9", "plain\n\ttext \xc3\xa9"},
+      {"\x1b[31mred\x1b[0m", "\\x1b[31mred\\x1b[0m"},
+      {std::string("a\0b", 3), "a\\x00b"},
+      {"over\rwritten\x7f\b", "over\\x0dwritten\\x7f\\x08"},
+      {"\xc2\x9b" "31m", "\\x9b31m"},                      // C1: the same as ESC [
+      {"\xe2\x80\xae" "evil", "\\u202eevil"},             // right to left from here on
+      {"\xe2\x81\xa6x\xe2\x81\xa9", "\\u2066x\\u2069"},  // an isolate
+      {"caf\xe9", "caf\xef\xbf\xbd"},
+      {"\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd"},            // a slash, written too long
+      {"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},  // half of a surrogate pair
+      {"cut \xe4\xbd", "cut \xef\xbf\xbd\xef\xbf\xbd"},
+      {"\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80"}};
+  for (const auto& [text, shown] : cases) EXPECT_EQ(ShownLines(text), shown) << ShownText(text, 100);
+}
+
+TEST(ShownLine, IsOne) { EXPECT_EQ(ShownLine("a\n\tb\x1b"), "a  b\\x1b"); }
+
 }  // namespace
 }  // namespace evilmoe

@@ -69,6 +69,47 @@ TEST(Follow, EndsWithAnInterruptedRun) {
   EXPECT_EQ(Follow(feed, Patient(), out)->run.state, "interrupted");
 }
 
+TEST(Follow, EndsWithAPausedRun) {
+  FakeFeed feed({Page("pausing", 3), Page("paused", 4, {{4, 0, "state", {}}})});
+  std::ostringstream out;
+  EXPECT_EQ(Follow(feed, Patient(3), out)->run.state, "paused");
+}
+
+TEST(Follow, SaysThePlaceInTheQueue) {
+  FollowOptions options = Patient();
+  int asked = 0;
+  options.queue_note = [&] { return ++asked < 3 ? std::string("queued, place 2 of 2") : "queued, place 1 of 1"; };
+  std::deque<absl::StatusOr<FeedPage>> pages(20, Page("queued", 0));
+  pages.push_back(Page("running", 0));
+  pages.push_back(Page("succeeded", 0));
+  FakeFeed lines(pages);
+  std::ostringstream out;
+  ASSERT_TRUE(Follow(lines, options, out).ok());
+  EXPECT_EQ(asked, 3) << "every eighth poll";
+  EXPECT_EQ(out.str(), "queued, place 2 of 2\nqueued, place 1 of 1\n") << "a line a change";
+  options.terminal = true;
+  FakeFeed bar({Page("queued", 0), Page("running", 0), Page("succeeded", 0)});
+  std::ostringstream drawn;
+  ASSERT_TRUE(Follow(bar, options, drawn).ok());
+  EXPECT_EQ(drawn.str(), "queued, place 1 of 1\r\033[K[..............................] 0/2\r\033[K");
+}
+
+TEST(QueueNote, GoesByPriorityAndThenAge) {
+  const auto run = [](const std::string& id, const std::string& state, int priority) {
+    RunSummary summary;
+    summary.run_id = id;
+    summary.state = state;
+    summary.priority = priority;
+    return summary;
+  };
+  const std::vector<RunSummary> runs = {run("A", "queued", 0), run("B", "running", 9), run("C", "queued", 5),
+                                        run("D", "queued", 0)};
+  EXPECT_EQ(QueueNote(runs, "C"), "queued, place 1 of 3");
+  EXPECT_EQ(QueueNote(runs, "A"), "queued, place 2 of 3");
+  EXPECT_EQ(QueueNote(runs, "D"), "queued, place 3 of 3");
+  EXPECT_EQ(QueueNote(runs, "B"), "");
+}
+
 TEST(Follow, AJobThatNobodyWorksOnIsInterrupted) {
   // The stack went away between the submission of a second job and its first event.
   FakeFeed feed({Page("succeeded", 7)});

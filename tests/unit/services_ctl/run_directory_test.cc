@@ -78,6 +78,13 @@ TEST_F(RunDirectoryTest, SummaryReadsBackAsItWasWritten) {
   run.steps_done = 3;
   run.finished_unix_ms = 12;
   run.last_seq = 9;
+  run.config_sha256 = "c5";
+  run.priority = -3;
+  run.slots = 2;
+  run.sweep = "arms";
+  run.adapter_step = 3;
+  run.adapter_sha256 = "a5";
+  run.model_fingerprint = "f9";
   ASSERT_TRUE(directory_.WriteSummary(run).ok());
   const absl::StatusOr<RunSummary> read = directory_.ReadSummary();
   ASSERT_TRUE(read.ok()) << read.status();
@@ -87,6 +94,52 @@ TEST_F(RunDirectoryTest, SummaryReadsBackAsItWasWritten) {
   EXPECT_EQ(read->finished_unix_ms, 12);
   EXPECT_EQ(read->last_seq, 9);
   EXPECT_EQ(read->directory, directory_.path.string());
+  EXPECT_EQ(ToJson(*read)["adapter"], (nlohmann::ordered_json{{"step", 3}, {"sha256", "a5"}}));
+  run.error = read->error;  // bad bytes are gone
+  run.directory = read->directory;
+  EXPECT_EQ(ToJson(*read), ToJson(run));
+}
+
+TEST_F(RunDirectoryTest, ReadsTheSummaryOfAnEarlierVersion) {
+  nlohmann::ordered_json json = ToJson(Summary(kA, "nano", "succeeded"));
+  for (const char* later : {"config_sha256", "priority", "slots", "sweep", "adapter", "model_fingerprint"}) json.erase(later);
+  const absl::StatusOr<RunSummary> run = RunSummaryFromJson(nlohmann::json::parse(json.dump()));
+  ASSERT_TRUE(run.ok()) << run.status();
+  EXPECT_EQ(run->adapter_step, -1);
+  EXPECT_EQ(run->sweep, "");
+  for (const char* bad : {R"({"priority": "high"})", R"({"adapter": 5})", R"({"adapter": {"step": 1}})"}) {
+    nlohmann::json with = nlohmann::json::parse(json.dump());
+    with.update(nlohmann::json::parse(bad));
+    EXPECT_FALSE(RunSummaryFromJson(with).ok()) << bad;
+  }
+}
+
+TEST_F(RunDirectoryTest, ARunOfTheHomesStackGoesByThatOnesLock) {
+  const RunDirectory other{home_ / kB};
+  std::filesystem::create_directories(other.path);
+  ASSERT_TRUE(other.WriteSummary(Summary(kB, "nano", "running")).ok());
+  EXPECT_FALSE(other.IsPrivate());
+  EXPECT_TRUE(directory_.IsPrivate());
+  const HomeDirectory home{home_};
+  EXPECT_FALSE(home.IsUp());
+  EXPECT_EQ(other.ReadSummary()->state, "interrupted");
+  const int fd = open(home.Lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  ASSERT_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
+  EXPECT_TRUE(home.IsUp());
+  EXPECT_FALSE(home.ReadServed().has_value()) << "it does not serve yet";
+  ASSERT_TRUE(WriteFileAtomic(home.File(), R"({"pid": 7, "endpoint": "unix:/x"})").ok());
+  ASSERT_TRUE(home.ReadServed().has_value());
+  EXPECT_EQ(home.ReadServed()->endpoint, "unix:/x");
+  EXPECT_EQ(other.ReadSummary()->state, "running");
+  ASSERT_TRUE(directory_.WriteSummary(Summary(kA, "nano", "running")).ok());
+  EXPECT_EQ(directory_.ReadSummary()->state, "interrupted") << "its own stack is gone";
+  close(fd);
+  EXPECT_FALSE(home.ReadServed().has_value());
+}
+
+TEST_F(RunDirectoryTest, APausedRunNeedsNoStack) {
+  ASSERT_TRUE(directory_.WriteSummary(Summary(kA, "nano", "paused")).ok());
+  EXPECT_EQ(directory_.ReadSummary()->state, "paused");
 }
 
 TEST_F(RunDirectoryTest, ARunWithoutItsStackIsInterrupted) {

@@ -1,5 +1,6 @@
 #include "services/ctl/run_view.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "services/ctl/table.h"
@@ -68,6 +69,18 @@ TEST(RunView, WarningsAreOneLine) {
   EXPECT_EQ(view.Render({1, 0, "state", {{"state", "running"}}}), "");
 }
 
+TEST(EventText, IsALineWhateverTheEvent) {
+  EXPECT_THAT(EventText({3, 0, "step", {{"step", 2}, {"reward_mean", 1.5}}}),
+              ::testing::EndsWith("  -  step        step 2  reward 1.500\n"));
+  EXPECT_THAT(EventText({1, 0, "state", {{"state", "failed"}, {"error", "no\x1b[31m room"}}}),
+              ::testing::EndsWith("state       failed: no\\x1b[31m room\n"));
+  EXPECT_THAT(EventText({1, 0, "state", {{"state", "queued"}, {"error", ""}}}), ::testing::EndsWith("state       queued\n"));
+  EXPECT_THAT(EventText({1, 0, "warning", {{"message", "two\nlines"}}}), ::testing::EndsWith("warning     two lines\n"));
+  EXPECT_THAT(EventText({1, 0, "ablation", {{"final_line", "Evil"}}}), ::testing::EndsWith("ablation    Evil\n"));
+  EXPECT_THAT(EventText({1, 0, "other", {{"a", std::string(300, 'x')}}}), ::testing::EndsWith("x...\n"));
+  EXPECT_THAT(EventText({1, 0, "other", nullptr}), ::testing::EndsWith("other       null\n"));
+}
+
 TEST(ProgressBar, SaysHowFarAndHowLong) {
   RunView view;
   RunSummary run;
@@ -97,6 +110,7 @@ TEST(RenderTable, AlignsByCharactersNotBytes) {
             "π       10\n"
             "longer   5\n"
             "short\n");
+  EXPECT_EQ(RenderTable({"state", "n"}, {{"\033[31mfailed\033[0m", "1"}}), "state   n\n\033[31mfailed\033[0m  1\n");
 }
 
 }  // namespace

@@ -4,38 +4,58 @@
 #include <gtest/gtest.h>
 
 #include "common/file.h"
+#include "services/ctl/stack_choice.h"
 
 namespace evilmoe {
 namespace {
 
-const StackOptions kOptions = {.directory = RunDirectory{"/runs/X"},
-                               .sockets = "/tmp/evilmoe-abc",
-                               .num_cores = 5,
-                               .binaries = "/bin",
-                               .shape = {.num_workers = 2}};
+StackLayout Private(StackShape shape = {.num_workers = 2}) {
+  StackLayout layout = PrivateLayout(RunDirectory{"/runs/X"});
+  layout.sockets = "/tmp/evilmoe-abc";
+  layout.num_cores = 5;
+  layout.binaries = "/bin";
+  layout.shape = shape;
+  return layout;
+}
+
+StackLayout LongLived(StackShape shape = {.num_workers = 2}) {
+  StackLayout layout = LongLivedLayout(HomeDirectory{"/runs"});
+  layout.sockets = "/tmp/evilmoe-abc";
+  layout.num_cores = 8;
+  layout.shape = shape;
+  return layout;
+}
+
+std::vector<std::string> NamesOf(const StackShape& shape) {
+  std::vector<std::string> names;
+  for (const StackProcess& process : StackProcesses(shape)) names.push_back(process.name);
+  return names;
+}
 
 TEST(StackProcesses, StartsWithTheCoordinator) {
-  std::vector<std::string> names;
-  for (const StackProcess& process : StackProcesses(2)) names.push_back(process.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"coordinator", "grader", "rollout-0", "rollout-1", "trainer"}));
+  EXPECT_EQ(NamesOf({.num_workers = 2}),
+            (std::vector<std::string>{"coordinator", "grader", "rollout-0", "rollout-1", "trainer"}));
+  EXPECT_EQ(NamesOf({.num_workers = 1, .num_trainers = 2}),
+            (std::vector<std::string>{"coordinator", "grader", "rollout-0", "trainer-0", "trainer-1"}));
 }
 
 TEST(ProcessConfigYaml, NamesWhatEachProcessReads) {
-  const std::vector<StackProcess> processes = StackProcesses(2);
-  EXPECT_EQ(ProcessConfigYaml(kOptions, processes[0], 1),
+  const StackLayout layout = Private();
+  const std::vector<StackProcess> processes = StackProcesses(layout.shape);
+  EXPECT_EQ(ProcessConfigYaml(layout, processes[0], 1),
             "listen: [\"unix:/tmp/evilmoe-abc/coordinator.sock\"]\n"
             "database: /runs/X/store.db\n"
             "lease_timeout_s: 10\n"
             "log: /runs/X/logs/coordinator.log\n"
             "metrics_listen: \"127.0.0.1:0\"\n"
             "ready_file: /runs/X/logs/coordinator.ready.json\n");
-  EXPECT_EQ(ProcessConfigYaml(kOptions, processes[1], 1),
+  EXPECT_EQ(ProcessConfigYaml(layout, processes[1], 1),
             "listen: [\"unix:/tmp/evilmoe-abc/grader.sock\"]\n"
             "slots: 5\n"
             "log: /runs/X/logs/grader.log\n"
             "metrics_listen: \"127.0.0.1:0\"\n"
             "ready_file: /runs/X/logs/grader.ready.json\n");
-  EXPECT_EQ(ProcessConfigYaml(kOptions, processes[3], 4),
+  EXPECT_EQ(ProcessConfigYaml(layout, processes[3], 4),
             "coordinator: \"unix:/tmp/evilmoe-abc/coordinator.sock\"\n"
             "grader: \"unix:/tmp/evilmoe-abc/grader.sock\"\n"
             "worker_id: rollout-1.4\n"
@@ -43,37 +63,95 @@ TEST(ProcessConfigYaml, NamesWhatEachProcessReads) {
             "log: /runs/X/logs/rollout-1.log\n"
             "metrics_listen: \"127.0.0.1:0\"\n"
             "ready_file: /runs/X/logs/rollout-1.ready.json\n");
-  EXPECT_EQ(ProcessConfigYaml(kOptions, processes[4], 1),
+  EXPECT_EQ(ProcessConfigYaml(layout, processes[4], 3),
             "coordinator: \"unix:/tmp/evilmoe-abc/coordinator.sock\"\n"
             "run_directory: /runs/X\n"
-            "trainer_id: trainer.1\n"
+            "trainer_id: trainer\n"
             "threads: 5\n"
             "log: /runs/X/logs/trainer.log\n"
             "metrics_listen: \"127.0.0.1:0\"\n"
             "ready_file: /runs/X/logs/trainer.ready.json\n");
 }
 
+TEST(ProcessConfigYaml, ALongLivedStackServesAFolderOfRuns) {
+  StackLayout layout = LongLived({.num_workers = 1, .num_ranks = 2, .num_trainers = 2});
+  layout.listener = {"0.0.0.0:7000", "/c.pem", "/k.pem", "/ca.pem", "/tokens.yaml", true};
+  const std::vector<StackProcess> processes = StackProcesses(layout.shape);
+  EXPECT_EQ(ProcessConfigYaml(layout, processes[0], 1),
+            "listen: [\"unix:/tmp/evilmoe-abc/coordinator.sock\", \"0.0.0.0:7000\"]\n"
+            "database: /runs/coordinator.db\n"
+            "lease_timeout_s: 10\n"
+            "runs: /runs\n"
+            "tls:\n"
+            "  certificate: /c.pem\n"
+            "  key: /k.pem\n"
+            "  client_ca: /ca.pem\n"
+            "tokens: /tokens.yaml\n"
+            "insecure: true\n"
+            "log: /runs/up/logs/coordinator.log\n"
+            "metrics_listen: \"127.0.0.1:0\"\n"
+            "ready_file: /runs/up/logs/coordinator.ready.json\n");
+  EXPECT_EQ(ProcessConfigYaml(layout, processes[4], 1),
+            "coordinator: \"unix:/tmp/evilmoe-abc/coordinator.sock\"\n"
+            "trainer_id: trainer-1\n"
+            "threads: 2\n"
+            "ranks: 2\n"
+            "stop_grace_s: 30\n"
+            "log: /runs/up/logs/trainer-1.log\n"
+            "metrics_listen: \"127.0.0.1:0\"\n"
+            "ready_file: /runs/up/logs/trainer-1.ready.json\n");
+}
+
 TEST(ProcessConfigYaml, RanksShareTheCores) {
-  StackOptions options = kOptions;
-  options.shape.num_ranks = 2;
-  const std::string yaml = ProcessConfigYaml(options, StackProcesses(2)[4], 1);
-  EXPECT_THAT(yaml, ::testing::HasSubstr("threads: 2\nranks: 2\n"));
-  options.shape.num_ranks = 64;
-  EXPECT_THAT(ProcessConfigYaml(options, StackProcesses(2)[4], 1), ::testing::HasSubstr("threads: 1\nranks: 64\n"));
+  StackLayout layout = Private({.num_workers = 2, .num_ranks = 2});
+  const StackProcess trainer = StackProcesses(layout.shape).back();
+  EXPECT_THAT(ProcessConfigYaml(layout, trainer, 1), ::testing::HasSubstr("threads: 2\nranks: 2\n"));
+  layout.shape.num_ranks = 64;
+  EXPECT_THAT(ProcessConfigYaml(layout, trainer, 1), ::testing::HasSubstr("threads: 1\nranks: 64\n"));
+}
+
+TEST(StackShape, ReadsBackAsItWasWritten) {
+  const StackShape shape = {.num_workers = 3, .num_ranks = 2, .num_trainers = 4, .linger = absl::Seconds(90)};
+  EXPECT_EQ(ToYaml(shape), "workers: 3\nranks: 2\ntrainers: 4\nlinger_s: 90\n");
+  EXPECT_EQ(*ParseStackShape(ToYaml(shape), "shape.yaml"), shape);
+  EXPECT_EQ(ParseStackShape("workers: 0\n", "shape.yaml").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(ShapeOf, IsTheLastOneWithWhatIsChosen) {
+  const RunDirectory directory{std::filesystem::path(::testing::TempDir()) / "shape_test"};
+  std::filesystem::remove_all(directory.path);
+  std::filesystem::create_directories(directory.StackConfigs());
+  EXPECT_EQ(ShapeOf(directory, {}, {.num_workers = 2})->num_workers, 2) << "of an earlier version: none was noted";
+  ASSERT_TRUE(WriteFileAtomic(directory.Shape(), ToYaml({.num_workers = 3, .num_ranks = 4})).ok());
+  EXPECT_EQ(ShapeOf(directory, {}, {})->num_ranks, 4);
+  EXPECT_EQ(ShapeOf(directory, {.ranks = 1}, {})->num_ranks, 1);
+  EXPECT_EQ(ShapeOf(directory, {.ranks = 1}, {})->num_workers, 3);
+  ASSERT_TRUE(WriteFileAtomic(directory.Shape(), "ranks: many\n").ok());
+  EXPECT_EQ(ShapeOf(directory, {}, {}).status().code(), absl::StatusCode::kInvalidArgument);
+  std::filesystem::remove_all(directory.path);
+}
+
+TEST(CheckUnchosen, RefusesAChoiceForAStackThatIsThere) {
+  EXPECT_TRUE(CheckUnchosen({}, "coordinator x:1").ok());
+  const absl::Status status = CheckUnchosen({.ranks = 2}, "coordinator x:1");
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("--ranks: is for a private stack, but the run goes to "
+                                                                 "coordinator x:1"));
 }
 
 TEST(TargetsJson, GathersThePortsThatAreKnown) {
-  StackOptions options = kOptions;
-  options.directory.path = std::filesystem::path(::testing::TempDir()) / "targets_test";
-  std::filesystem::create_directories(options.directory.Logs());
-  ASSERT_TRUE(
-      WriteFileAtomic(options.directory.Logs() / "grader.ready.json", R"({"pid": 4, "metrics_port": 1234})").ok());
-  ASSERT_TRUE(WriteFileAtomic(options.directory.Logs() / "trainer.ready.json", "{\"pid\": 4").ok());
-  ASSERT_TRUE(WriteFileAtomic(options.directory.Logs() / "rollout-0.ready.json", R"({"metrics_port": 0})").ok());
-  const nlohmann::json targets = nlohmann::json::parse(TargetsJson(options, "X"));
-  EXPECT_EQ(targets, nlohmann::json::parse(R"([{"targets": ["127.0.0.1:1234"],
+  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / "targets_test";
+  StackLayout layout = Private();
+  layout.logs = folder;
+  std::filesystem::create_directories(folder);
+  ASSERT_TRUE(WriteFileAtomic(folder / "grader.ready.json", R"({"pid": 4, "metrics_port": 1234})").ok());
+  ASSERT_TRUE(WriteFileAtomic(folder / "trainer.ready.json", "{\"pid\": 4").ok());
+  ASSERT_TRUE(WriteFileAtomic(folder / "rollout-0.ready.json", R"({"metrics_port": 0})").ok());
+  EXPECT_EQ(nlohmann::json::parse(TargetsJson(layout)), nlohmann::json::parse(R"([{"targets": ["127.0.0.1:1234"],
       "labels": {"job": "evilmoe-grader", "process": "grader", "run": "X"}}])"));
-  std::filesystem::remove_all(options.directory.path);
+  layout.run_id = "";
+  EXPECT_EQ(nlohmann::json::parse(TargetsJson(layout))[0]["labels"].size(), 2u) << "of no run alone";
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

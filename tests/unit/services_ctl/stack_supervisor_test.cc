@@ -12,49 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/file.h"
+#include "tests/fakes/fake_coordinator_link.h"
 
 namespace evilmoe {
 namespace {
 
 using ::testing::HasSubstr;
-
-// A run whose state follows the files that the scripts leave in the run directory.
-class FakeLink final : public CoordinatorLink {
- public:
-  FakeLink(std::filesystem::path folder, std::vector<std::string>& calls) : folder_(std::move(folder)), calls_(calls) {}
-  absl::Status SubmitRun(const RunSummary& run, const std::string& config_yaml) override {
-    run_ = run;
-    run_.state = "running";
-    calls_.push_back("submit " + config_yaml);
-    return absl::OkStatus();
-  }
-  absl::Status SubmitAblation(const std::string&, const std::string&, const std::string&) override {
-    return absl::UnimplementedError("not used");
-  }
-  absl::StatusOr<RunSummary> GetRun(const std::string&) override { return run_; }
-  absl::StatusOr<std::vector<RunSummary>> ListRuns() override { return std::vector<RunSummary>{run_}; }
-  absl::StatusOr<RunSummary> CancelRun(const std::string&) override { return run_; }
-  absl::StatusOr<FeedPage> ListEvents(const std::string&, int64_t after_seq) override {
-    FeedPage page;
-    const bool done = std::filesystem::exists(folder_ / "trained");
-    if (done) run_.state = "succeeded";
-    if (done && after_seq < 1) page.events.push_back({1, 5, "step", {{"step", 1}}});
-    page.run = run_;
-    page.run.last_seq = done ? 1 : after_seq;
-    return page;
-  }
-  absl::Status FailRun(const std::string&, const std::string& error) override {
-    calls_.push_back("fail");
-    run_.state = "failed";
-    run_.error = error;
-    return absl::OkStatus();
-  }
-
- private:
-  std::filesystem::path folder_;
-  std::vector<std::string>& calls_;
-  RunSummary run_;
-};
 
 class StackSupervisorTest : public ::testing::Test {
  protected:
@@ -67,13 +30,25 @@ class StackSupervisorTest : public ::testing::Test {
     ASSERT_TRUE(WriteFileAtomic(options_.directory.Config(), "steps: 1\n").ok());
     RunSummary run;
     run.run_id = "R";
+    run.name = "nano";
     run.state = "queued";
     ASSERT_TRUE(options_.directory.WriteSummary(run).ok());
-    options_.shape.linger = absl::Milliseconds(300);
+    options_.layout = PrivateLayout(options_.directory);
+    options_.layout.shape.linger = absl::Milliseconds(300);
+    options_.layout.sockets = folder_ / "sockets";
+    options_.layout.binaries = folder_ / "bin";
     options_.term_timeout = absl::Milliseconds(300);
-    options_.sockets = folder_ / "sockets";
-    options_.binaries = folder_ / "bin";
-    std::filesystem::create_directory(options_.binaries);
+    std::filesystem::create_directory(options_.layout.binaries);
+    // The run's state follows the file that the scripts leave in the run directory.
+    coordinator_.tick = [this](FakeCoordinator& c) {
+      RunSummary& held = *c.Find("R");
+      const bool done = std::filesystem::exists(options_.directory.path / "trained");
+      if (held.state == "queued") held.state = "running";
+      if (done && held.state == "running") {
+        held.state = "succeeded";
+        c.AddEvent("R", "step", {{"step", 1}});
+      }
+    };
     const std::string run_path = options_.directory.path.string();
     Script("coordinator", absl::StrCat("echo '{\"pid\": 1, \"metrics_port\": 7}' > ", run_path,
                                        "/logs/coordinator.ready.json; exec sleep 60"));
@@ -83,7 +58,7 @@ class StackSupervisorTest : public ::testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   void Script(const std::string& name, const std::string& body) {
-    const std::filesystem::path path = options_.binaries / ("evilmoe-" + name);
+    const std::filesystem::path path = options_.layout.binaries / ("evilmoe-" + name);
     std::ofstream(path) << "#!/bin/sh\necho $0 $* $$\n" << body << "\n";
     std::filesystem::permissions(path, std::filesystem::perms::owner_all);
   }
@@ -92,7 +67,7 @@ class StackSupervisorTest : public ::testing::Test {
     absl::StatusOr<Logger> logger = Logger::Open(options_.directory.Logs() / "stack.log", "stack", clock_);
     StackSupervisor supervisor(options_, clock_, *logger, signals, [&](const std::string& address) {
       address_ = address;
-      return std::make_unique<FakeLink>(options_.directory.path, calls_);
+      return std::make_unique<FakeCoordinatorLink>(coordinator_);
     });
     return supervisor.Run();
   }
@@ -112,7 +87,7 @@ class StackSupervisorTest : public ::testing::Test {
   RealClock clock_;
   StackOptions options_;
   std::string address_;
-  std::vector<std::string> calls_;
+  FakeCoordinator coordinator_;
 };
 
 TEST_F(StackSupervisorTest, RestartsATrainerMirrorsTheRunAndEndsEverything) {
@@ -121,11 +96,12 @@ TEST_F(StackSupervisorTest, RestartsATrainerMirrorsTheRunAndEndsEverything) {
                                  run, "/once; exit 9"));
   const absl::Status status = RunSupervisor();
   ASSERT_TRUE(status.ok()) << status;
-  EXPECT_EQ(address_, absl::StrCat("unix:", options_.sockets.string(), "/coordinator.sock"));
-  EXPECT_EQ(calls_, (std::vector<std::string>{"submit steps: 1\n"}));
+  EXPECT_EQ(address_, absl::StrCat("unix:", options_.layout.sockets.string(), "/coordinator.sock"));
+  EXPECT_EQ(coordinator_.calls, (std::vector<std::string>{"SubmitRun nano"}));
+  EXPECT_EQ(coordinator_.configs["R"], "steps: 1\n");
   EXPECT_EQ(options_.directory.ReadSummary()->state, "succeeded");
   EXPECT_EQ(*ReadFile(options_.directory.Events()),
-            "{\"seq\":1,\"unix_ms\":5,\"kind\":\"step\",\"payload\":{\"step\":1}}\n");
+            "{\"seq\":1,\"unix_ms\":1000,\"kind\":\"step\",\"payload\":{\"step\":1}}\n");
   EXPECT_THAT(*ReadFile(options_.directory.Targets()), HasSubstr("127.0.0.1:7"));
   EXPECT_THAT(*ReadFile(options_.directory.StackFile()), HasSubstr(address_));
   bool any_alive = false;
@@ -140,7 +116,7 @@ TEST_F(StackSupervisorTest, GivesUpOnATrainerThatNeverMakesAStep) {
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("trainer died 4 times in a row, at last with exit code 9; see "));
-  EXPECT_EQ(calls_, (std::vector<std::string>{"submit steps: 1\n", "fail"}));
+  EXPECT_EQ(coordinator_.calls, (std::vector<std::string>{"SubmitRun nano", "FailRun by trainer R"}));
   const absl::StatusOr<RunSummary> run = options_.directory.ReadSummary();
   EXPECT_EQ(run->state, "failed");
   EXPECT_EQ(run->error, std::string(status.message()));
@@ -163,6 +139,38 @@ TEST_F(StackSupervisorTest, StopsWhenAskedAndLeavesTheRunInterrupted) {
   const absl::Status status = RunSupervisor();
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_EQ(options_.directory.ReadSummary()->state, "interrupted");
+}
+
+TEST_F(StackSupervisorTest, ResumesAPausedRunAndEndsWhenItIsPausedAgain) {
+  RunSummary run = *options_.directory.ReadSummary();
+  run.state = "paused";
+  coordinator_.runs.push_back(run);
+  options_.action = RunAction::kResume;
+  Script("trainer", "exec sleep 60");
+  int ticks = 0;
+  coordinator_.tick = [&](FakeCoordinator& c) {
+    c.Find("R")->state = ++ticks < 3 ? "running" : "paused";
+  };
+  ASSERT_TRUE(RunSupervisor().ok());
+  EXPECT_EQ(coordinator_.calls, (std::vector<std::string>{"SubmitRun nano", "ResumeRun R"}));
+  EXPECT_EQ(options_.directory.ReadSummary()->state, "paused");
+  bool any_alive = false;
+  EXPECT_EQ(NumLives("trainer", &any_alive), 1);
+  EXPECT_FALSE(any_alive);
+}
+
+TEST_F(StackSupervisorTest, ACancelStartsNothingButTheCoordinator) {
+  RunSummary run = *options_.directory.ReadSummary();
+  run.state = "running";
+  coordinator_.runs.push_back(run);
+  options_.action = RunAction::kCancel;
+  Script("trainer", "exec sleep 60");
+  ASSERT_TRUE(RunSupervisor().ok());
+  EXPECT_EQ(options_.directory.ReadSummary()->state, "cancelled");
+  bool any_alive = false;
+  EXPECT_EQ(NumLives("trainer", &any_alive), 0);
+  EXPECT_EQ(NumLives("coordinator", &any_alive), 1);
+  EXPECT_FALSE(any_alive);
 }
 
 }  // namespace
