@@ -171,9 +171,14 @@ class BatchScriptTest(unittest.TestCase):
 class UnfinishedTest(unittest.TestCase):
     """docker/unfinished: a server's clean end after SIGTERM is no success of a Job."""
 
-    def end_of(self, script, send=None):
-        """Exit code of `script` under it; `send`: a signal once the script has printed a line."""
-        process = subprocess.Popen([str(ROOT / "docker/unfinished"), "bash", "-c", script], stdout=subprocess.PIPE)
+    # A server as ours: it blocks SIGTERM, says that it is there, and waits for the signal.
+    SERVER = ("import signal, sys\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
+              "print('ready', flush=True)\nsignal.sigwait({signal.SIGTERM})\nsys.exit(%d)")
+    DEAF = "import signal\nprint('ready', flush=True)\nsignal.pause()"
+
+    def end_of(self, program, send=None):
+        """Exit code of a Python program under it; `send`: a signal once the program has printed a line."""
+        process = subprocess.Popen([str(ROOT / "docker/unfinished"), sys.executable, "-c", program], stdout=subprocess.PIPE)
         with process:
             if send:
                 process.stdout.readline()
@@ -181,14 +186,13 @@ class UnfinishedTest(unittest.TestCase):
             return process.wait(timeout=30)
 
     def test_exit_codes(self):
-        waits = "while :; do read -r -t 0.05 <> <(:); done"
-        clean = f'trap "exit 0" TERM; echo ready; {waits}'
-        broken = f'trap "exit 3" TERM; echo ready; {waits}'
-        for script, send, want in (("exit 0", None, 0), ("exit 5", None, 5), (clean, signal.SIGTERM, 143),
-                                   (clean, signal.SIGINT, 143), (broken, signal.SIGTERM, 3),
-                                   (f"echo ready; {waits}", signal.SIGTERM, 143)):
-            with self.subTest(script=script, send=send):
-                self.assertEqual(self.end_of(script, send), want)
+        for name, program, send, want in (("done", "", None, 0), ("failed", "raise SystemExit(5)", None, 5),
+                                          ("stopped", self.SERVER % 0, signal.SIGTERM, 143),
+                                          ("interrupted", self.SERVER % 0, signal.SIGINT, 143),
+                                          ("stopped badly", self.SERVER % 3, signal.SIGTERM, 3),
+                                          ("killed", self.DEAF, signal.SIGTERM, 143)):
+            with self.subTest(name):
+                self.assertEqual(self.end_of(program, send), want)
 
 
 class HealthcheckTest(unittest.TestCase):
