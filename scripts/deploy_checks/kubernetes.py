@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 
@@ -111,10 +112,19 @@ def render_component(command, component):
         return render(command, scratch)
 
 
+def check_secrets(root, report):
+    """What make_secrets makes is what the manifests may mount; PostgreSQL's password is the operator's own."""
+    script = root / "deploy/kubernetes/make_secrets"
+    made = {name: set(files.split()) for name, files in re.findall(r"^secret (\S+) (.*)$", script.read_text(), re.M)}
+    expected = {name: files for name, files in cluster_rules.SECRETS.items() if name != "evilmoe-postgres"}
+    report.expect(made == expected, script.relative_to(root), f"makes {made}, expected {expected}")
+
+
 def check(root, report, definitions_folder):
     """Returns {name of what was rendered: its objects}; empty without kustomize."""
     schemas = Schemas(report, definitions_folder)
     check_sources(root, report, schemas)
+    check_secrets(root, report)
     command = kustomize_command()
     if command is None:
         report.skip("overlays as rendered", "neither kustomize nor kubectl")
