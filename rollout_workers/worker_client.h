@@ -20,7 +20,7 @@
 #include "rollout_workers/policy_cache.h"
 #include "rollout_workers/rollout_config.h"
 #include "rollout_workers/rollout_metrics.h"
-#include "rollout_workers/sample_grading.h"
+#include "rollout_workers/grading_queue.h"
 #include "rollout_workers/worker_session.h"
 
 namespace evilmoe {
@@ -67,7 +67,7 @@ class RolloutWorker {
   GroupsInFlight in_flight_;
   WorkerSession session_;
   GroupOutbox outbox_;
-  SampleGrading grading_;
+  GradingQueue grading_;
   AdapterCache adapters_;
   BaseModelCheck base_models_;
   Leasing leasing_;

@@ -19,9 +19,9 @@ namespace evilmoe {
 
 // Grades each sample as it ends; a group whose last grade comes is handed in, one whose grade the infrastructure could
 // not give is given back: the coordinator hands it out again. Thread-safe. Everything it is given must outlive it.
-class SampleGrading {
+class GradingQueue {
  public:
-  SampleGrading(Grader& grader, GroupsInFlight& in_flight, GroupOutbox& outbox, RolloutMetrics& metrics,
+  GradingQueue(Grader& grader, GroupsInFlight& in_flight, GroupOutbox& outbox, RolloutMetrics& metrics,
                 const Clock& clock)
       : grader_(grader), in_flight_(in_flight), outbox_(outbox), metrics_(metrics), clock_(clock) {}
 

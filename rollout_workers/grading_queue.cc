@@ -1,4 +1,4 @@
-#include "rollout_workers/sample_grading.h"
+#include "rollout_workers/grading_queue.h"
 
 #include <algorithm>
 #include <optional>
@@ -21,19 +21,19 @@ bool IsLost(const absl::Status& status) {
 
 }  // namespace
 
-void SampleGrading::Add(FinishedSample sample, std::string text) {
+void GradingQueue::Add(FinishedSample sample, std::string text) {
   MutexLock lock(mu_);
   items_.push_back({std::move(sample), std::move(text)});
   metrics_.waiting.Set(static_cast<double>(items_.size()));
   mu_.NotifyAll();
 }
 
-void SampleGrading::EndBy(absl::Time deadline) {
+void GradingQueue::EndBy(absl::Time deadline) {
   MutexLock lock(mu_);
   end_by_ = deadline;
 }
 
-void SampleGrading::Loop(const std::stop_token& stop) {
+void GradingQueue::Loop(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     Item item;
     {
@@ -48,7 +48,7 @@ void SampleGrading::Loop(const std::stop_token& stop) {
   }
 }
 
-void SampleGrading::Grade(Item item) {
+void GradingQueue::Grade(Item item) {
   const int64_t lease_id = item.sample.tag;
   const std::optional<v1::GroupSpec> spec = in_flight_.Spec(lease_id);
   if (!spec) return;  // the lease is gone: somebody else samples the group
@@ -65,7 +65,7 @@ void SampleGrading::Grade(Item item) {
 }
 
 // What is no fault of the group's costs it nothing.
-void SampleGrading::GiveUp(int64_t lease_id, const absl::Status& why) {
+void GradingQueue::GiveUp(int64_t lease_id, const absl::Status& why) {
   const bool forbidden = OutcomeOf(why) == CallOutcome::kForbidden;
   if (forbidden) {
     MutexLock lock(mu_);
@@ -76,12 +76,12 @@ void SampleGrading::GiveUp(int64_t lease_id, const absl::Status& why) {
   outbox_.GiveBack(lease_id, forbidden || leaving ? "CANCELLED" : lost, std::string(why.message()));
 }
 
-absl::Time SampleGrading::end_by() const {
+absl::Time GradingQueue::end_by() const {
   MutexLock lock(mu_);
   return end_by_;
 }
 
-absl::Status SampleGrading::failure() const {
+absl::Status GradingQueue::failure() const {
   MutexLock lock(mu_);
   return failure_;
 }
