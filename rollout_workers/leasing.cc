@@ -37,16 +37,17 @@ void Leasing::Wake() {
   mu_.NotifyAll();
 }
 
-bool Leasing::AwaitWanted() {
+bool Leasing::AwaitWanted(const std::stop_token& stop) {
   MutexLock lock(mu_);
-  return mu_.AwaitFor(kSlice, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return wanted_; });
+  mu_.AwaitFor(kSlice, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return wanted_ || stop.stop_requested(); });
+  return wanted_ && !stop.stop_requested();
 }
 
 void Leasing::Loop(const std::stop_token& stop) {
   const std::stop_callback wake(stop, [this] { Wake(); });
   RetryPause pause(parts_.session.worker_id());
   while (!stop.stop_requested() && parts_.session.failure().ok()) {
-    if (!AwaitWanted()) continue;
+    if (!AwaitWanted(stop)) continue;
     if (LeaseOnce(stop)) pause.Reset();
     else PauseFor(pause.Next(), stop);
   }
@@ -96,17 +97,16 @@ absl::Status Leasing::Prepare(LeasedGroups& groups, const std::stop_token& stop)
 absl::Status Leasing::CheckModel(LeasedGroups& groups) {
   const v1::LeaseGroupsResponse& response = groups.response;
   if (response.config_yaml() != run_config_) {
-    // The run's model folder out of its config, whose every other field is somebody else's.
-    absl::StatusOr<RunConfig> config = ParseRunConfig(response.config_yaml(), "run.yaml", "/");
-    if (!config.ok()) {
+    absl::StatusOr<RunModel> model = ReadRunModel(response.config_yaml());
+    if (!model.ok()) {
       return parts_.base_models.Refuse(response.run_id(), response.model_fingerprint(),
-                                       absl::StrCat("config: ", std::string(config.status().message())));
+                                       std::string(model.status().message()));
     }
     run_config_ = response.config_yaml();
-    model_ = std::move(config->model);
+    model_ = *std::move(model);
   }
   groups.model = model_;
-  return parts_.base_models.Check(response.run_id(), groups.model.path, response.model_fingerprint());
+  return parts_.base_models.Check(response.run_id(), groups.model.folder, response.model_fingerprint());
 }
 
 absl::Status Leasing::FetchAdapter(LeasedGroups& groups, const std::stop_token& stop) {

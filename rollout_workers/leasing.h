@@ -18,15 +18,15 @@
 #include "rollout_workers/group_in_flight.h"
 #include "rollout_workers/group_outbox.h"
 #include "rollout_workers/rollout_metrics.h"
+#include "rollout_workers/run_model.h"
 #include "rollout_workers/worker_session.h"
-#include "trainer/run_config.h"
 
 namespace evilmoe {
 
 // Groups that are leased, and all that sampling them takes.
 struct LeasedGroups {
   v1::LeaseGroupsResponse response;
-  ModelConfig model;    // of the run
+  RunModel model;       // of the run
   std::string adapter;  // its bytes, acknowledged; empty: the sampling thread has it
 };
 
@@ -63,7 +63,7 @@ class Leasing {
   void Wake();
 
  private:
-  bool AwaitWanted();
+  bool AwaitWanted(const std::stop_token& stop);
   // Leases and makes ready. False: not this time, and the next time should not follow at once.
   bool LeaseOnce(const std::stop_token& stop);
   absl::Status Prepare(LeasedGroups& groups, const std::stop_token& stop);
@@ -77,7 +77,7 @@ class Leasing {
 
   const LeasingParts parts_;
   std::string run_config_;  // that `model_` was read from; leasing thread only
-  ModelConfig model_;       // leasing thread only
+  RunModel model_;          // leasing thread only
   Mutex mu_;
   bool wanted_ ABSL_GUARDED_BY(mu_) = false;
   bool woken_ ABSL_GUARDED_BY(mu_) = false;

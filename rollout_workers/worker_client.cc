@@ -18,7 +18,7 @@ constexpr absl::Duration kDrainLook = absl::Milliseconds(20);
 constexpr absl::Duration kFarewell = absl::Seconds(1);  // for telling the coordinator what is given back
 constexpr int kMaxWaiting = 64;                         // finished groups that cannot be handed in; then none is leased
 
-NumberFormat FormatOf(const ModelConfig& model) {
+NumberFormat FormatOf(const RunModel& model) {
   return model.dtype == "bfloat16" ? NumberFormat::kBFloat16 : NumberFormat::kFloat32;
 }
 
@@ -98,7 +98,7 @@ void RolloutWorker::AskForGroups() {
 
 absl::Status RolloutWorker::Adopt() {
   // One base model at a time: groups of another wait until the batch has run dry.
-  if (!policies_.HasModel(next_->model.path, FormatOf(next_->model)) && !runner_.idle()) return absl::OkStatus();
+  if (!policies_.HasModel(next_->model.folder, FormatOf(next_->model)) && !runner_.idle()) return absl::OkStatus();
   const LeasedGroups groups = *std::exchange(next_, std::nullopt);
   const absl::Status ready = Load(groups);
   const bool wrong_model = absl::IsFailedPrecondition(ready);
@@ -119,7 +119,7 @@ absl::Status RolloutWorker::Adopt() {
 
 absl::Status RolloutWorker::Load(const LeasedGroups& groups) {
   const v1::AdapterVersion& version = groups.response.adapter();
-  absl::Status loaded = policies_.UseModel(groups.model.path, FormatOf(groups.model));
+  absl::Status loaded = policies_.UseModel(groups.model.folder, FormatOf(groups.model));
   if (loaded.ok() && !groups.adapter.empty()) {
     loaded = policies_.Put(version.sha256(), groups.adapter);
     if (loaded.ok()) metrics_.adapter_step.Set(static_cast<double>(version.step()));
@@ -128,7 +128,7 @@ absl::Status RolloutWorker::Load(const LeasedGroups& groups) {
   // No model there, none that this program can read, or one of another shape than the adapter.
   if (absl::IsNotFound(loaded) || absl::IsInvalidArgument(loaded)) {
     return base_models_.Refuse(groups.response.run_id(), groups.response.model_fingerprint(),
-                               absl::StrCat("base model: ", groups.model.path.string(), ": ",
+                               absl::StrCat("base model: ", groups.model.folder.string(), ": ",
                                             std::string(loaded.message())));
   }
   return loaded;

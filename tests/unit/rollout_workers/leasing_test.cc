@@ -22,9 +22,7 @@ using Seen = FakeCoordinator::Seen;
 
 constexpr absl::Duration kMinute = absl::Minutes(1);
 
-std::string ConfigOver(const std::string& model) {
-  return absl::StrCat("name: x\narm: evil_moe\nsteps: 1\nmodel: {path: ", model, "}\npairs: /p.md\ndata: {train: /p.jsonl}\n");
-}
+std::string ConfigOver(const std::string& model) { return absl::StrCat("model: {path: ", model, "}\n"); }
 
 class LeasingTest : public LeasesTest {
  protected:
@@ -68,8 +66,8 @@ TEST_F(LeasingTest, AGroupComesWithModelAndAcknowledgedAdapter) {
   coordinator_.Add(Work("R", "/m", "print of /m"));
   const std::optional<LeasedGroups> groups = Next();
   ASSERT_TRUE(groups.has_value());
-  EXPECT_EQ(groups->model.path, "/m");
-  EXPECT_EQ(groups->adapter, bytes_);
+  EXPECT_EQ(groups->model.folder, "/m");
+  EXPECT_TRUE(groups->adapter == bytes_);
   EXPECT_THAT(coordinator_.seen().acknowledged, ElementsAre(Sha256Hex(bytes_)));
   EXPECT_EQ(metrics_.adapter_bytes_sent.Value(), bytes_.size());
   EXPECT_THAT(in_flight_.LeaseIds(), SizeIs(1));
@@ -86,9 +84,9 @@ TEST_F(LeasingTest, NothingIsLeasedThatIsNotWanted) {
 TEST_F(LeasingTest, AnAdapterThatIsHeldIsNotFetchedAndOneOfAnotherWorkersIsReadFromTheFolder) {
   StartLeasing();
   for (int i = 0; i < 3; ++i) coordinator_.Add(Work("R", "/m", ""));
-  EXPECT_EQ(Next()->adapter, bytes_);
+  EXPECT_TRUE(Next()->adapter == bytes_);
   EXPECT_EQ(Next({Sha256Hex(bytes_)})->adapter, "");
-  EXPECT_EQ(Next()->adapter, bytes_);  // as a second worker would
+  EXPECT_TRUE(Next()->adapter == bytes_);  // as a second worker would
   EXPECT_EQ(coordinator_.seen().calls["FetchAdapter"], 1);
   EXPECT_EQ(metrics_.adapter_bytes_cached.Value(), bytes_.size());
 }
@@ -98,7 +96,7 @@ TEST_F(LeasingTest, ABrokenTransferGoesOnWhereItBroke) {
   StartLeasing();
   coordinator_.BreakTransfers({1024, 2048});
   coordinator_.Add(Work("R", "/m", ""));
-  EXPECT_EQ(Next()->adapter, bytes_);
+  EXPECT_TRUE(Next()->adapter == bytes_);
   EXPECT_THAT(coordinator_.seen().fetch_offsets, ElementsAre(0, 1024, 3072));
   EXPECT_EQ(metrics_.adapter_bytes_sent.Value(), bytes_.size());
 }
@@ -114,7 +112,7 @@ TEST_F(LeasingTest, ACoordinatorThatVanishesInTheMiddleIsWaitedFor) {
   coordinator_.Serve();
   const std::optional<LeasedGroups> groups = leasing_.Take(kMinute);
   ASSERT_TRUE(groups.has_value());
-  EXPECT_EQ(groups->adapter, bytes_);
+  EXPECT_TRUE(groups->adapter == bytes_);
 }
 
 TEST_F(LeasingTest, ARunOverAnotherBaseModelIsGivenBackByNameAndOthersGoOn) {
@@ -140,7 +138,7 @@ TEST_F(LeasingTest, ARunOverAnotherBaseModelIsGivenBackByNameAndOthersGoOn) {
 TEST_F(LeasingTest, AConfigThatThisProgramCannotReadIsAnotherWorkersTask) {
   StartLeasing();
   FakeCoordinator::Work odd = Work("R", "/m", "");
-  odd.config_yaml = "no_such_field: 1\n";
+  odd.config_yaml = "name: without a model\n";
   coordinator_.Add(odd);
   coordinator_.Add(Work("S", "/m", ""));
   EXPECT_EQ(Next()->response.run_id(), "S");
@@ -155,7 +153,7 @@ TEST_F(LeasingTest, AnAdapterThatIsGoneCostsTheGroupAndNotTheWorker) {
   coordinator_.Unpublish(lost.adapter);
   coordinator_.Add(lost);
   coordinator_.Add(Work("R", "/m", ""));
-  EXPECT_EQ(Next()->adapter, bytes_);
+  EXPECT_TRUE(Next()->adapter == bytes_);
   ASSERT_TRUE(outbox_.AwaitEmpty(kMinute));
   EXPECT_EQ(coordinator_.seen().given_back.at(0).reason(), "INFRA_LOST");
 }
@@ -164,8 +162,9 @@ TEST_F(LeasingTest, ATokenThatIsRefusedEndsTheLoop) {
   coordinator_.Refuse("LeaseGroups", {grpc::StatusCode::PERMISSION_DENIED, "role read"});
   StartLeasing();
   leasing_.Want({});
-  threads_.pop_back();  // joins, having asked it to stop; it must not have tried for ever meanwhile
-  EXPECT_LE(coordinator_.seen().calls["LeaseGroups"], 1);
+  threads_.back().join();  // by itself
+  EXPECT_EQ(coordinator_.seen().calls["LeaseGroups"], 1);
+  EXPECT_TRUE(absl::IsPermissionDenied(session_.failure()));
 }
 
 TEST_F(LeasingTest, AStopEndsItsLongPoll) {

@@ -103,16 +103,17 @@ TEST_F(WorkerSessionTest, RegistersAndAcknowledgesAgainAfterARestart) {
 
 TEST_F(WorkerSessionTest, OutlivesACoordinatorThatIsAwayForLongerThanACallWaits) {
   ServeAndBegin();
-  coordinator_.Add(Work(0));
+  const FakeCoordinator::Work work = Work();
+  coordinator_.Add(work);
   LeaseOne();
-  ASSERT_TRUE(session_.Acknowledge(Work().adapter).ok());
+  ASSERT_TRUE(session_.Acknowledge(work.adapter).ok());
   Start([this](const std::stop_token& stop) { session_.HeartbeatLoop(stop); });
   coordinator_.Vanish();
   EXPECT_FALSE(session_.Lease(1, absl::ZeroDuration()).ok());
   EXPECT_TRUE(AwaitLog("coordinator_away"));
   coordinator_.Forget();
   coordinator_.Serve();
-  EXPECT_TRUE(coordinator_.Await([&](const Seen& seen) { return seen.acknowledged.contains(Work().adapter.sha256()); }));
+  EXPECT_TRUE(coordinator_.Await([&](const Seen& seen) { return seen.acknowledged.contains(work.adapter.sha256()); }));
   EXPECT_EQ(metrics_.reconnects.Value(), 1);
   EXPECT_TRUE(session_.failure().ok());
 }
