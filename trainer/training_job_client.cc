@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "common/status_macros.h"
+#include "policy/weights_fingerprint.h"
 #include "trainer/checkpoint.h"
 #include "trainer/coordinator_rollouts_client.h"
 #include "trainer/rank_leader.h"
@@ -131,6 +132,7 @@ class Job {
     v1::BeginJobRequest begin;
     *begin.mutable_fence() = Fence();
     begin.set_resume_step(step);
+    EVILMOE_ASSIGN_OR_RETURN(*begin.mutable_model_fingerprint(), WeightsFingerprint(run_.model.path));
     EVILMOE_RETURN_IF_ERROR(coordinator_.BeginJob(begin).status());
     if (job_.incarnation() <= 1) return absl::OkStatus();
     return progress_.Record(absl::StrCat("recovery/", job_.incarnation()), "recovery",

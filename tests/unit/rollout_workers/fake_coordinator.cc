@@ -126,9 +126,12 @@ grpc::Status FakeCoordinator::LeaseGroups(grpc::ServerContext* context, const v1
   if (grpc::Status refused = EnterLocked("LeaseGroups"); !refused.ok()) return refused;
   if (!workers_.contains(request->worker_id())) return {grpc::StatusCode::FAILED_PRECONDITION, "send a heartbeat first"};
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(request->wait_ms());
+  ++seen_.num_polls;
   while (pending_.empty() && std::chrono::steady_clock::now() < give_up && !context->IsCancelled()) {
     mu_.AwaitFor(kLook, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return !pending_.empty(); });
   }
+  --seen_.num_polls;
+  mu_.NotifyAll();
   if (pending_.empty() || context->IsCancelled()) return grpc::Status::OK;
   const int64_t id = next_lease_++;
   const Work& work = (leases_[id] = Lease{request->worker_id(), std::move(pending_.front())}).work;

@@ -40,6 +40,7 @@ class FakeCoordinator final : public v1::CoordinatorService::Service {
     std::set<std::string> acknowledged;  // sha256 of this life's
     int num_open = 0;                    // leases
     int num_pending = 0;                 // groups
+    int num_polls = 0;                   // LeaseGroups that wait
   };
 
   explicit FakeCoordinator(const std::filesystem::path& folder) : socket_(folder / "c.sock") {}
