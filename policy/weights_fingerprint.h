@@ -12,7 +12,7 @@ namespace evilmoe {
 // matter; one changed bit, one renamed tensor, or another dtype of the same numbers does. 64 lower-case hex digits.
 //
 // Reads all of the weights once, 16 MiB at a time, on the calling thread: bound by the disk or by one core's SHA-256
-// (docs/benchmarks.md). Errors of Safetensors::OpenFolder.
+// (README.md). Errors of Safetensors::OpenFolder.
 absl::StatusOr<std::string> WeightsFingerprint(const std::filesystem::path& model_folder);
 
 }  // namespace evilmoe
