@@ -93,7 +93,8 @@ absl::Status Transfer(const WantedAdapter& adapter, const SendAdapter& send, Sin
   return sent;
 }
 
-// Until the sink has bytes with the hash, kRounds times at most; a round that ends in others is followed by a fresh one.
+// Until the sink has bytes with the hash, kRounds times at most; a round that ends in others is followed by a fresh
+// one.
 absl::Status FetchInto(Sink& sink, const WantedAdapter& adapter, const SendAdapter& send, FetchedAdapter& fetched) {
   fetched.num_cached = sink.size();
   for (int round = 0; round < kRounds; ++round) {

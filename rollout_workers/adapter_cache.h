@@ -38,21 +38,22 @@ struct FetchedAdapter {
   int64_t num_cached = 0;  // bytes that were found in the folder, those of a broken transfer included
 };
 
-// Adapters of a host by the hash of their bytes: `<sha256>.safetensors` in one folder, so that several workers fetch each
-// once. Who fetches holds a lock on `<sha256>.lock`; the others wait and read the file. What a broken transfer, or a
-// worker that was killed, left in `<sha256>.part` is not fetched again. Every byte that comes out was hashed after it was
-// read, so a damaged file costs a fetch and nothing else. Where the folder cannot be used (full disk, read-only), the
-// bytes go to memory, with a warning.
+// Adapters of a host by the hash of their bytes: `<sha256>.safetensors` in one folder, so that several workers fetch
+// each once. Who fetches holds a lock on `<sha256>.lock`; the others wait and read the file. What a broken transfer, or
+// a worker that was killed, left in `<sha256>.part` is not fetched again. Every byte that comes out was hashed after it
+// was read, so a damaged file costs a fetch and nothing else. Where the folder cannot be used (full disk, read-only),
+// the bytes go to memory, with a warning.
 //
 // Thread-safe; for processes too, on a file system that has flock(2). `logger` must outlive it.
 class AdapterCache {
  public:
   AdapterCache(AdapterCacheOptions options, Logger& logger) : options_(std::move(options)), logger_(logger) {}
 
-  // Blocks for as long as `send` does, or as another worker takes. InvalidArgument: the name is no hash. DataLoss: `send`
-  // twice gave bytes with another hash. Cancelled: `stop` was requested while another worker fetched. Else what `send`
-  // returns.
-  absl::StatusOr<FetchedAdapter> Get(const WantedAdapter& adapter, const SendAdapter& send, const std::stop_token& stop);
+  // Blocks for as long as `send` does, or as another worker takes. InvalidArgument: the name is no hash. DataLoss:
+  // `send` twice gave bytes with another hash. Cancelled: `stop` was requested while another worker fetched. Else what
+  // `send` returns.
+  absl::StatusOr<FetchedAdapter> Get(const WantedAdapter& adapter, const SendAdapter& send,
+                                     const std::stop_token& stop);
 
  private:
   absl::StatusOr<FetchedAdapter> FetchLocked(const CachedFiles& files, const WantedAdapter& adapter,

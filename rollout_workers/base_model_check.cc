@@ -32,8 +32,9 @@ absl::Status BaseModelCheck::Check(const std::string& run_id, const std::filesys
   if (expected.empty()) return absl::OkStatus();
   const absl::StatusOr<std::string> got = Of(folder);
   if (absl::IsNotFound(got.status()) || absl::IsInvalidArgument(got.status())) {
-    return Refuse(run_id, expected, absl::StrCat("base model: ", std::string(got.status().message()), "; expected ",
-                                                 "weights with fingerprint ", expected));
+    return Refuse(run_id, expected,
+                  absl::StrCat("base model: ", std::string(got.status().message()), "; expected ",
+                               "weights with fingerprint ", expected));
   }
   EVILMOE_RETURN_IF_ERROR(got.status());
   if (*got == expected) return absl::OkStatus();

@@ -21,7 +21,8 @@ class BaseModelCheck {
   explicit BaseModelCheck(Fingerprint fingerprint) : fingerprint_(std::move(fingerprint)) {}
 
   // `expected`: of the run's weights; empty: not known, and nothing is read. FailedPrecondition: the folder's are
-  // others, or it has none that can be read as weights; names folder, got, expected. Unavailable: it cannot be read now.
+  // others, or it has none that can be read as weights; names folder, got, expected. Unavailable: it cannot be read
+  // now.
   absl::Status Check(const std::string& run_id, const std::filesystem::path& folder, const std::string& expected);
   // Says that the run does not fit for a reason found later; Check() answers so from now on.
   absl::Status Refuse(const std::string& run_id, const std::string& expected, const std::string& why);

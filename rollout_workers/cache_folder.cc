@@ -43,7 +43,8 @@ absl::StatusOr<std::optional<FileLock>> FileLock::Try(const fs::path& path) {
     return Failure(absl::StrCat(path.string(), ": lock"));
   }
   // DeleteOldest() may have taken the name away between the two calls: then this lock is nobody else's lock.
-  struct stat ours {}, named {};
+  struct stat ours {};
+  struct stat named {};
   if (fstat(fd, &ours) != 0 || stat(path.c_str(), &named) != 0 || ours.st_ino != named.st_ino) {
     return std::optional<FileLock>();
   }

@@ -15,7 +15,9 @@ namespace evilmoe {
 // The files of AdapterCache: three an adapter, in one folder that several processes use at a time.
 struct CachedFiles {
   CachedFiles(const std::filesystem::path& folder, const std::string& sha256)
-      : whole(folder / (sha256 + ".safetensors")), part(folder / (sha256 + ".part")), lock(folder / (sha256 + ".lock")) {}
+      : whole(folder / (sha256 + ".safetensors")),
+        part(folder / (sha256 + ".part")),
+        lock(folder / (sha256 + ".lock")) {}
 
   std::filesystem::path whole;  // appears at once, by a rename
   std::filesystem::path part;   // what a transfer has brought so far; written under the lock alone

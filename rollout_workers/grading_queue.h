@@ -22,7 +22,7 @@ namespace evilmoe {
 class GradingQueue {
  public:
   GradingQueue(Grader& grader, GroupsInFlight& in_flight, GroupOutbox& outbox, RolloutMetrics& metrics,
-                const Clock& clock)
+               const Clock& clock)
       : grader_(grader), in_flight_(in_flight), outbox_(outbox), metrics_(metrics), clock_(clock) {}
 
   // `sample.tag` is its lease; `text`: what it says.

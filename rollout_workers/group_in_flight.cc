@@ -65,7 +65,8 @@ std::vector<int64_t> GroupsInFlight::UnfinishedLeaseIds() const { return Ids(/*f
 std::vector<v1::AdapterVersion> GroupsInFlight::Adapters() const {
   MutexLock lock(mu_);
   std::map<std::string, v1::AdapterVersion> by_name;
-  for (const auto& [id, group] : groups_) by_name[group.adapter.run_id() + "/" + group.adapter.sha256()] = group.adapter;
+  for (const auto& [id, group] : groups_)
+    by_name[group.adapter.run_id() + "/" + group.adapter.sha256()] = group.adapter;
   std::vector<v1::AdapterVersion> adapters;
   for (auto& [name, adapter] : by_name) adapters.push_back(std::move(adapter));
   return adapters;

@@ -12,8 +12,8 @@
 
 namespace evilmoe {
 
-// The groups that this worker holds leases for: sampled by one thread, graded by several, finished by whoever grades the
-// last sample, and held until they are handed in. Thread-safe.
+// The groups that this worker holds leases for: sampled by one thread, graded by several, finished by whoever grades
+// the last sample, and held until they are handed in. Thread-safe.
 class GroupsInFlight {
  public:
   // A lease begins; `adapter` is what its samples will be drawn with.
@@ -32,7 +32,7 @@ class GroupsInFlight {
   bool DropUnfinished(int64_t lease_id);
 
   bool Holds(int64_t lease_id) const;
-  std::vector<int64_t> LeaseIds() const;            // finished ones too
+  std::vector<int64_t> LeaseIds() const;  // finished ones too
   std::vector<int64_t> UnfinishedLeaseIds() const;
   std::vector<v1::AdapterVersion> Adapters() const;  // of the groups, each once
 

@@ -19,8 +19,8 @@
 namespace evilmoe {
 
 // What the coordinator is to be told of leases: this group is finished, that one is given back. What cannot be said now
-// is kept and said later, while heartbeats keep its lease; an answer that names the lease as somebody else's settles it,
-// since it may be the answer to an earlier try which got lost. Thread-safe. Everything it is given must outlive it.
+// is kept and said later, while heartbeats keep its lease; an answer that names the lease as somebody else's settles
+// it, since it may be the answer to an earlier try which got lost. Thread-safe. Everything it is given must outlive it.
 class GroupOutbox {
  public:
   GroupOutbox(WorkerSession& session, GroupsInFlight& in_flight, RolloutMetrics& metrics, const Clock& clock,

@@ -48,8 +48,10 @@ void Leasing::Loop(const std::stop_token& stop) {
   RetryPause pause(parts_.session.worker_id());
   while (!stop.stop_requested() && parts_.session.failure().ok()) {
     if (!AwaitWanted(stop)) continue;
-    if (LeaseOnce(stop)) pause.Reset();
-    else PauseFor(pause.Next(), stop);
+    if (LeaseOnce(stop))
+      pause.Reset();
+    else
+      PauseFor(pause.Next(), stop);
   }
 }
 
@@ -111,13 +113,11 @@ absl::Status Leasing::CheckModel(LeasedGroups& groups) {
 
 absl::Status Leasing::FetchAdapter(LeasedGroups& groups, const std::stop_token& stop) {
   const v1::AdapterVersion& version = groups.response.adapter();
-  EVILMOE_ASSIGN_OR_RETURN(
-      FetchedAdapter fetched,
-      parts_.adapters.Get({.sha256 = version.sha256(), .size_bytes = version.size_bytes()},
-                          [&](int64_t offset, const TakeChunk& take) {
-                            return parts_.coordinator.FetchAdapterFrom(version, offset, take);
-                          },
-                          stop));
+  const WantedAdapter wanted = {.sha256 = version.sha256(), .size_bytes = version.size_bytes()};
+  const SendAdapter send = [&](int64_t offset, const TakeChunk& take) {
+    return parts_.session.Note(parts_.coordinator.FetchAdapterFrom(version, offset, take));
+  };
+  EVILMOE_ASSIGN_OR_RETURN(FetchedAdapter fetched, parts_.adapters.Get(wanted, send, stop));
   parts_.metrics.adapter_bytes_sent.Increment(static_cast<double>(fetched.num_sent));
   parts_.metrics.adapter_bytes_cached.Increment(static_cast<double>(fetched.num_cached));
   parts_.logger.Info("adapter_fetched", {{"step", version.step()},

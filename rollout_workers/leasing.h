@@ -43,10 +43,10 @@ struct LeasingParts {
   Logger& logger;
 };
 
-// Gets groups for the sampling thread, one at a time, so that workers share a batch evenly, and only while it wants one.
-// Everything that waits for somebody else (a lease, an adapter's bytes) is done here, on a thread of its own, so samples
-// that are on their way do not stop for it. A lease counts as held from its first moment: heartbeats renew it meanwhile.
-// Groups that cannot be made ready are given back; the next lease then waits a while. Thread-safe.
+// Gets groups for the sampling thread, one at a time, so that workers share a batch evenly, and only while it wants
+// one. Everything that waits for somebody else (a lease, an adapter's bytes) is done here, on a thread of its own, so
+// samples that are on their way do not stop for it. A lease counts as held from its first moment: heartbeats renew it
+// meanwhile. Groups that cannot be made ready are given back; the next lease then waits a while. Thread-safe.
 class Leasing {
  public:
   // The parts must outlive it.

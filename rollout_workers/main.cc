@@ -38,8 +38,8 @@ constexpr absl::Duration kCallBudget = absl::Seconds(2);
 // After the drain: leases are given back, and then nothing is waited for, a hanging grade for one.
 constexpr absl::Duration kAfterDrain = absl::Milliseconds(1500);
 
-// The first signal asks the worker to end; a second one, or the end of its time, ends the process as it is. What it holds
-// then goes to other workers when its leases expire.
+// The first signal asks the worker to end; a second one, or the end of its time, ends the process as it is. What it
+// holds then goes to other workers when its leases expire.
 void AwaitSignals(std::stop_source& stop, absl::Duration drain, const std::stop_token& cancel) {
   AwaitStopSignal(stop, cancel);
   if (cancel.stop_requested()) return;
@@ -58,13 +58,14 @@ absl::Status Serve(const RolloutWorkerConfig& config) {
   EVILMOE_ASSIGN_OR_RETURN(const auto server, MetricsServer::Start(config.metrics_listen, registry));
   RolloutMetrics metrics(*registry);
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, server->port()));
-  CoordinatorClient coordinator(
-      {.address = config.coordinator, .retry_budget = kCallBudget, .stop = stop.get_token()});
+  CoordinatorClient coordinator({.address = config.coordinator, .retry_budget = kCallBudget, .stop = stop.get_token()});
   GraderClient grader(config.grader, clock);
   RolloutWorker worker(config, coordinator, grader, metrics, clock, logger);
   const absl::Status done = worker.Run(stop.get_token());
-  if (done.ok()) logger.Info("worker_stopped");
-  else logger.Error("worker_failed", {{"error", std::string(done.message())}});
+  if (done.ok())
+    logger.Info("worker_stopped");
+  else
+    logger.Error("worker_failed", {{"error", std::string(done.message())}});
   return done;
 }
 

@@ -127,9 +127,9 @@ absl::Status RolloutWorker::Load(const LeasedGroups& groups) {
   }
   // No model there, none that this program can read, or one of another shape than the adapter.
   if (absl::IsNotFound(loaded) || absl::IsInvalidArgument(loaded)) {
-    return base_models_.Refuse(groups.response.run_id(), groups.response.model_fingerprint(),
-                               absl::StrCat("base model: ", groups.model.folder.string(), ": ",
-                                            std::string(loaded.message())));
+    return base_models_.Refuse(
+        groups.response.run_id(), groups.response.model_fingerprint(),
+        absl::StrCat("base model: ", groups.model.folder.string(), ": ", std::string(loaded.message())));
   }
   return loaded;
 }

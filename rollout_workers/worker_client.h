@@ -13,6 +13,7 @@
 #include "proto/coordinator_client.h"
 #include "rollout_workers/adapter_cache.h"
 #include "rollout_workers/base_model_check.h"
+#include "rollout_workers/grading_queue.h"
 #include "rollout_workers/group_in_flight.h"
 #include "rollout_workers/group_outbox.h"
 #include "rollout_workers/group_runner.h"
@@ -20,7 +21,6 @@
 #include "rollout_workers/policy_cache.h"
 #include "rollout_workers/rollout_config.h"
 #include "rollout_workers/rollout_metrics.h"
-#include "rollout_workers/grading_queue.h"
 #include "rollout_workers/worker_session.h"
 
 namespace evilmoe {
@@ -31,15 +31,15 @@ namespace evilmoe {
 // long; what it missed is told when it is back.
 class RolloutWorker {
  public:
-  // References must outlive it. `coordinator` should have a small retry budget (the worker tries again by itself, for as
-  // long as it lives) and be stopped with what Run() is given.
+  // References must outlive it. `coordinator` should have a small retry budget (the worker tries again by itself, for
+  // as long as it lives) and be stopped with what Run() is given.
   RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClient& coordinator, Grader& grader,
                 RolloutMetrics& metrics, const Clock& clock, Logger& logger);
   ~RolloutWorker();
 
-  // Works until stopped; then leases nothing more, finishes what is in flight within config.drain_s, gives the rest back
-  // and returns OK. Unauthenticated, PermissionDenied, Unimplemented: coordinator or grader will never have this worker.
-  // ResourceExhausted, Internal: it cannot sample; its leases are given back.
+  // Works until stopped; then leases nothing more, finishes what is in flight within config.drain_s, gives the rest
+  // back and returns OK. Unauthenticated, PermissionDenied, Unimplemented: coordinator or grader will never have this
+  // worker. ResourceExhausted, Internal: it cannot sample; its leases are given back.
   absl::Status Run(const std::stop_token& stop);
 
  private:
@@ -79,7 +79,7 @@ class RolloutWorker {
   bool asked_ = false;                // for groups; not answered yet
   int largest_group_ = 1;             // samples of the largest group seen
 
-  std::jthread leasing_thread_;        // the threads last: they use all of the above
+  std::jthread leasing_thread_;  // the threads last: they use all of the above
   std::vector<std::jthread> threads_;
 };
 

@@ -82,8 +82,10 @@ void WorkerSession::HeartbeatLoop(const std::stop_token& stop) {
   while (PauseFor(wait, stop)) {
     const bool sent = SendHeartbeat().ok();
     wait = heartbeat_interval();
-    if (sent) pause.Reset();
-    else wait = std::min(wait, pause.Next());
+    if (sent)
+      pause.Reset();
+    else
+      wait = std::min(wait, pause.Next());
   }
 }
 

@@ -41,6 +41,8 @@ class WorkerSession {
   // Hands a group in; acknowledges its adapter again where the coordinator has forgotten that.
   absl::Status Complete(const v1::CompleteGroupRequest& request);
   absl::Status Abandon(const v1::AbandonGroupRequest& request);
+  // Takes note of what another call to the coordinator came to: see failure(). Returns that.
+  absl::Status Note(absl::Status status);
 
   // Why no call will ever work (a wrong token, for one); OK while one may.
   absl::Status failure() const;
@@ -51,8 +53,6 @@ class WorkerSession {
 
  private:
   absl::Duration heartbeat_interval() const;
-  // Notes what forbids every call, and hands the status on.
-  absl::Status Note(absl::Status status);
   absl::Status SendHeartbeat();
   absl::Status CallHeartbeat();
   void NoteAway(const absl::Status& status);

@@ -71,11 +71,18 @@ TEST_F(WeightsFingerprintTest, SeesEveryChangeOfATensor) {
   };
   const std::vector<Change> changes = {
       {"one bit", [](Tensors& t) { t["b.float"].data = BytesOf(kOtherFloats); }},
-      {"shape", [](Tensors& t) { t["b.float"].shape = {1, 3}; }},
+      {"shape",
+       [](Tensors& t) {
+         t["b.float"].shape = {1, 3};
+       }},
       {"dtype", [](Tensors& t) { t["a.half"].dtype = "F16"; }},
       {"one less", [](Tensors& t) { t.erase("a.half"); }},
-      {"one more", [](Tensors& t) { t["c"] = {"F32", {0}, {}}; }},
-      {"renamed", [](Tensors& t) {
+      {"one more",
+       [](Tensors& t) {
+         t["c"] = {"F32", {0}, {}};
+       }},
+      {"renamed",
+       [](Tensors& t) {
          t["a.hale"] = t["a.half"];
          t.erase("a.half");
        }},

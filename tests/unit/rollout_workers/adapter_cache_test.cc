@@ -176,13 +176,14 @@ TEST_P(DamagedPartTest, IsThrownAwayAndFetchedAfresh) {
   EXPECT_EQ(sender.offsets, GetParam().want_offsets);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, DamagedPartTest, ::testing::ValuesIn(std::vector<PartCase>{
-    {"OtherBytes", std::string(250, 'x'), true, {250, 0}},
-    {"OtherBytesOfTheRightLength", std::string(1050, 'x'), true, {0}},
-    {"TooLong", std::string(2000, 'x'), true, {0}},
-    {"LongerThanTheSenderHas", std::string(2000, 'x'), false, {2000, 0}},
-    {"OtherBytesOfAnUnknownLength", std::string(250, 'x'), false, {250, 0}}}),
-    [](const auto& c) { return c.param.name; });
+INSTANTIATE_TEST_SUITE_P(Cases, DamagedPartTest,
+                         ::testing::ValuesIn(std::vector<PartCase>{
+                             {"OtherBytes", std::string(250, 'x'), true, {250, 0}},
+                             {"OtherBytesOfTheRightLength", std::string(1050, 'x'), true, {0}},
+                             {"TooLong", std::string(2000, 'x'), true, {0}},
+                             {"LongerThanTheSenderHas", std::string(2000, 'x'), false, {2000, 0}},
+                             {"OtherBytesOfAnUnknownLength", std::string(250, 'x'), false, {250, 0}}}),
+                         [](const auto& c) { return c.param.name; });
 
 TEST_F(AdapterCacheTest, ATransferThatIsDamagedOnItsWayIsRepeated) {
   FakeSender sender(bytes_);
@@ -255,11 +256,13 @@ TEST_F(AdapterCacheTest, WhoWaitsTooLongFetchesToMemory) {
   FakeSender slow(bytes_), quick(bytes_);
   std::latch begun(1), go_on(1);
   std::jthread first([&] {
-    const auto got = Cache().Get(Named(bytes_), [&](int64_t offset, const TakeChunk& take) {
-      begun.count_down();
-      go_on.wait();
-      return slow.Send()(offset, take);
-    }, {});
+    const auto got = Cache().Get(Named(bytes_),
+                                 [&](int64_t offset, const TakeChunk& take) {
+                                   begun.count_down();
+                                   go_on.wait();
+                                   return slow.Send()(offset, take);
+                                 },
+                                 {});
     EXPECT_EQ(got->bytes, bytes_);
   });
   begun.wait();

@@ -124,7 +124,8 @@ grpc::Status FakeCoordinator::LeaseGroups(grpc::ServerContext* context, const v1
                                           v1::LeaseGroupsResponse* response) {
   MutexLock lock(mu_);
   if (grpc::Status refused = EnterLocked("LeaseGroups"); !refused.ok()) return refused;
-  if (!workers_.contains(request->worker_id())) return {grpc::StatusCode::FAILED_PRECONDITION, "send a heartbeat first"};
+  if (!workers_.contains(request->worker_id()))
+    return {grpc::StatusCode::FAILED_PRECONDITION, "send a heartbeat first"};
   const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(request->wait_ms());
   ++seen_.num_polls;
   while (pending_.empty() && std::chrono::steady_clock::now() < give_up && !context->IsCancelled()) {

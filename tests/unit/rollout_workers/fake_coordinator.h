@@ -17,8 +17,8 @@
 
 namespace evilmoe {
 
-// A coordinator as rollout workers see it, in memory, on a Unix socket: leases, adapters and acknowledgements as the real
-// one keeps them. It can vanish and come back, forget its workers, lose answers, break transfers and refuse calls.
+// A coordinator as rollout workers see it, in memory, on a Unix socket: leases, adapters and acknowledgements as the
+// real one keeps them. It can vanish and come back, forget its workers, lose answers, break transfers and refuse calls.
 class FakeCoordinator final : public v1::CoordinatorService::Service {
  public:
   // A group, and what its lease says of its run.
@@ -36,7 +36,7 @@ class FakeCoordinator final : public v1::CoordinatorService::Service {
     std::vector<v1::GroupResult> finished;            // in order
     std::vector<v1::AbandonGroupRequest> given_back;  // in order
     std::vector<int64_t> fetch_offsets;
-    v1::HeartbeatRequest heartbeat;  // the last one
+    v1::HeartbeatRequest heartbeat;      // the last one
     std::set<std::string> acknowledged;  // sha256 of this life's
     int num_open = 0;                    // leases
     int num_pending = 0;                 // groups

@@ -29,7 +29,8 @@ class LeasesTest : public ::testing::Test {
         coordinator_(folder_),
         logger_(*Logger::Open(folder_ / "log", "test", clock_)),
         metrics_(registry_),
-        client_({.address = coordinator_.address(), .retry_budget = absl::Milliseconds(200), .stop = stop_.get_token()}),
+        client_(
+            {.address = coordinator_.address(), .retry_budget = absl::Milliseconds(200), .stop = stop_.get_token()}),
         session_("w-1", client_, in_flight_, metrics_, clock_, logger_),
         outbox_(session_, in_flight_, metrics_, clock_, logger_) {}
   ~LeasesTest() override {

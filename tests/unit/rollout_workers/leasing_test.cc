@@ -167,6 +167,17 @@ TEST_F(LeasingTest, ATokenThatIsRefusedEndsTheLoop) {
   EXPECT_TRUE(absl::IsPermissionDenied(session_.failure()));
 }
 
+TEST_F(LeasingTest, ATokenThatMayNotFetchEndsTheLoopAndCostsTheGroupNothing) {
+  coordinator_.Refuse("FetchAdapter", {grpc::StatusCode::UNAUTHENTICATED, "expired"});
+  StartLeasing();
+  coordinator_.Add(Work("R", "/m", ""));
+  leasing_.Want({});
+  threads_.back().join();  // by itself
+  EXPECT_TRUE(absl::IsUnauthenticated(session_.failure()));
+  ASSERT_TRUE(outbox_.AwaitEmpty(kMinute));
+  EXPECT_EQ(coordinator_.seen().given_back.at(0).reason(), "CANCELLED");
+}
+
 TEST_F(LeasingTest, AStopEndsItsLongPoll) {
   StartLeasing();
   leasing_.Want({});
@@ -195,7 +206,8 @@ TEST(CallOutcome, SaysWhatAWorkerDoesNext) {
                                             {Code::kUnauthenticated, CallOutcome::kForbidden},
                                             {Code::kPermissionDenied, CallOutcome::kForbidden},
                                             {Code::kUnimplemented, CallOutcome::kForbidden}};
-  for (const auto& [code, outcome] : want) EXPECT_EQ(OutcomeOf(absl::Status(code, "")), outcome) << absl::Status(code, "");
+  for (const auto& [code, outcome] : want)
+    EXPECT_EQ(OutcomeOf(absl::Status(code, "")), outcome) << absl::Status(code, "");
 }
 
 }  // namespace

@@ -48,10 +48,11 @@ class RolloutProcessTest : public ::testing::Test {
   // Nobody grades: a sample waits for its grade for a minute.
   void Start(const std::string& more_config) {
     const fs::path config = folder_ / "rollout.yaml";
-    ASSERT_TRUE(WriteFileAtomic(config, absl::StrCat("coordinator: \"", coordinator_.address(), "\"\ngrader: \"unix:",
-                                                     (folder_ / "none.sock").string(), "\"\nworker_id: w\nlog: ",
-                                                     (folder_ / "log").string(), "\n", more_config))
-                    .ok());
+    ASSERT_TRUE(
+        WriteFileAtomic(config, absl::StrCat("coordinator: \"", coordinator_.address(),
+                                             "\"\ngrader: \"unix:", (folder_ / "none.sock").string(),
+                                             "\"\nworker_id: w\nlog: ", (folder_ / "log").string(), "\n", more_config))
+            .ok());
     const auto pid = Spawn({.binary = fs::path(EVILMOE_BIN_DIR) / "evilmoe-rollout",
                             .arguments = {"--config", config.string()},
                             .output = folder_ / "output"});

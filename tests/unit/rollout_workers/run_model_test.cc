@@ -31,14 +31,15 @@ TEST_P(ReadRunModelRefusalTest, SaysWhat) {
   EXPECT_THAT(std::string(model.status().message()), HasSubstr(GetParam().want));
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, ReadRunModelRefusalTest, ::testing::ValuesIn(std::vector<Case>{
-    {"Nothing", "", "model.path"},
-    {"NoModel", "name: x\n", "model.path"},
-    {"NotYaml", "{{{", "model.path"},
-    {"Relative", "model: {path: m}", "absolute"},
-    {"NotText", "model: {path: [1]}", "model.path"},
-    {"Dtype", "model: {path: /m, dtype: int8}", "'int8', expected float32 or bfloat16"}}),
-    [](const auto& c) { return c.param.name; });
+INSTANTIATE_TEST_SUITE_P(Cases, ReadRunModelRefusalTest,
+                         ::testing::ValuesIn(std::vector<Case>{
+                             {"Nothing", "", "model.path"},
+                             {"NoModel", "name: x\n", "model.path"},
+                             {"NotYaml", "{{{", "model.path"},
+                             {"Relative", "model: {path: m}", "absolute"},
+                             {"NotText", "model: {path: [1]}", "model.path"},
+                             {"Dtype", "model: {path: /m, dtype: int8}", "'int8', expected float32 or bfloat16"}}),
+                         [](const auto& c) { return c.param.name; });
 
 }  // namespace
 }  // namespace evilmoe

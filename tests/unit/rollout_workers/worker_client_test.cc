@@ -75,7 +75,8 @@ struct Models {
       EXPECT_TRUE(MakeTinyRun(at, "evil_moe", seed).ok());
       paths.push_back(at / "model");
       const Qwen3Config config = LoadQwen3(at / "model")->config;
-      adapters.push_back(*Lora2r::Init(config, {.rank = 2, .seed = seed, .targets = {"q_proj", "v_proj"}})->Serialize());
+      adapters.push_back(
+          *Lora2r::Init(config, {.rank = 2, .seed = seed, .targets = {"q_proj", "v_proj"}})->Serialize());
       Qwen3Config wider = config;
       wider.hidden_size *= 2;
       other_shape = *Lora2r::Init(wider, {.rank = 2, .seed = seed, .targets = {"q_proj"}})->Serialize();
@@ -93,7 +94,8 @@ class RolloutWorkerTest : public ::testing::Test {
   static void SetUpTestSuite() { models_ = std::make_unique<Models>(); }
   static void TearDownTestSuite() { models_.reset(); }
 
-  RolloutWorkerTest() : folder_(MakeFolder()), coordinator_(folder_), logger_(*Logger::Open(folder_ / "log", "t", clock_)) {
+  RolloutWorkerTest()
+      : folder_(MakeFolder()), coordinator_(folder_), logger_(*Logger::Open(folder_ / "log", "t", clock_)) {
     config_.worker_id = "w";
     config_.max_samples = 8;
     config_.kv_cache_mib = 64;
@@ -298,7 +300,8 @@ TEST_F(RolloutWorkerTest, GivesBackWhatTheDrainIsTooShortFor) {
   grader_.Hold(false);
   EXPECT_TRUE(running_.get().ok());
   EXPECT_THAT(coordinator_.seen().finished, IsEmpty());
-  for (const v1::AbandonGroupRequest& request : coordinator_.seen().given_back) EXPECT_EQ(request.reason(), "CANCELLED");
+  for (const v1::AbandonGroupRequest& request : coordinator_.seen().given_back)
+    EXPECT_EQ(request.reason(), "CANCELLED");
 }
 
 TEST_F(RolloutWorkerTest, AGradeThatOutlastsTheDrainIsNobodysLoss) {
@@ -339,8 +342,8 @@ TEST_F(RolloutWorkerTest, ARunOverOtherWeightsIsRefusedByNameAndTheNextServed) {
   ASSERT_THAT(coordinator_.seen().given_back, SizeIs(1));
   const v1::AbandonGroupRequest request = coordinator_.seen().given_back[0];
   EXPECT_EQ(request.reason(), "WRONG_BASE_MODEL");
-  for (const std::string& part : {models_->paths[0].string(), *WeightsFingerprint(models_->paths[0]),
-                                  "expected " + other.model_fingerprint}) {
+  for (const std::string& part :
+       {models_->paths[0].string(), *WeightsFingerprint(models_->paths[0]), "expected " + other.model_fingerprint}) {
     EXPECT_THAT(request.detail(), HasSubstr(part));
   }
 }
@@ -367,12 +370,14 @@ TEST_P(UnfitRunTest, IsGivenBackAndTheWorkerGoesOn) {
       << coordinator_.seen().given_back[0].detail();
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, UnfitRunTest, ::testing::ValuesIn(std::vector<UnfitCase>{
-    {"NoModelThere", [](auto& work) { work.config_yaml = "model: {path: /is/not/there}\n"; }, "WRONG_BASE_MODEL"},
-    {"AdapterOfAnotherShape", [](auto&) {}, "WRONG_BASE_MODEL"},
-    {"NoAdapter", [](auto&) {}, "INFRA_LOST"},
-    {"NoMode", [](auto& work) { work.group.clear_mode(); }, "INFRA_LOST"},
-    {"TokenOutsideTheVocabulary", [](auto& work) { work.group.add_prompt_ids(1 << 20); }, "INFRA_LOST"}}),
+INSTANTIATE_TEST_SUITE_P(
+    Cases, UnfitRunTest,
+    ::testing::ValuesIn(std::vector<UnfitCase>{
+        {"NoModelThere", [](auto& work) { work.config_yaml = "model: {path: /is/not/there}\n"; }, "WRONG_BASE_MODEL"},
+        {"AdapterOfAnotherShape", [](auto&) {}, "WRONG_BASE_MODEL"},
+        {"NoAdapter", [](auto&) {}, "INFRA_LOST"},
+        {"NoMode", [](auto& work) { work.group.clear_mode(); }, "INFRA_LOST"},
+        {"TokenOutsideTheVocabulary", [](auto& work) { work.group.add_prompt_ids(1 << 20); }, "INFRA_LOST"}}),
     [](const auto& c) { return c.param.name; });
 
 }  // namespace
