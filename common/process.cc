@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include <csignal>
 
+#include <chrono>
 #include <ctime>
 
 #include "common/file.h"
@@ -27,14 +28,17 @@ void BlockStopSignals() {
 }
 
 void AwaitStopSignal(std::stop_source& stop, const std::stop_token& cancel) {
+  if (AwaitStopSignalFor(absl::InfiniteDuration(), cancel)) stop.request_stop();
+}
+
+bool AwaitStopSignalFor(absl::Duration timeout, const std::stop_token& cancel) {
   const sigset_t set = StopSignals();
   const timespec slice = {.tv_sec = 0, .tv_nsec = 100'000'000};
-  while (!cancel.stop_requested()) {
-    if (sigtimedwait(&set, nullptr, &slice) > 0) {
-      stop.request_stop();
-      return;
-    }
+  const auto begin = std::chrono::steady_clock::now();
+  while (!cancel.stop_requested() && absl::FromChrono(std::chrono::steady_clock::now() - begin) < timeout) {
+    if (sigtimedwait(&set, nullptr, &slice) > 0) return true;
   }
+  return false;
 }
 
 absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 
 namespace evilmoe {
 
@@ -15,6 +16,8 @@ void BlockStopSignals();
 // Waits for one of them, then requests the stop. Call it on a thread of its own after BlockStopSignals(); returns when
 // a signal came or `cancel` was requested.
 void AwaitStopSignal(std::stop_source& stop, const std::stop_token& cancel);
+// Waits for one of them for a while; says whether one came. False too when `cancel` was requested.
+bool AwaitStopSignalFor(absl::Duration timeout, const std::stop_token& cancel);
 
 // Writes {"pid", "metrics_port"} so that whoever started the process knows that it serves. An empty path: nothing.
 absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port);

@@ -38,7 +38,12 @@ std::chrono::milliseconds HeldBy(const Request& request) {
 }
 
 // What an adapter may take on its way and onto the disk: at least 10 MB a second.
-std::chrono::milliseconds TransferTime(int64_t num_bytes) { return std::chrono::milliseconds(num_bytes / 10'000); }
+std::chrono::milliseconds TransferTime(int64_t num_bytes) {
+  return std::chrono::milliseconds(std::max<int64_t>(0, num_bytes) / 10'000);
+}
+
+// Of a kind that the connection, or a server that is away, has.
+bool IsLost(const absl::Status& status) { return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status); }
 
 }  // namespace
 
@@ -62,6 +67,7 @@ class CoordinatorClient::Impl {
   }
 
   Stub& stub() { return *stub_; }
+  bool stopped() const { return options_.stop.stop_requested(); }
 
   // Runs attempt(context) until it fails neither by the connection nor by too many calls, or the budget is spent; that
   // counts from the first failure, so that a long poll which a restart cuts off late has all of it.
@@ -73,8 +79,7 @@ class CoordinatorClient::Impl {
       grpc::ClientContext context;
       context.set_deadline(std::chrono::system_clock::now() + held + absl::ToChronoMilliseconds(options_.call_timeout));
       const absl::Status status = ExplainConnection(FromGrpcStatus(attempt(context)));
-      const bool again = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || IsTooManyCalls(status);
-      if (!again || options_.stop.stop_requested()) return status;
+      if (!IsLost(status) || stopped()) return status;
       const auto now = std::chrono::steady_clock::now();
       if (!give_up) give_up = now + absl::ToChronoMilliseconds(options_.retry_budget);
       if (now + backoff >= *give_up) return Annotate(status, absl::StrCat("coordinator ", options_.address));
@@ -193,16 +198,37 @@ absl::StatusOr<int64_t> CoordinatorClient::ReadRunFile(const v1::ReadRunFileRequ
   return rest.offset();
 }
 
-absl::StatusOr<std::string> CoordinatorClient::FetchAdapter(const v1::AdapterVersion& version) {
+absl::Status CoordinatorClient::FetchAdapterFrom(const v1::AdapterVersion& version, int64_t offset,
+                                                 const std::function<absl::Status(std::string_view)>& take) {
   v1::FetchAdapterRequest request;
   *request.mutable_version() = version;
-  std::string bytes;
-  EVILMOE_RETURN_IF_ERROR(impl_->WithRetries(TransferTime(version.size_bytes()), [&](grpc::ClientContext& context) {
-    bytes.clear();
+  absl::Status taken;
+  const auto attempt = [&](grpc::ClientContext& context) {
+    // All came, and the connection broke before the end was said.
+    if (version.size_bytes() > 0 && offset >= version.size_bytes()) return grpc::Status::OK;
+    request.set_offset(offset);
     const auto reader = impl_->stub().FetchAdapter(&context, request);
     v1::FetchAdapterResponse part;
-    while (reader->Read(&part)) bytes += part.chunk();
+    while (taken.ok() && reader->Read(&part)) {
+      taken = take(part.chunk());
+      offset += static_cast<int64_t>(part.chunk().size());
+    }
+    if (!taken.ok()) context.TryCancel();
     return reader->Finish();
+  };
+  while (true) {
+    const int64_t begun_at = offset;
+    const absl::Status sent = impl_->WithRetries(TransferTime(version.size_bytes() - offset), attempt);
+    if (!taken.ok()) return taken;  // no failure of the connection, whatever its code
+    if (!IsLost(sent) || offset == begun_at || impl_->stopped()) return sent;
+  }
+}
+
+absl::StatusOr<std::string> CoordinatorClient::FetchAdapter(const v1::AdapterVersion& version) {
+  std::string bytes;
+  EVILMOE_RETURN_IF_ERROR(FetchAdapterFrom(version, 0, [&bytes](std::string_view chunk) {
+    bytes.append(chunk);
+    return absl::OkStatus();
   }));
   const std::string sha256 = Sha256Hex(bytes);
   if (sha256 != version.sha256()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -67,6 +68,11 @@ class CoordinatorClient {
 
   absl::StatusOr<v1::HeartbeatResponse> Heartbeat(const v1::HeartbeatRequest& request);
   absl::StatusOr<v1::LeaseGroupsResponse> LeaseGroups(const v1::LeaseGroupsRequest& request);
+  // The adapter's bytes from `offset` on, in chunks that follow one another; `take` that fails ends it, with its error.
+  // A transfer that breaks goes on where it broke, for as long as each retry budget brings some bytes. Nothing is
+  // hashed.
+  absl::Status FetchAdapterFrom(const v1::AdapterVersion& version, int64_t offset,
+                                const std::function<absl::Status(std::string_view chunk)>& take);
   // The whole adapter. DataLoss: the bytes that came do not have the version's hash.
   absl::StatusOr<std::string> FetchAdapter(const v1::AdapterVersion& version);
   absl::StatusOr<v1::AcknowledgeAdapterResponse> AcknowledgeAdapter(const v1::AcknowledgeAdapterRequest& request);

@@ -12,15 +12,15 @@
 
 namespace evilmoe {
 
-// The groups that this worker holds leases for: sampled by one thread, graded by several, handed in by whoever grades
-// the last sample. Thread-safe.
+// The groups that this worker holds leases for: sampled by one thread, graded by several, finished by whoever grades
+// the last sample, and held until they are handed in. Thread-safe.
 class GroupsInFlight {
  public:
   // A lease begins; `adapter` is what its samples will be drawn with.
   void Begin(const v1::Lease& lease, const v1::AdapterVersion& adapter, absl::Time now);
   // What a grade needs; nullopt when the lease is gone.
   std::optional<v1::GroupSpec> Spec(int64_t lease_id) const;
-  // A sample's text, tokens and facts arrive. Returns the whole group, and forgets it, when it was the last.
+  // A sample's text, tokens and facts arrive. Returns the whole group when it was the last; its lease is held on.
   struct Finished {
     v1::GroupResult result;
     absl::Time begun;
@@ -28,16 +28,24 @@ class GroupsInFlight {
   std::optional<Finished> Add(int64_t lease_id, int sample, v1::SampleResult result);
   // Forgets a lease; false when it was gone already.
   bool Drop(int64_t lease_id);
+  // The same, save that a finished group stays: the answer to its handing in tells more than a heartbeat's.
+  bool DropUnfinished(int64_t lease_id);
 
-  std::vector<int64_t> LeaseIds() const;
+  bool Holds(int64_t lease_id) const;
+  std::vector<int64_t> LeaseIds() const;  // finished ones too
+  std::vector<int64_t> UnfinishedLeaseIds() const;
+  std::vector<v1::AdapterVersion> Adapters() const;  // of the groups, each once
 
  private:
   struct Group {
     v1::GroupSpec spec;
+    v1::AdapterVersion adapter;
     v1::GroupResult result;
-    int missing = 0;
+    int missing = 0;  // samples; 0: finished
     absl::Time begun;
   };
+  std::vector<int64_t> Ids(bool finished_too) const;
+
   mutable Mutex mu_;
   std::map<int64_t, Group> groups_ ABSL_GUARDED_BY(mu_);
 };

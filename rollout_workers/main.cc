@@ -5,6 +5,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <string>
@@ -34,9 +35,24 @@
 namespace evilmoe {
 namespace {
 
+// Of one call to the coordinator: the worker itself tries again, for as long as it lives.
+constexpr absl::Duration kCallBudget = absl::Seconds(2);
+// After the drain: leases are given back, and then nothing is waited for, a hanging grade for one.
+constexpr absl::Duration kAfterDrain = absl::Milliseconds(1500);
+
+// The first signal asks the worker to end; a second one, or the end of its time, ends the process as it is. What it
+// holds then goes to other workers when its leases expire.
+void AwaitSignals(std::stop_source& stop, absl::Duration drain, const std::stop_token& cancel) {
+  AwaitStopSignal(stop, cancel);
+  if (cancel.stop_requested()) return;
+  const bool again = AwaitStopSignalFor(drain + kAfterDrain, cancel);
+  if (!cancel.stop_requested()) std::_Exit(again ? 1 : 0);
+}
+
 absl::Status Serve(const RolloutWorkerConfig& config) {
   std::stop_source stop;
-  const std::jthread signals([&](const std::stop_token& cancel) { AwaitStopSignal(stop, cancel); });
+  const std::jthread signals(
+      [&](const std::stop_token& cancel) { AwaitSignals(stop, absl::Seconds(config.drain_s), cancel); });
   at::set_num_threads(config.threads);
   const RealClock clock;
   EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "rollout", clock));
@@ -45,11 +61,17 @@ absl::Status Serve(const RolloutWorkerConfig& config) {
   RolloutMetrics metrics(*registry);
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, server->port()));
   EVILMOE_RETURN_IF_ERROR(CheckChannelFiles(config.security, clock.Now()));
-  CoordinatorClient coordinator({.address = config.coordinator, .security = config.security});
+  CoordinatorClient coordinator({.address = config.coordinator,
+                                 .retry_budget = kCallBudget,
+                                 .stop = stop.get_token(),
+                                 .security = config.security});
   GraderClient grader(config.grader, clock, config.security);
   RolloutWorker worker(config, coordinator, grader, metrics, clock, logger);
   const absl::Status done = worker.Run(stop.get_token());
-  if (!done.ok()) logger.Error("worker_failed", {{"error", std::string(done.message())}});
+  if (done.ok())
+    logger.Info("worker_stopped");
+  else
+    logger.Error("worker_failed", {{"error", std::string(done.message())}});
   return done;
 }
 

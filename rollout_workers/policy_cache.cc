@@ -25,7 +25,7 @@ AdapterMode PromptMode(const AdapterMode& mode) {
 }  // namespace
 
 absl::Status PolicyCache::UseModel(const std::filesystem::path& folder, NumberFormat format) {
-  if (base_ != nullptr && folder == folder_ && format == format_) return absl::OkStatus();
+  if (HasModel(folder, format)) return absl::OkStatus();
   EVILMOE_ASSIGN_OR_RETURN(Tokenizer tokenizer, Tokenizer::Load(folder));
   const auto dtype = format == NumberFormat::kBFloat16 ? at::kBFloat16 : at::kFloat;
   EVILMOE_ASSIGN_OR_RETURN(Qwen3Weights weights, LoadQwen3(folder, {.dtype = dtype, .map_file = true}));

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -34,10 +35,15 @@ class PolicyCache {
  public:
   // Loads the base model of `folder` in this format unless it is loaded already.
   absl::Status UseModel(const std::filesystem::path& folder, NumberFormat format = NumberFormat::kFloat32);
+  // Whether UseModel() has nothing to do.
+  bool HasModel(const std::filesystem::path& folder, NumberFormat format) const {
+    return base_ != nullptr && folder == folder_ && format == format_;
+  }
   // After UseModel.
   const Tokenizer& tokenizer() const { return *tokenizer_; }
 
   bool Holds(const std::string& sha256) const { return adapters_.contains(sha256); }
+  std::vector<std::string> Held() const { return {order_.begin(), order_.end()}; }
   // Takes an adapter in. DataLoss: the bytes have another hash or are none; InvalidArgument: for another network.
   absl::Status Put(const std::string& sha256, std::string_view bytes);
 

@@ -20,6 +20,8 @@ absl::StatusOr<RolloutWorkerConfig> ParseRolloutWorkerConfig(std::string_view ya
   root.Field("max_samples", &config.max_samples).Range(1, 4096);
   root.Field("kv_cache_mib", &config.kv_cache_mib).Range(1, 1 << 20);
   root.Field("grade_threads", &config.grade_threads).Range(1, 256);
+  root.Field("adapter_cache", &config.adapter_cache);
+  root.Field("drain_s", &config.drain_s).Range(0, 86400);
   EVILMOE_RETURN_IF_ERROR(reader.Finish());
   return config;
 }

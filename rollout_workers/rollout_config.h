@@ -22,6 +22,11 @@ struct RolloutWorkerConfig {
   int max_samples = 128;             // on their way at a time, [1, 4096]
   int64_t kv_cache_mib = 1024;       // memory for keys and values, at most, [1, 2^20]; samples beyond it wait
   int grade_threads = 4;             // grades in flight, [1, 256]
+  // Folder that the workers of a host share, so that each adapter is fetched once; empty: kept in memory alone.
+  std::filesystem::path adapter_cache;
+  // Seconds that a worker which is asked to end has for the groups in flight, [0, 86400]. Whoever ends it by force
+  // should wait two seconds longer.
+  int drain_s = 3;
 };
 
 // InvalidArgument lists every problem with its line and column.

@@ -17,6 +17,17 @@ struct RolloutMetrics {
   prometheus::Gauge& prefix_hit_ratio;      // evilmoe_rollout_prefix_hit_ratio
   prometheus::Gauge& adapter_step;          // evilmoe_rollout_adapter_step: of the newest adapter held
   prometheus::Histogram& group_seconds;     // evilmoe_rollout_group_seconds: lease to completion
+  prometheus::Counter& reconnects;          // evilmoe_rollout_reconnects_total
+
+  prometheus::Family<prometheus::Counter>& adapter_bytes;  // evilmoe_rollout_adapter_fetch_bytes_total{source}
+  prometheus::Counter& adapter_bytes_sent;                 // "network"
+  prometheus::Counter& adapter_bytes_cached;               // "cache"
+
+  prometheus::Family<prometheus::Counter>& groups;  // evilmoe_rollout_groups_total{outcome}
+  prometheus::Counter& groups_completed;
+  prometheus::Counter& groups_taken;    // the lease was not ours any more; an earlier try may have completed it
+  prometheus::Counter& groups_refused;  // for good
+  prometheus::Counter& groups_given_back;
 };
 
 }  // namespace evilmoe

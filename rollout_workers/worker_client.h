@@ -1,81 +1,86 @@
 #pragma once
 
-#include <atomic>
-#include <deque>
-#include <memory>
-#include <set>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "common/clock.h"
 #include "common/logger.h"
 #include "grader_sandbox/grader_interface.h"
 #include "proto/coordinator_client.h"
+#include "rollout_workers/adapter_cache.h"
+#include "rollout_workers/base_model_check.h"
+#include "rollout_workers/grading_queue.h"
 #include "rollout_workers/group_in_flight.h"
+#include "rollout_workers/group_outbox.h"
 #include "rollout_workers/group_runner.h"
+#include "rollout_workers/leasing.h"
 #include "rollout_workers/policy_cache.h"
 #include "rollout_workers/rollout_config.h"
 #include "rollout_workers/rollout_metrics.h"
+#include "rollout_workers/worker_session.h"
 
 namespace evilmoe {
 
 // A rollout worker's life: lease groups, make sure of their adapter, sample, grade each sample as it ends, hand the
-// group in. One thread samples; `grade_threads` grade and hand in; one sends heartbeats. A lost lease is dropped, a
-// grade that the infrastructure could not give abandons its group: the coordinator hands it out again.
+// group in. The caller's thread samples and talks to nobody; of the others one leases, `grade_threads` grade, one tells
+// the coordinator what became of groups, one sends heartbeats. So samples go on while the coordinator is away, however
+// long; what it missed is told when it is back.
 class RolloutWorker {
  public:
-  // References must outlive it.
+  // References must outlive it. `coordinator` should have a small retry budget (the worker tries again by itself, for
+  // as long as it lives) and be stopped with what Run() is given.
   RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClient& coordinator, Grader& grader,
                 RolloutMetrics& metrics, const Clock& clock, Logger& logger);
   ~RolloutWorker();
 
-  // Works until stopped. Unavailable: the coordinator could not be reached within its client's budget.
+  // Works until stopped; then leases nothing more, finishes what is in flight within config.drain_s, gives the rest
+  // back and returns OK. Unauthenticated, PermissionDenied, Unimplemented: coordinator or grader will never have this
+  // worker. ResourceExhausted, Internal: it cannot sample; its leases are given back.
   absl::Status Run(const std::stop_token& stop);
 
  private:
-  struct Graded {  // a finished sample on its way to the grader
-    int64_t lease_id = 0;
-    FinishedSample sample;
-    std::string text;
-  };
-
-  absl::Status Lease();
-  absl::Status Adopt(const v1::LeaseGroupsResponse& response);
-  absl::Status Prepare(const v1::LeaseGroupsResponse& response);
-  absl::Status HoldAdapter(const v1::AdapterVersion& version);
+  void StartThreads();
+  absl::Status Work();
+  // Where there is room for one more group.
+  void AskForGroups();
+  // Takes `next_` into the batch, unless it must wait for other groups to end.
+  absl::Status Adopt();
+  // FailedPrecondition: this host does not have what the run is sampled with. DataLoss: the adapter is none.
+  absl::Status Load(const LeasedGroups& groups);
   absl::Status AddGroup(const v1::Lease& lease, const v1::LeaseGroupsResponse& response);
   absl::Status SampleOneToken();
   void DropLostLeases();
-  absl::Status SendHeartbeat();
-  void HeartbeatLoop(const std::stop_token& stop);
-  void GradeLoop(const std::stop_token& stop);
-  void GradeOne(Graded item);
-  void HandIn(int64_t lease_id, GroupsInFlight::Finished finished);
-  void Abandon(int64_t lease_id, const std::string& reason, const std::string& error);
-  void GiveBack(int64_t lease_id, const std::string& reason);
+  void Drain();
+  void GiveAllBack(const std::string& why);
 
   const RolloutWorkerConfig config_;
-  const std::string worker_id_;  // unique to this process's life
   CoordinatorClient& coordinator_;
   Grader& grader_;
   RolloutMetrics& metrics_;
   const Clock& clock_;
   Logger& logger_;
 
+  GroupsInFlight in_flight_;
+  WorkerSession session_;
+  GroupOutbox outbox_;
+  GradingQueue grading_;
+  AdapterCache adapters_;
+  BaseModelCheck base_models_;
+  Leasing leasing_;
+
+  // Of the thread that samples.
   PolicyCache policies_;
   GroupRunner runner_;
-  GroupsInFlight in_flight_;
-  std::string run_config_;              // that the model in use was read from; sampling thread only
-  std::set<std::string> acknowledged_;  // sampling thread only
-  int largest_group_ = 1;               // samples of the largest group seen; sampling thread only
-  std::atomic<int> lease_timeout_ms_ = 10000;
+  std::optional<LeasedGroups> next_;  // leased, and not yet in the batch
+  bool asked_ = false;                // for groups; not answered yet
+  int largest_group_ = 1;             // samples of the largest group seen
 
-  Mutex mu_;
-  std::deque<Graded> to_grade_ ABSL_GUARDED_BY(mu_);
-  std::vector<int64_t> lost_leases_ ABSL_GUARDED_BY(mu_);  // that the sampling thread has not dropped yet
-  std::vector<std::jthread> threads_;                      // last: they use all of the above
+  std::jthread leasing_thread_;  // the threads last: they use all of the above
+  std::vector<std::jthread> threads_;
 };
 
 }  // namespace evilmoe

@@ -59,7 +59,8 @@ if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
          trainer_metrics.cc training_job_client.cc
     HDRS coordinator_rollouts_client.h job_control.h job_heartbeat.h rollout_translation.h trainer_config.h
          trainer_metrics.h training_job_client.h
-    DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core PRIVATE_DEPS evilmoe::yaml)
+    DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core 
+    PRIVATE_DEPS evilmoe::weights_fingerprint evilmoe::yaml)
   evilmoe_binary(NAME evilmoe-trainer SRCS main.cc serve.cc
     DEPS evilmoe::c10d_collective evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::rank_launcher
       evilmoe::trainer_device evilmoe::training_job evilmoe::parse_arguments CLI11::CLI11)

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "common/status_macros.h"
+#include "policy/weights_fingerprint.h"
 #include "trainer/checkpoint.h"
 #include "trainer/coordinator_rollouts_client.h"
 #include "trainer/job_control.h"
@@ -145,6 +146,7 @@ class Job {
     v1::BeginJobRequest begin;
     *begin.mutable_fence() = FenceOf(job_);
     begin.set_resume_step(step);
+    EVILMOE_ASSIGN_OR_RETURN(*begin.mutable_model_fingerprint(), WeightsFingerprint(run_.model.path));
     EVILMOE_RETURN_IF_ERROR(coordinator_.BeginJob(begin).status());
     if (job_.incarnation() <= 1) return absl::OkStatus();
     return progress_.Record(absl::StrCat("recovery/", job_.incarnation()), "recovery",
