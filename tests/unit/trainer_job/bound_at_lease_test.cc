@@ -232,7 +232,7 @@ TEST_F(BoundAtLeaseTest, NoScheduleGivesASampleThatIsTooOld) {
       }
     }
   }
-  EXPECT_GT(early, 20);               // groups: sampling and training overlapped
+  EXPECT_GT(early, 20);              // groups: sampling and training overlapped
   EXPECT_GT(samples_by_lag[0], 50);  // and samples came from all over the range
   EXPECT_GT(samples_by_lag[1], 50);
   EXPECT_GT(samples_by_lag[2], 10);
