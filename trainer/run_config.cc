@@ -292,9 +292,9 @@ void PolicyLagProblems(Section s, const RunConfig& c) {
   const int lag = c.rollout.max_policy_lag;
   if (lag < 1 || lag > kMaxPolicyLag || c.loss.old_logprob == "sampler") return;
   s.Section("rollout").Problem(
-      "max_policy_lag", absl::StrCat("samples of older policies need their sampler's log-probabilities, got ", lag,
-                                     " with loss.old_logprob ", c.loss.old_logprob,
-                                     ", expected loss.old_logprob: sampler, or no lag"));
+      "max_policy_lag",
+      absl::StrCat("samples of older policies need their sampler's log-probabilities, got ", lag,
+                   " with loss.old_logprob ", c.loss.old_logprob, ", expected loss.old_logprob: sampler, or no lag"));
 }
 
 template <typename Section>
