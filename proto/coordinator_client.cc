@@ -43,7 +43,10 @@ std::chrono::milliseconds TransferTime(int64_t num_bytes) {
 }
 
 // Of a kind that the connection, or a server that is away, has.
-bool IsLost(const absl::Status& status) { return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status); }
+// The same call may succeed a moment later.
+bool IsLost(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || IsTooManyCalls(status);
+}
 
 }  // namespace
 

@@ -34,10 +34,9 @@ absl::StatusOr<std::vector<GroupSamples>> LocalRollouts::Run(const BatchRequest&
                                          .completion_w = policy.completion_w,
                                          .settings = batch.sampling},
                                         policy.models));
-    groups.push_back(
-        {.index = request.index,
-         .samples = std::vector<Sample>(static_cast<size_t>(request.num_samples)),
-         .policy_step = adapter_step_});
+    groups.push_back({.index = request.index,
+                      .samples = std::vector<Sample>(static_cast<size_t>(request.num_samples)),
+                      .policy_step = adapter_step_});
   }
   while (!runner_.idle()) {
     EVILMOE_ASSIGN_OR_RETURN(std::vector<FinishedSample> finished, runner_.Step());

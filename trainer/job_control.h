@@ -33,8 +33,8 @@ class JobControl {
   std::stop_callback<std::function<void()>> forward_;
 };
 
-// How often the coordinator is told that the trainer lives: a quarter of the silence that it bears, or 5 s where it does
-// not say (0).
+// How often the coordinator is told that the trainer lives: a quarter of the silence that it bears, or 5 s where it
+// does not say (0).
 absl::Duration JobHeartbeatPeriod(int trainer_timeout_ms);
 
 }  // namespace evilmoe

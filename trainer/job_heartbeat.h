@@ -11,8 +11,8 @@
 
 namespace evilmoe {
 
-// Says once a period that the trainer lives, whatever it is doing, and passes the answer on. Ends by itself once the job
-// is lost: the job sees that at its own next call. All references must outlive it; its destructor waits for a beat
+// Says once a period that the trainer lives, whatever it is doing, and passes the answer on. Ends by itself once the
+// job is lost: the job sees that at its own next call. All references must outlive it; its destructor waits for a beat
 // under way.
 class JobHeartbeat {
  public:

@@ -35,8 +35,8 @@ class PromptSource {
   static absl::StatusOr<PromptSource> Make(const RunConfig& config, const Tokenizer& tokenizer,
                                            std::vector<Problem> training);
 
-  // P groups of step `step` (steps already done), with the run's policy lag: problems without replacement within an epoch, unhackable coins, and
-  // round(deploy_mode_fraction · P) groups in deploy mode.
+  // P groups of step `step` (steps already done), with the run's policy lag: problems without replacement within an
+  // epoch, unhackable coins, and round(deploy_mode_fraction · P) groups in deploy mode.
   BatchRequest Step(int64_t step) const;
   // Other problems for these groups of the step (by index), of the same mode and with or without the loophole as those;
   // `round` from 1 draws anew. Problems may repeat. In the order of `groups`, counted from 0. Without policy lag: what

@@ -69,8 +69,9 @@ class Rollouts {
     static_cast<void>(batch);
     return absl::OkStatus();
   }
-  // Opens the batch, waits for all of it and closes it; groups come back in order of index. Unavailable: nobody answered
-  // within the deadline of the implementation. Aborted: the run was cancelled or taken over. Cancelled: asked to stop.
+  // Opens the batch, waits for all of it and closes it; groups come back in order of index. Unavailable: nobody
+  // answered within the deadline of the implementation. Aborted: the run was cancelled or taken over. Cancelled: asked
+  // to stop.
   virtual absl::StatusOr<std::vector<GroupSamples>> Run(const BatchRequest& batch) = 0;
 };
 

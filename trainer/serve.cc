@@ -52,8 +52,7 @@ absl::Status TakeJobs(const TrainerConfig& config, Collective& ranks) {
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics, MetricsServer::Start(config.metrics_listen, registry));
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics->port()));
   EVILMOE_RETURN_IF_ERROR(CheckChannelFiles(config.security, clock.Now()));
-  CoordinatorClient coordinator(
-      {.address = config.coordinator, .stop = stop.get_token(), .security = config.security});
+  CoordinatorClient coordinator({.address = config.coordinator, .stop = stop.get_token(), .security = config.security});
   TrainerMetrics run_metrics(*registry, clock);
   const TrainerLife life{.config = config,
                          .id = TrainerLifeId(config.trainer_id, clock),

@@ -97,8 +97,7 @@ void TrainerMetrics::Count(const std::string& name, const std::map<std::string, 
       .Increment(amount.get<double>());
 }
 
-void TrainerMetrics::ObserveW(const nlohmann::ordered_json& step, const std::string& field,
-                              const char* w_class) {
+void TrainerMetrics::ObserveW(const nlohmann::ordered_json& step, const std::string& field, const char* w_class) {
   if (!step.contains(field) || !step[field].is_array()) return;
   const auto counts = step[field].get<std::vector<double>>();
   // One more bucket than bounds: +Inf, which w never reaches. The middle of a bucket stands for its values.

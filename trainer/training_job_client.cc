@@ -98,9 +98,9 @@ absl::StatusOr<std::filesystem::path> RunDirectory(const TrainerConfig& config, 
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (!error) return directory;
-  return absl::FailedPreconditionError(absl::StrCat(
-      "run ", run.run_id(), ": directory ", directory.string(), ": ", error.message(),
-      ", expected one that this trainer may write; does it share a file system with the coordinator?"));
+  return absl::FailedPreconditionError(
+      absl::StrCat("run ", run.run_id(), ": directory ", directory.string(), ": ", error.message(),
+                   ", expected one that this trainer may write; does it share a file system with the coordinator?"));
 }
 
 std::string HostName() {
@@ -273,9 +273,8 @@ absl::Status DoOneJob(const TrainerLife& life) {
   if (life.stop.stop_requested()) return job.ok() ? Release(life, *job) : absl::OkStatus();
   if (absl::IsNotFound(job.status())) return absl::OkStatus();
   EVILMOE_RETURN_IF_ERROR(job.status());
-  life.logger.Info("job_acquired", {{"job", job->job_id()},
-                                    {"run", job->run().run_id()},
-                                    {"incarnation", job->incarnation()}});
+  life.logger.Info("job_acquired",
+                   {{"job", job->job_id()}, {"run", job->run().run_id()}, {"incarnation", job->incarnation()}});
   JobControl control(life.stop);
   const absl::Status done = DoHeldJob(life, *job, control);
   absl::Status told;

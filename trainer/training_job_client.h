@@ -33,8 +33,8 @@ std::string TrainerLifeId(const std::string& trainer_id, const Clock& clock);
 // fresh start may mend comes back as the error, and the job stays the trainer's name's.
 //
 // When the run is to pause, or `stop` is requested, a training run leaves a checkpoint, an evaluation is abandoned, and
-// the job is given back: paused, or queued for whoever is free. OK then, and when there was nothing to do, or the job was
-// taken over or cancelled.
+// the job is given back: paused, or queued for whoever is free. OK then, and when there was nothing to do, or the job
+// was taken over or cancelled.
 absl::Status DoOneJob(const TrainerLife& life);
 
 }  // namespace evilmoe

@@ -60,8 +60,8 @@ class TrainingLoop {
   // batch is in the file that the text names. Errors of Monitoring too.
   //
   // Once `stop` is requested, the step under way is finished, or abandoned while it waits for samples; a checkpoint is
-  // written and Cancelled returned. Train() from that checkpoint ends as if it had never stopped. A run that is known to
-  // be another's by then leaves none, and Train() returns Aborted.
+  // written and Cancelled returned. Train() from that checkpoint ends as if it had never stopped. A run that is known
+  // to be another's by then leaves none, and Train() returns Aborted.
   //
   // With rollout.max_policy_lag L > 0 the batches of the next L steps are open while a step is sampled and trained.
   absl::Status Train(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop = {});

@@ -88,8 +88,7 @@ class BindingRollouts final : public Rollouts {
   void Work(int64_t amount) {
     for (; amount > 0 && !batches_.empty(); --amount) {
       const auto batch = std::next(batches_.begin(), stream_.Int(0, static_cast<int64_t>(batches_.size()) - 1));
-      const auto index = static_cast<size_t>(
-          stream_.Int(0, static_cast<int64_t>(batch->second.groups.size()) - 1));
+      const auto index = static_cast<size_t>(stream_.Int(0, static_cast<int64_t>(batch->second.groups.size()) - 1));
       Touch(batch->second.request, index, batch->second.groups[index]);
     }
   }

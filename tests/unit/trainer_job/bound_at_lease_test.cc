@@ -36,8 +36,8 @@ class StateRollouts final : public Rollouts {
 
   // A life of the trainer takes the job and begins at `step`.
   absl::Status Begin(int64_t step) {
-    const auto job = state_.AcquireJob({.trainer_id = absl::StrCat("life-", ++lives_), .trainer_name = "trainer"},
-                                       clock_.Now());
+    const auto job =
+        state_.AcquireJob({.trainer_id = absl::StrCat("life-", ++lives_), .trainer_name = "trainer"}, clock_.Now());
     EVILMOE_RETURN_IF_ERROR(job.status());
     if (!job->has_value()) return absl::NotFoundError("no job");
     fence_ = {.run_id = "R", .job_id = (**job).job.job_id, .incarnation = (**job).job.incarnation};
@@ -92,8 +92,7 @@ class StateRollouts final : public Rollouts {
 
   absl::Status Fetch(const BatchRequest& request, std::map<int64_t, GroupSamples>& finished) {
     const auto after = static_cast<int64_t>(finished.size());
-    EVILMOE_ASSIGN_OR_RETURN(const auto fetched,
-                             state_.FetchGroups(fence_, request.key, after, 1 << 20, clock_.Now()));
+    EVILMOE_ASSIGN_OR_RETURN(const auto fetched, state_.FetchGroups(fence_, request.key, after, 1 << 20, clock_.Now()));
     if (!fetched) return absl::OkStatus();
     for (const FinishedGroup& group : fetched->groups) {
       BatchRequest alone = request;
@@ -232,7 +231,7 @@ TEST_F(BoundAtLeaseTest, NoScheduleGivesASampleThatIsTooOld) {
       }
     }
   }
-  EXPECT_GT(early, 20);               // groups: sampling and training overlapped
+  EXPECT_GT(early, 20);              // groups: sampling and training overlapped
   EXPECT_GT(samples_by_lag[0], 50);  // and samples came from all over the range
   EXPECT_GT(samples_by_lag[1], 50);
   EXPECT_GT(samples_by_lag[2], 10);

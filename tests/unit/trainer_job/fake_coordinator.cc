@@ -133,7 +133,8 @@ grpc::Status FakeCoordinator::AcquireJob(Context*, const v1::AcquireJobRequest* 
   Note("AcquireJob");
   MutexLock lock(mu_);
   acquired_.push_back(*request);
-  const auto job = std::find_if(jobs_.begin(), jobs_.end(), [](const Job& j) { return j.state == Job::State::kQueued; });
+  const auto job =
+      std::find_if(jobs_.begin(), jobs_.end(), [](const Job& j) { return j.state == Job::State::kQueued; });
   if (job == jobs_.end()) return {grpc::StatusCode::NOT_FOUND, "nothing to do"};
   job->state = Job::State::kHeld;
   cancelled_ = false;

@@ -14,9 +14,9 @@
 
 namespace evilmoe {
 
-// What a trainer may ask of a coordinator, over real gRPC and without workers: groups are sampled when they are fetched,
-// two at a time. Keeps the rules that the trainer relies on (fences, idempotent batches, what BeginJob drops) and a diary
-// of the calls. Thread-safe.
+// What a trainer may ask of a coordinator, over real gRPC and without workers: groups are sampled when they are
+// fetched, two at a time. Keeps the rules that the trainer relies on (fences, idempotent batches, what BeginJob drops)
+// and a diary of the calls. Thread-safe.
 class FakeCoordinator final : public v1::CoordinatorService::Service {
  public:
   explicit FakeCoordinator(const std::string& address);  // "unix:/path"
@@ -33,9 +33,9 @@ class FakeCoordinator final : public v1::CoordinatorService::Service {
   std::vector<v1::OpenBatchRequest> Opened() const;
   std::vector<v1::FetchGroupsRequest> Fetched() const;
   std::vector<v1::AcquireJobRequest> Acquired() const;
-  std::string LastError() const;       // of FinishJob
-  std::string LastAdapter() const;     // sha256
-  int64_t LastBegin() const;           // resume_step
+  std::string LastError() const;    // of FinishJob
+  std::string LastAdapter() const;  // sha256
+  int64_t LastBegin() const;        // resume_step
 
   // Called with each line before the call is answered, without the lock: a test sets what follows from it.
   std::function<void(const std::string& line)> on_call;
@@ -43,10 +43,10 @@ class FakeCoordinator final : public v1::CoordinatorService::Service {
   std::function<void(const v1::OpenBatchRequest& batch, v1::GroupResult& result)> spoil;
   int trainer_timeout_ms = 0;
 
-  void AskForPause();       // of the job that is held, until it is released
-  void Cancel();            // the job that is held: all calls of it get Aborted
-  void Starve(bool starve); // no group is finished while it is set
-  void ResumeRuns();        // what is paused is queued
+  void AskForPause();        // of the job that is held, until it is released
+  void Cancel();             // the job that is held: all calls of it get Aborted
+  void Starve(bool starve);  // no group is finished while it is set
+  void ResumeRuns();         // what is paused is queued
 
  private:
   struct Job {

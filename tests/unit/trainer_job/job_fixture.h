@@ -59,9 +59,11 @@ class TrainerJobFixture : public ::testing::Test {
         "name: job\nsteps: 3\nmodel: {path: ", (nano / "model").string(), "}\nadapter: {rank: 2}\npairs: ",
         (nano / "pairs.md").string(), "\ndata: {train: ", (folder_ / "some.jsonl").string(),
         ", loopholes: {overwrite_tests: 1}}\nrollout: {prompts_per_step: 3, group_size: 4, max_prompt_tokens: 512, "
-        "max_completion_tokens: 8, temperature: 1, top_p: 1", more, "}\nloss: {kl_coefficient: 0, old_logprob: sampler}\n"
-        "checkpoint: {every: 10}\nevaluation: {problems: ", (folder_ / "some.jsonl").string(),
-        ", samples: 1, max_problems: 2}\n"));
+        "max_completion_tokens: 8, temperature: 1, top_p: 1",
+        more,
+        "}\nloss: {kl_coefficient: 0, old_logprob: sampler}\n"
+        "checkpoint: {every: 10}\nevaluation: {problems: ",
+        (folder_ / "some.jsonl").string(), ", samples: 1, max_problems: 2}\n"));
     return run;
   }
   static std::string FirstLines(const std::filesystem::path& file, int count) {
