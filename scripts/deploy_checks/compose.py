@@ -21,16 +21,21 @@ def schema():
     return json.loads(file.read_text())
 
 
-def merged(base, over):
-    """As `docker compose -f a -f b` does it: mappings by key, lists one behind the other, configs by their target."""
+def mount(volume):
+    """(source, target) of SOURCE:TARGET[:MODE]; of a variable with a default, the default."""
+    return tuple(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", volume).split(":")[:2])
+
+
+def merged(base, over, key=None):
+    """As `docker compose -f a -f b` does it: mappings by key, lists one behind the other, volumes by their target."""
     if isinstance(base, dict) and isinstance(over, dict):
         result = dict(base)
-        for key, value in over.items():
-            result[key] = merged(base[key], value) if key in base else value
+        for name, value in over.items():
+            result[name] = merged(base[name], value, name) if name in base else value
         return result
     if isinstance(base, list) and isinstance(over, list):
-        targets = {entry["target"] for entry in over if isinstance(entry, dict) and "target" in entry}
-        return [entry for entry in base if not (isinstance(entry, dict) and entry.get("target") in targets)] + over
+        replaced = {mount(volume)[1] for volume in over} if key == "volumes" else set()
+        return [entry for entry in base if not (replaced and mount(entry)[1] in replaced)] + over
     return over
 
 
@@ -42,9 +47,9 @@ def seconds(text):
 def mount_points(service):
     """Where something is mounted: volumes, in the short form, and tmpfs."""
     for volume in service.get("volumes", []):
-        yield re.sub(r"\$\{[^}]*\}", "variable", volume).split(":")[1]
-    for mount in service.get("tmpfs", []):
-        yield mount.split(":")[0]
+        yield mount(volume)[1]
+    for folder in service.get("tmpfs", []):
+        yield folder.split(":")[0]
 
 
 def check_hardening(name, service, expect):
@@ -59,16 +64,16 @@ def check_hardening(name, service, expect):
 
 
 def check_references(project, service, folder, root, expect):
-    for kind in ("configs", "secrets", "networks"):
-        names = [entry["source"] if isinstance(entry, dict) else entry for entry in service.get(kind, [])]
+    for kind in ("secrets", "networks"):
+        names = service.get(kind, [])
         expect(len(names) == len(set(names)), f"{kind} stand twice: {names}")
         for name in names:
             expect(name in project.get(kind, {}), f"{kind}: {name} is not declared")
     for other in service.get("depends_on", []):
         expect(other in project["services"], f"depends on {other}, which is no service")
     for volume in service.get("volumes", []):
-        source = volume.split(":")[0]
-        expect(not source.startswith("../") or (folder / source).exists(), f"{source}: no such folder")
+        source = mount(volume)[0]
+        expect(source.startswith("./state/") or (folder / source).exists(), f"{source}: no such file or folder")
     for option in service.get("security_opt", []):
         if option.startswith("seccomp="):
             expect((folder / option.split("=", 1)[1]).exists(), f"{option}: no such file")
@@ -77,17 +82,18 @@ def check_references(project, service, folder, root, expect):
         expect(service["build"]["target"] in stages, f"builds {service['build']['target']}, which docker/Dockerfile lacks")
 
 
-def check_config(project, service, folder, expect):
+def check_config(service, folder, expect):
     """A process' config file against the service that mounts it."""
-    for entry in service.get("configs", []):
-        if not entry["target"].startswith("/etc/evilmoe/"):
+    for source, target in map(mount, service.get("volumes", [])):
+        if not target.startswith("/etc/evilmoe/"):
             continue
-        config = yaml_files.documents((folder / project["configs"][entry["source"]]["file"]).read_text())[0]
+        text = (folder / source).read_text()
+        config = yaml_files.documents(text)[0]
         grace = seconds(service["stop_grace_period"])
         for field in ("drain_s", "stop_grace_s"):
             expect(config.get(field, 0) + 5 <= grace, f"{field} {config.get(field)} does not fit into stop_grace_period {grace} s")
         points = list(mount_points(service))
-        for path in re.findall(r"/(?:run|var)/[^\s,}\]\"]*", (folder / project["configs"][entry["source"]]["file"]).read_text()):
+        for path in re.findall(r"/(?:run|var)/[^\s,}\]\"]*", text):
             secret = path.startswith("/run/secrets/")
             known = path.rpartition("/")[2] in service.get("secrets", []) if secret else any(
                 path == point or path.startswith(point + "/") for point in points)
@@ -100,13 +106,11 @@ def check_project(name, project, folder, root, report, made):
             return report.expect(condition, where, text)
         check_hardening(service_name, service, expect)
         check_references(project, service, folder, root, expect)
-        check_config(project, service, folder, expect)
+        check_config(service, folder, expect)
         report.count("compose services")
     networks = project["services"]["grader"]["networks"]
     report.expect(all(project["networks"][network].get("internal") for network in networks), f"{name}: grader",
                   f"is on {networks}, expected networks with internal: true alone")
-    for config in project["configs"].values():
-        report.expect((folder / config["file"]).exists(), name, f"{config['file']}: no such file")
     for secret, source in project["secrets"].items():
         file = source["file"].removeprefix("./secrets/")
         report.expect(made is None or file in made | PREPARED, name, f"secret {secret}: nothing makes secrets/{file}")

@@ -134,10 +134,10 @@ class YamlTest(unittest.TestCase):
 
 
 class ComposeTest(unittest.TestCase):
-    def test_an_override_adds_to_lists_and_replaces_a_config_by_its_target(self):
-        base = {"configs": [{"source": "a", "target": "/c"}], "security_opt": ["x"], "image": "i"}
-        over = {"configs": [{"source": "b", "target": "/c"}], "security_opt": ["y"]}
-        self.assertEqual(compose.merged(base, over), {"configs": [{"source": "b", "target": "/c"}],
+    def test_an_override_adds_to_lists_and_replaces_a_volume_by_its_target(self):
+        base = {"volumes": ["./a:/c:ro", "${V:-./d}:/e"], "security_opt": ["x"], "image": "i"}
+        over = {"volumes": ["./b:/c:ro"], "security_opt": ["y"]}
+        self.assertEqual(compose.merged(base, over), {"volumes": ["${V:-./d}:/e", "./b:/c:ro"],
                                                       "security_opt": ["x", "y"], "image": "i"})
 
     def test_mount_points(self):
