@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "CLI/CLI.hpp"
+#include "absl/cleanup/cleanup.h"
 #include "common/exit_code.h"
 #include "common/file.h"
 #include "common/metrics_server.h"
@@ -71,6 +72,7 @@ absl::Status Serve(const CoordinatorConfig& config) {
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(config.metrics_listen, registry));
   const TickLoop ticks(*core, metrics, logger, config.runs);
   mirror.Start(*core);
+  const auto stop_mirror = absl::MakeCleanup([&mirror] { mirror.Stop(); });  // it uses the core, which goes first
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port()));
   logger.Info("serving", {{"listen", config.listen.addresses},
                           {"store", store->Description()},
@@ -79,7 +81,6 @@ absl::Status Serve(const CoordinatorConfig& config) {
   AwaitStopSignal(stop, broken.get_token());
   core->Stop();
   listening.server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
-  mirror.Stop();
   logger.Info("stopped");
   return broken.stop_requested() ? absl::UnavailableError("the store is broken; see the log") : absl::OkStatus();
 }
