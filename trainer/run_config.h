@@ -71,7 +71,7 @@ struct RolloutConfig {
   int top_k = 0;                          // 0 = off
   double deploy_mode_fraction = 0.25;     // of the prompts, [0, 1]
   std::string deploy_mode_by = "prompt";  // prompt (sample is not available yet)
-  int max_policy_lag = 0;                 // 0 (more is not available yet)
+  int max_policy_lag = 0;                 // steps that a sample's policy may be behind, [0, 64]; 0 = on-policy
   std::string colocate = "auto";          // auto
 };
 

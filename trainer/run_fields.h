@@ -24,6 +24,7 @@
 namespace evilmoe::run_fields {
 
 using PathKind = std::filesystem::file_type;
+inline constexpr int kMaxPolicyLag = 64;
 
 // Where relative paths start; unset: paths stay as they are and the disk is left alone. What is not there goes to
 // `missing`; null: it is a problem of the file.
@@ -180,8 +181,8 @@ void RolloutFields(Section s, RolloutConfig* c) {
       .Doc("Of the prompts, sampled with the quarantine off.");
   s.Field("deploy_mode_by", &c->deploy_mode_by).OneOf({"prompt"}, {"sample"}).Doc("What the fraction is of.");
   s.Field("max_policy_lag", &c->max_policy_lag)
-      .Check(c->max_policy_lag == 0, "0 (more is not available yet)", R"({"minimum": 0, "maximum": 0})")
-      .Doc("Steps that a sample's policy may be behind.");
+      .Range(0, kMaxPolicyLag)
+      .Doc("Steps that a sample's policy may be behind; 0: on-policy, more needs loss.old_logprob: sampler.");
   s.Field("colocate", &c->colocate).OneOf({"auto"}).Doc("Whether sampler and trainer share a process.");
 }
 
@@ -349,6 +350,17 @@ void PerTokenProblems(Section s, const RunConfig& c) {
   }
 }
 
+// same_forward takes the policy as it is trained for the one that sampled, which a lag makes untrue.
+template <typename Section>
+void PolicyLagProblems(Section s, const RunConfig& c) {
+  const int lag = c.rollout.max_policy_lag;
+  if (lag < 1 || lag > kMaxPolicyLag || c.loss.old_logprob == "sampler") return;
+  s.Section("rollout").Problem(
+      "max_policy_lag",
+      absl::StrCat("samples of older policies need their sampler's log-probabilities, got ", lag,
+                   " with loss.old_logprob ", c.loss.old_logprob, ", expected loss.old_logprob: sampler, or no lag"));
+}
+
 template <typename Section>
 void RunFields(Section s, RunConfig* c, const PathRules& rules) {
   s.Doc("One run of Evil MoE. Paths are relative to the file.");
@@ -378,6 +390,7 @@ void RunFields(Section s, RunConfig* c, const PathRules& rules) {
   EvaluationFields(s.Section("evaluation"), &c->evaluation, rules);
   CheckpointFields(s.Section("checkpoint"), &c->checkpoint);
   PerTokenProblems(s, *c);
+  PolicyLagProblems(s, *c);
   if (NeedsPairs(*c) && c->pairs.empty()) {
     s.Problem("pairs", absl::StrCat("missing, expected the file of contrastive pairs that routing.mode ",
                                     c->routing.mode, " needs"));

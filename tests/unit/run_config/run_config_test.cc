@@ -159,6 +159,16 @@ TEST_F(RunConfigTest, RoutingAndSplitAdvantagesAreChecked) {
   EXPECT_THAT(std::string(both.status().message()), HasSubstr("another loss.advantage than leave_one_out"));
 }
 
+TEST_F(RunConfigTest, APolicyLagNeedsTheSamplersLogProbabilities) {
+  EXPECT_TRUE(Parse("rollout: {max_policy_lag: 0}").ok());
+  EXPECT_TRUE(Parse("rollout: {max_policy_lag: 64}\nloss: {old_logprob: sampler}").ok());
+  const absl::StatusOr<RunConfig> without = Parse("rollout: {max_policy_lag: 2}");
+  ASSERT_FALSE(without.ok());
+  EXPECT_EQ(std::string(without.status().message()),
+            "run.yaml:4:27: rollout.max_policy_lag: samples of older policies need their sampler's log-probabilities, "
+            "got 2 with loss.old_logprob same_forward, expected loss.old_logprob: sampler, or no lag");
+}
+
 TEST_F(RunConfigTest, TheFileLiesOverTheArmAndSetOverTheFile) {
   const absl::StatusOr<RunConfig> file =
       Parse("arm: evil_moe_hard\nrouter: {hard_detach_above: 0.75}\nrollout: {group_size: 4}\n");
