@@ -23,9 +23,8 @@
 
 namespace evilmoe::run_fields {
 
-inline constexpr int kMaxPolicyLag = 64;
-
 using PathKind = std::filesystem::file_type;
+inline constexpr int kMaxPolicyLag = 64;
 
 // Where relative paths start; unset: paths stay as they are and the disk is left alone. What is not there goes to
 // `missing`; null: it is a problem of the file.
@@ -183,7 +182,7 @@ void RolloutFields(Section s, RolloutConfig* c) {
   s.Field("deploy_mode_by", &c->deploy_mode_by).OneOf({"prompt"}, {"sample"}).Doc("What the fraction is of.");
   s.Field("max_policy_lag", &c->max_policy_lag)
       .Range(0, kMaxPolicyLag)
-      .Doc("Steps that a sample's policy may be behind; more than 0 needs `loss.old_logprob: sampler`.");
+      .Doc("Steps that a sample's policy may be behind; 0: on-policy, more needs loss.old_logprob: sampler.");
   s.Field("colocate", &c->colocate).OneOf({"auto"}).Doc("Whether sampler and trainer share a process.");
 }
 
@@ -327,17 +326,6 @@ void CheckpointFields(Section s, CheckpointConfig* c) {
 }
 
 // Per-token experts have no quarantine, and act on the MLP.
-// same_forward takes the policy as it is trained for the one that sampled, which a lag makes untrue.
-template <typename Section>
-void PolicyLagProblems(Section s, const RunConfig& c) {
-  const int lag = c.rollout.max_policy_lag;
-  if (lag < 1 || lag > kMaxPolicyLag || c.loss.old_logprob == "sampler") return;
-  s.Section("rollout").Problem(
-      "max_policy_lag", absl::StrCat("samples of older policies need their sampler's log-probabilities, got ", lag,
-                                     " with loss.old_logprob ", c.loss.old_logprob,
-                                     ", expected loss.old_logprob: sampler, or no lag"));
-}
-
 template <typename Section>
 void PerTokenProblems(Section s, const RunConfig& c) {
   if (HasQuarantine(c)) return;
@@ -360,6 +348,17 @@ void PerTokenProblems(Section s, const RunConfig& c) {
         absl::StrCat("nothing for the experts of routing.mode per_token, got [", absl::StrJoin(c.adapter.targets, ", "),
                      "], expected one of gate_proj, up_proj, down_proj among them"));
   }
+}
+
+// same_forward takes the policy as it is trained for the one that sampled, which a lag makes untrue.
+template <typename Section>
+void PolicyLagProblems(Section s, const RunConfig& c) {
+  const int lag = c.rollout.max_policy_lag;
+  if (lag < 1 || lag > kMaxPolicyLag || c.loss.old_logprob == "sampler") return;
+  s.Section("rollout").Problem(
+      "max_policy_lag",
+      absl::StrCat("samples of older policies need their sampler's log-probabilities, got ", lag,
+                   " with loss.old_logprob ", c.loss.old_logprob, ", expected loss.old_logprob: sampler, or no lag"));
 }
 
 template <typename Section>
