@@ -13,6 +13,15 @@ constexpr absl::Duration kHurriedPause = absl::Milliseconds(50);
 // Of answers that may be about the thing itself, such as a message that is too large; a connection has no such limit.
 constexpr int kMaxTries = 10;
 
+constexpr size_t kMaxDetailBytes = 1000;  // the coordinator takes 4096
+
+// As a message can hold it: valid UTF-8 and not too long, whatever an error's text quotes and wherever it is cut.
+std::string DetailText(const std::string& detail) {
+  const nlohmann::json head = detail.substr(0, kMaxDetailBytes);
+  const std::string valid = head.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return nlohmann::json::parse(valid).get<std::string>() + (detail.size() > kMaxDetailBytes ? "..." : "");
+}
+
 bool Away(const absl::Status& status) { return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status); }
 
 }  // namespace
@@ -42,7 +51,7 @@ v1::AbandonGroupRequest GroupOutbox::Abandonment(int64_t lease_id, const std::st
   request.set_worker_id(session_.worker_id());
   request.set_lease_id(lease_id);
   request.set_reason(reason);
-  request.set_detail(detail);
+  request.set_detail(DetailText(detail));
   return request;
 }
 

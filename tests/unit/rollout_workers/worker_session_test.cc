@@ -194,6 +194,18 @@ TEST_F(GroupOutboxTest, AnErrorThatStaysIsNotTriedForEver) {
   EXPECT_EQ(coordinator_.seen().calls["CompleteGroup"], 10);
 }
 
+TEST_F(GroupOutboxTest, ADetailIsTextThatTheCoordinatorTakes) {
+  ServeAndBegin();
+  for (const std::string& detail : {std::string("no \xff UTF-8"), std::string(5000, 'x'), std::string(2000, '\xe2')}) {
+    coordinator_.Add(Work());
+    outbox_.GiveBack(LeaseOne(), "CANCELLED", detail);
+  }
+  EXPECT_TRUE(outbox_.AwaitEmpty(kMinute));
+  ASSERT_THAT(coordinator_.seen().given_back, SizeIs(3));
+  EXPECT_EQ(coordinator_.seen().given_back[0].detail(), "no \xef\xbf\xbd UTF-8");
+  EXPECT_EQ(coordinator_.seen().given_back[1].detail(), std::string(1000, 'x') + "...");
+}
+
 TEST_F(GroupOutboxTest, GivesBackNothingThatIsGone) {
   ServeAndBegin();
   outbox_.GiveBack(99, "CANCELLED", "");
