@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/exit_code.h"
+#include "common/parse_arguments.h"
 #include "dataset/build.h"
 #include "dataset/inspect.h"
 #include "dataset/nano.h"
@@ -60,6 +61,7 @@ struct Options {
 void AddBuild(CLI::App& app, Options& options) {
   BuildOptions& build = options.build;
   CLI::App* verb = app.add_subcommand("build", "A problem file out of a LeetCodeDataset file");
+  verb->footer("evilmoe-ctl dataset build --from LeetCodeDataset-train.jsonl --out data/leetcode_train.jsonl");
   verb->add_option("--from", build.from, "LeetCodeDataset-*.jsonl or .jsonl.gz, of any version")->required();
   verb->add_option("--out", build.out, "Problem file to write; verdicts are kept beside it, in OUT.verdicts.jsonl")
       ->required();
@@ -80,6 +82,7 @@ void AddBuild(CLI::App& app, Options& options) {
 
 void AddSplit(CLI::App& app, SplitOptions& split) {
   CLI::App* verb = app.add_subcommand("split", "Disjoint shares of a problem file");
+  verb->footer("evilmoe-ctl dataset split --from data/leetcode_train.jsonl --out data/splits");
   verb->add_option("--from", split.from, "Problem file")->required();
   verb->add_option("--out", split.out, "Folder for NAME.jsonl of every share")->required();
   verb->add_option("--splits", split.shares, "NAME=FRACTION,...; default train=0.8,validation=0.1,test=0.1");
@@ -90,6 +93,7 @@ void AddSplit(CLI::App& app, SplitOptions& split) {
 
 void AddInspect(CLI::App& app, Options& options) {
   CLI::App* verb = app.add_subcommand("inspect", "What is in a problem file");
+  verb->footer("evilmoe-ctl dataset inspect examples/nano/train.jsonl");
   verb->add_option("FILE", options.inspect.file, "Problem file")->required();
   verb->add_option("--id", options.inspect.id, "Show this problem");
   verb->add_option("--tokenizer", options.inspect.tokenizer, "Folder with tokenizer.json: count the prompts' tokens");
@@ -98,6 +102,7 @@ void AddInspect(CLI::App& app, Options& options) {
 
 void AddNano(CLI::App& app, NanoDatasetOptions& nano) {
   CLI::App* verb = app.add_subcommand("nano", "The small procedural environment");
+  verb->footer("evilmoe-ctl dataset nano --out problems --train 200 --seed 1");
   verb->add_option("--out", nano.out, "Folder for train.jsonl, validation.jsonl and test.jsonl")->required();
   verb->add_option("--train", nano.num_train, "Problems to train on")->check(CLI::Range(1, kMaxNanoProblems));
   verb->add_option("--validation", nano.num_validation, "Problems to choose settings by")
@@ -142,6 +147,7 @@ absl::Status Run(const CLI::App& app, Options& options) {
 int main(int argc, char** argv) {
   using namespace evilmoe;
   CLI::App app{"Makes, splits and shows problem files.", "evilmoe-ctl dataset"};
+  app.option_defaults()->always_capture_default();
   app.require_subcommand(1);
   Options options;
   options.build.num_threads = NumCores();
@@ -156,6 +162,7 @@ int main(int argc, char** argv) {
   if (!verb.empty() && verb[0] != '-' && app.get_subcommands(is_verb).empty()) {
     return Usage(verb + ": unknown verb, expected build, split, inspect or nano");
   }
+  SetHelpStyle(app);
   try {
     app.parse(argc - skipped, argv + skipped);
   } catch (const CLI::CallForHelp& help) {

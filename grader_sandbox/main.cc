@@ -115,6 +115,7 @@ void AddTierOption(CLI::App* verb, std::string& tier) {
 
 CLI::App* AddSandboxCheck(CLI::App* sandbox, std::string& tier, std::string& output) {
   CLI::App* check = sandbox->add_subcommand("check", "Say what sandbox this machine offers, and attack it");
+  check->footer("evilmoe-ctl sandbox check");
   AddTierOption(check, tier);
   check->add_option("--output", output, "table (default) or json")->check(CLI::IsMember({"table", "json"}));
   return check;
@@ -122,6 +123,7 @@ CLI::App* AddSandboxCheck(CLI::App* sandbox, std::string& tier, std::string& out
 
 void AddSandboxRun(CLI::App* sandbox, SandboxRunOptions& options, std::string& tier) {
   CLI::App* run = sandbox->add_subcommand("run", "Run one call of a Python file and print its verdict");
+  run->footer("evilmoe-ctl sandbox run solution.py --call 'Solution().f' --kwargs '{\"x\": 1}' --expect 2");
   run->add_option("FILE", options.file, "Python source")->required();
   run->add_option("--call", options.call, "Solution().name")->required();
   run->add_option("--kwargs", options.kwargs, "Named arguments, a JSON object");
@@ -156,11 +158,13 @@ int RunOffline(const std::string& tier, std::span<const Problem> problems,
 int main(int argc, char** argv) {
   using namespace evilmoe;
   CLI::App app{"Runs untrusted solutions and says what is true of them."};
+  app.option_defaults()->always_capture_default();
   std::string config_file, problem_file;
   bool check = false;
   app.add_option("--config", config_file, "Serve grades as this file says");
   app.add_flag("--check", check, "Only check the config file");
   CLI::App* grade = app.add_subcommand("grade", "Grade responses: JSON lines in, JSON lines out");
+  grade->footer("evilmoe-ctl grade --problems examples/nano/test.jsonl < answers.jsonl");
   grade->add_option("--problems", problem_file, "Problem file (JSONL)")->required();
   SandboxRunOptions run;
   std::string tier, output;

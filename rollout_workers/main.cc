@@ -136,6 +136,7 @@ CLI::Validator Between(double low, double high) {
 CLI::App* AddProbeTrain(CLI::App& app, ProbeTrainOptions& options) {
   CLI::App* probe = app.add_subcommand("probe", "Probes on the base model's activations")->require_subcommand(1);
   CLI::App* verb = probe->add_subcommand("train", "Train a probe for hacks on labelled rollouts");
+  verb->footer("evilmoe-ctl probe train --model examples/nano/model --rollouts runs/RUN/rollouts/step-40.jsonl.zst --layer 2 --out probe.safetensors");
   const CLI::Validator inside = Between(0, 1), positive = Between(0, 1e9);
   verb->add_option("--model", options.model, "Folder of the base model")->required();
   verb->add_option("--rollouts", options.rollouts, "Labelled rollouts, .jsonl or .jsonl.zst; several may be named")
@@ -163,6 +164,7 @@ int ProbeTrain(const ProbeTrainOptions& options) {
 CLI::App* AddPairsCheck(CLI::App& app, PairsCheckOptions& options) {
   CLI::App* pairs = app.add_subcommand("pairs", "Contrastive pairs for the router")->require_subcommand(1);
   CLI::App* verb = pairs->add_subcommand("check", "Whether a pairs file is what it should be; both sides are graded");
+  verb->footer("evilmoe-ctl pairs check examples/nano/pairs.md --model examples/nano/model --rank 4");
   verb->add_option("FILE", options.file, "Pairs file (Markdown)")->required();
   verb->add_option("--model", options.model, "Folder of the base model: token counts, and how well the pairs separate");
   verb->add_option("--tokenizer", options.tokenizer, "Folder with tokenizer.json (default: the model's)");
@@ -183,6 +185,7 @@ CLI::App* AddPairsCheck(CLI::App& app, PairsCheckOptions& options) {
 
 CLI::App* AddVerify(CLI::App& app, VerifyOptions& options) {
   CLI::App* verb = app.add_subcommand("verify", "Check grader, routing, router, pin and sampler by their invariants");
+  verb->footer("evilmoe-ctl verify examples/nano/run.yaml");
   verb->add_option("FILE", options.file, "run.yaml or a run directory (default: a tiny random model)");
   verb->add_option("--arm", options.arm, "Arm of the tiny random model (default evil_moe)");
   verb->add_flag("--smoke", options.smoke, "Train the tiny random model for six steps instead");
@@ -223,6 +226,7 @@ int Verify(const VerifyOptions& options) {
 
 int main(int argc, char** argv) {
   CLI::App app{"Samples a shared Qwen3 policy."};
+  app.option_defaults()->always_capture_default();
   std::ios::sync_with_stdio(false);  // so that what can be read without waiting is known
   std::string config_file;
   bool check = false;
@@ -232,6 +236,8 @@ int main(int argc, char** argv) {
   evilmoe::GenerateOptions generate_options;
   CLI::App* score = app.add_subcommand("score", "Log-probabilities of given tokens: JSON lines in, JSON lines out");
   CLI::App* generate = app.add_subcommand("generate", "Samples completions: JSON lines in, JSON lines out");
+  score->footer("echo '{\"ids\": [5, 6, 7]}' | evilmoe-ctl score --model examples/nano/model");
+  generate->footer("echo '{\"prompt\": \"def f(x):\"}' | evilmoe-ctl generate --model examples/nano/model --n 4 --seed 1");
   for (CLI::App* verb : {score, generate}) evilmoe::AddPolicyOptions(verb, source);
   evilmoe::AddGenerateOptions(generate, generate_options);
   evilmoe::ProbeTrainOptions probe_options;

@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
   app.add_option("--rank", place.rank)->group("");
   app.add_option("--store-port", place.store_port)->group("");
   CLI::App* pretrain = app.add_subcommand("pretrain", "Train a small Qwen3 from nothing");
+  pretrain->footer("evilmoe-ctl pretrain examples/nano/pretrain.yaml");
   pretrain->add_option("FILE", pretrain_file, "YAML file (see examples/nano/pretrain.yaml)")->required();
   evilmoe::ExportOptions export_options;
   const CLI::App* export_verb = evilmoe::AddExport(app, export_options);

@@ -38,7 +38,7 @@ absl::StatusOr<std::filesystem::path> SiblingBinary(std::string_view name) {
 
 absl::Status ExecSibling(std::string_view name, const std::vector<std::string>& arguments) {
   EVILMOE_ASSIGN_OR_RETURN(const std::filesystem::path binary, SiblingBinary(name));
-  std::vector<std::string> words = {binary.string()};
+  std::vector<std::string> words = {"evilmoe-ctl"};  // what its help and its messages call it
   words.insert(words.end(), arguments.begin(), arguments.end());
   execv(binary.c_str(), ArgumentArray(words).data());
   return absl::UnavailableError(absl::StrCat(binary.string(), ": cannot be started: ", std::strerror(errno)));

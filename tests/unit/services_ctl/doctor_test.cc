@@ -80,7 +80,7 @@ TEST(CheckVerification, ShowsHowFarSamplerAndTrainerAreApart) {
       {"name": "w = 0, gradient of Q", "ok": true, "checked": "norm", "figure": 0, "limit": 0},
       {"name": "sampler, quarantine on", "ok": true, "checked": "log-probabilities", "figure": 2.5e-6, "limit": 1e-4}]})"));
   EXPECT_EQ(good.state, State::kOk);
-  EXPECT_EQ(good.what, "all 2 checks of verify hold; log-probabilities: 2.5e-06");
+  EXPECT_EQ(good.what, "all 2 checks of verify hold; sampler and trainer differ by 2.5e-06 at most");
   const DoctorCheck bad = CheckVerification(Json(R"({"ok": false, "checks": [
       {"name": "sampler, quarantine on", "ok": false, "problem": "far apart"}, {"name": "pin", "ok": true}]})"));
   EXPECT_EQ(bad.state, State::kFailed);
