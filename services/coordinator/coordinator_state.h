@@ -223,6 +223,8 @@ class CoordinatorState {
 
   // The adapter that a waiting group of the batch would be sampled with now; null: it has to wait.
   const AdapterName* AdapterFor(const Run& run, const Batch& batch) const;
+  // The batch of the run whose groups are next; null: none waits that may start.
+  Batch* FirstBatch(const Run& run);
   // The batch whose groups this worker gets; null: none.
   Batch* ChooseBatch(const std::string& worker_id);
   absl::StatusOr<Lease*> HeldLease(const std::string& worker_id, int64_t lease_id, absl::Time now);

@@ -37,8 +37,20 @@ const AdapterName* CoordinatorState::AdapterFor(const Run& run, const Batch& bat
   return fresh ? &newest : nullptr;
 }
 
+// That of the earliest step, since the trainer waits for it; a step's own batches in the order in which they were opened.
+CoordinatorState::Batch* CoordinatorState::FirstBatch(const Run& run) {
+  Batch* first = nullptr;
+  for (const auto& [key, id] : run.batches) {
+    Batch& batch = batches_.at(id);
+    if (batch.waiting.empty() || AdapterFor(run, batch) == nullptr) continue;
+    const auto place = [](const Batch& one) { return std::pair(one.record.step, one.record.id); };
+    if (first == nullptr || place(batch) < place(*first)) first = &batch;
+  }
+  return first;
+}
+
 // Higher priority first; between equals the run with the fewest leased groups, so that several share the workers; of
-// these the one that the worker has its model and adapter for; then the older one. Within a run the oldest batch.
+// these the one that the worker has its model and adapter for; then the one whose batch is older.
 CoordinatorState::Batch* CoordinatorState::ChooseBatch(const std::string& worker_id) {
   Batch* chosen = nullptr;
   const std::string& last_run = workers_.LastRun(worker_id);
@@ -46,16 +58,12 @@ CoordinatorState::Batch* CoordinatorState::ChooseBatch(const std::string& worker
   for (const std::string& run_id : open_runs_) {
     const Run& run = runs_.at(run_id);
     if (!IsHeld(run.record.phase) || workers_.IsUnfit(worker_id, run_id)) continue;
-    int64_t oldest = 0;
-    for (const auto& [key, id] : run.batches) {
-      const Batch& batch = batches_.at(id);
-      if (!batch.waiting.empty() && (oldest == 0 || id < oldest) && AdapterFor(run, batch) != nullptr) oldest = id;
-    }
-    if (oldest == 0) continue;
-    const std::tuple rank(-run.record.priority, run.num_leased, run_id != last_run, oldest);
+    Batch* const first = FirstBatch(run);
+    if (first == nullptr) continue;
+    const std::tuple rank(-run.record.priority, run.num_leased, run_id != last_run, first->record.id);
     if (chosen == nullptr || rank < best) {
       best = rank;
-      chosen = &batches_.at(oldest);
+      chosen = first;
     }
   }
   return chosen;

@@ -273,6 +273,15 @@ TEST_F(StateTest, GroupsThatBindAtTheLeaseWaitForAnAdapterThatIsNewEnough) {
   EXPECT_TRUE(Complete("w", second).ok()) << "what it was leased with counts, not what is newest";
 }
 
+TEST_F(StateTest, WhatTheTrainerWaitsForComesBeforeWhatWasOpenedAhead) {
+  Submit("a");
+  ASSERT_EQ(Offer("T"), "a");
+  Publish("a", 0);
+  for (const int64_t step : {2, 1}) ASSERT_TRUE(Open("a", step, 1, 2).ok());
+  EXPECT_EQ(Lease("w").batch.step, 1) << "opened later, as a resampled batch is";
+  EXPECT_EQ(Lease("w").batch.step, 2);
+}
+
 TEST_F(StateTest, StatusTellsWhoWorks) {
   Start("a", 3);
   const Granted granted = Lease("w", 2);
