@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "common/exit_code.h"
 #include "common/json_lines.h"
 #include "common/message.h"
 #include "common/status_macros.h"
@@ -20,7 +21,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kExitBadLine = 1;
-constexpr int kExitUsage = 2;
 
 absl::StatusOr<Json> EncodeLine(const TokenizeOptions& options, const Tokenizer& tokenizer, const Json& line) {
   const bool has_text = line.contains("text");
@@ -69,7 +69,7 @@ int RunTokenize(const TokenizeOptions& options, std::istream& in, std::ostream& 
   const absl::StatusOr<Tokenizer> tokenizer = Tokenizer::Load(options.tokenizer);
   if (!tokenizer.ok()) {
     errors << "error: " << tokenizer.status().message() << "\n";
-    return kExitUsage;
+    return absl::IsNotFound(tokenizer.status()) ? kExitNotFound : kExitUsage;
   }
   int exit_code = 0;
   int64_t number = 0;

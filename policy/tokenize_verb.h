@@ -15,8 +15,8 @@ struct TokenizeOptions {
 // The offline verb `tokenize`: one JSON object a line in, one a line out, in order.
 //   {"text"} -> {"ids"};  {"messages": [{role, content}]} -> {"ids", "text"} (generation prompt appended);
 //   with `decode`: {"ids"} -> {"text"}, special tokens included.
-// A bad line gives {"line": n, "error": "..."} in place. Returns the exit code: 0; 1 when a line was bad; 2 when the
-// tokenizer is missing or unusable (one line on `errors`).
+// A bad line gives {"line": n, "error": "..."} in place. Returns the exit code: 0; 1 when a line was bad; 4 when the
+// tokenizer is not there, 2 when it is unusable (one line on `errors`).
 int RunTokenize(const TokenizeOptions& options, std::istream& in, std::ostream& out, std::ostream& errors = std::cerr);
 
 }  // namespace evilmoe

@@ -21,10 +21,16 @@ constexpr absl::Duration kTick = absl::Milliseconds(20);
 
 absl::StatusOr<SiblingResult> RunSibling(std::string_view name, const std::vector<std::string>& arguments,
                                          absl::Duration timeout, const Clock& clock) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::filesystem::path binary, SiblingBinary(name));
+  return RunProgram(binary, arguments, timeout, clock);
+}
+
+absl::StatusOr<SiblingResult> RunProgram(const std::filesystem::path& binary, const std::vector<std::string>& arguments,
+                                         absl::Duration timeout, const Clock& clock) {
   EVILMOE_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Make());
   ProcessSpec spec;
-  EVILMOE_ASSIGN_OR_RETURN(spec.binary, SiblingBinary(name));
-  spec.name = "evilmoe-ctl";  // what its help and its messages call it
+  spec.binary = binary;
+  spec.name = "evilmoe-ctl";
   spec.arguments = arguments;
   spec.output = folder.path() / "out";
   spec.errors = folder.path() / "errors";
@@ -41,7 +47,7 @@ absl::StatusOr<SiblingResult> RunSibling(std::string_view name, const std::vecto
   }
   if (late) {
     return absl::DeadlineExceededError(
-        absl::StrCat(std::string(name), " ", arguments.empty() ? "" : arguments[0], ": did not end within ",
+        absl::StrCat(binary.filename().string(), " ", arguments.empty() ? "" : arguments[0], ": did not end within ",
                      absl::FormatDuration(timeout)));
   }
   SiblingResult result;

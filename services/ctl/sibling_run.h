@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,8 +17,11 @@ struct SiblingResult {
   std::string errors;
 };
 
-// Runs a sibling binary to its end and collects what it prints. NotFound: it is not built. DeadlineExceeded: it was
-// ended after `timeout`. Unavailable.
+// Runs a program to its end and collects what it prints; it is called evilmoe-ctl, as it calls itself in its messages.
+// NotFound; DeadlineExceeded: it was ended after `timeout`. Unavailable.
+absl::StatusOr<SiblingResult> RunProgram(const std::filesystem::path& binary, const std::vector<std::string>& arguments,
+                                         absl::Duration timeout, const Clock& clock);
+// The same of a sibling binary. NotFound: it is not built.
 absl::StatusOr<SiblingResult> RunSibling(std::string_view name, const std::vector<std::string>& arguments,
                                          absl::Duration timeout, const Clock& clock);
 

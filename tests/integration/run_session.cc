@@ -176,6 +176,13 @@ RunSession::~RunSession() {
     kill(pid, SIGTERM);
     if (!WaitUntil(kEndTimeout, [&] { return waitpid(pid, nullptr, WNOHANG) != 0; })) kill(pid, SIGKILL);
   }
+  if (const std::optional<HomeDirectory::Served> served = HomeDirectory{home_ / "runs"}.ReadServed()) {
+    const CommandResult down = Ctl({"down", "--timeout", "100"});
+    if (down.exit_code != 0) {
+      kill(served->pid, SIGKILL);  // its guard ends the rest
+      ADD_FAILURE() << down.errors;
+    }
+  }
   for (const RunSummary& run : ListRuns(home_ / "runs")) {
     const RunOnDisk on_disk(run.directory);
     const pid_t stack = ReadObject(on_disk.directory().StackFile()).value("pid", 0);

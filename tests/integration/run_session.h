@@ -69,7 +69,7 @@ struct CommandResult {
   std::string errors;
 };
 
-// A home for runs of its own, removed at the end together with every stack in it. Not thread-safe.
+// A home for runs of its own, removed at the end together with every stack in it, the long-lived one included. Not thread-safe.
 class RunSession {
  public:
   RunSession();

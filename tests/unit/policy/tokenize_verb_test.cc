@@ -111,7 +111,7 @@ TEST_F(TokenizeVerbTest, SaysWhyThereIsNoTokenizer) {
   EXPECT_THAT(errors_, HasSubstr("tokenizer.json: decoder: null"));
   std::filesystem::remove(options_.tokenizer / "tokenizer.json");
   EXPECT_TRUE(Run("{\"text\": \"a\"}\n").empty());
-  EXPECT_EQ(exit_code_, 2);
+  EXPECT_EQ(exit_code_, 4);
 }
 
 }  // namespace
