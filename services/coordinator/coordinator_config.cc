@@ -18,7 +18,7 @@ void Read(const YamlReader& reader, YamlSection root, CoordinatorConfig& config)
   root.Field("judge_key_variables", &config.judge_key_variables);
   root.Field("log", &config.log);
   root.Field("metrics_listen", &config.metrics_listen)
-      .Check(config.metrics_listen.empty() || IsLoopbackAddress(config.metrics_listen), "127.0.0.1:port, or nothing");
+      .Check(config.metrics_listen.empty() || IsTcpAddress(config.metrics_listen), "host:port, or nothing");
   root.Field("ready_file", &config.ready_file);
   root.Field("lease_timeout_s", &config.lease_timeout_s).Range(1, 86400);
   root.Field("trainer_timeout_s", &config.trainer_timeout_s).Range(1, 86400);
