@@ -37,9 +37,10 @@ void AwaitStopSignal(std::stop_source& stop, const std::stop_token& cancel) {
   }
 }
 
-absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port) {
+absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports) {
   if (path.empty()) return absl::OkStatus();
-  const nlohmann::ordered_json json = {{"pid", getpid()}, {"metrics_port", metrics_port}};
+  nlohmann::ordered_json json = {{"pid", getpid()}, {"metrics_port", metrics_port}};
+  if (!ports.empty()) json["ports"] = ports;
   return WriteFileAtomic(path, json.dump() + "\n");
 }
 

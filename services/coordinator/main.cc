@@ -71,7 +71,7 @@ absl::Status Serve(const CoordinatorConfig& config) {
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(config.metrics_listen, registry));
   const TickLoop ticks(*core, metrics, logger, config.runs);
   mirror.Start(*core);
-  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port()));
+  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port(), listening.ports));
   logger.Info("serving", {{"listen", config.listen.addresses},
                           {"store", store->Description()},
                           {"lease_timeout_s", config.lease_timeout_s},
