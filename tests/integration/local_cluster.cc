@@ -44,6 +44,7 @@ void LocalCluster::Start(const std::string& name, const std::string& binary, con
   EXPECT_TRUE(WriteFileAtomic(folder_ / (name + ".yaml"), all).ok());
   MutexLock lock(mu_);
   processes_[name] = {.binary = binary, .pid = StartLife(name, binary)};
+  order_.push_back(name);
 }
 
 pid_t LocalCluster::StartLife(const std::string& name, const std::string& binary) const {
@@ -81,13 +82,12 @@ void LocalCluster::Stop() {
   {
     MutexLock lock(mu_);
     stopping_ = true;
-    for (const auto& [name, process] : processes_) names.push_back(name);
+    names.swap(order_);
   }
-  for (const std::string& name : names) {
-    Signal(name, SIGCONT);
+  for (const std::string& name : names) Signal(name, SIGCONT);
+  for (size_t i = names.size(); i-- > 0;) {
+    const std::string& name = names[i];
     Signal(name, SIGTERM);
-  }
-  for (const std::string& name : names) {
     if (WaitUntil(kEndTimeout, [&] { return PidOf(name) == 0; })) continue;
     ADD_FAILURE() << name << " did not end at SIGTERM";
     Signal(name, SIGKILL);
