@@ -17,8 +17,8 @@ absl::Duration Between(RandomStream& draws, int64_t low_ms, int64_t high_ms) {
 }
 
 Disturbance Draw(RandomStream& draws, const ChaosTargets& targets) {
-  static const std::vector<Kind> kKinds = {Kind::kKill, Kind::kKill,   Kind::kKill,  Kind::kStop,
-                                           Kind::kStop, Kind::kCut,    Kind::kCut,   Kind::kRefuse,
+  static const std::vector<Kind> kKinds = {Kind::kKill, Kind::kKill, Kind::kKill, Kind::kKill,
+                                           Kind::kStop, Kind::kStop, Kind::kCut,  Kind::kRefuse,
                                            Kind::kDelay};
   Disturbance disturbance;
   disturbance.kind = draws.Choice(kKinds);
@@ -55,7 +55,7 @@ std::vector<Disturbance> MakeSchedule(uint64_t seed, int num_disturbances, const
   std::vector<Disturbance> schedule;
   absl::Duration at;
   for (int i = 0; i < num_disturbances; ++i) {
-    at += Between(draws, 100, 1500);
+    at += Between(draws, 50, 900);
     schedule.push_back(Draw(draws, targets));
     schedule.back().at = at;
   }

@@ -35,7 +35,7 @@ using ::testing::Not;
 using ::testing::SizeIs;
 
 constexpr int kSteps = 8;
-constexpr int kNumDisturbances = 10;
+constexpr int kNumDisturbances = 12;
 constexpr char kEverydaySeeds[] = "1-4";
 // The same for every run: the bytes of an adapter name the run that they come from.
 constexpr char kRunId[] = "chaos";

@@ -44,7 +44,6 @@ void LocalCluster::Start(const std::string& name, const std::string& binary, con
   EXPECT_TRUE(WriteFileAtomic(folder_ / (name + ".yaml"), all).ok());
   MutexLock lock(mu_);
   processes_[name] = {.binary = binary, .pid = StartLife(name, binary)};
-  order_.push_back(name);
 }
 
 pid_t LocalCluster::StartLife(const std::string& name, const std::string& binary) const {
@@ -82,19 +81,27 @@ void LocalCluster::Stop() {
   {
     MutexLock lock(mu_);
     stopping_ = true;
-    names.swap(order_);
+    for (const auto& [name, process] : processes_) names.push_back(name);
   }
-  for (const std::string& name : names) Signal(name, SIGCONT);
-  for (size_t i = names.size(); i-- > 0;) {
-    const std::string& name = names[i];
-    Signal(name, SIGTERM);
-    if (WaitUntil(kEndTimeout, [&] { return PidOf(name) == 0; })) continue;
-    ADD_FAILURE() << name << " did not end at SIGTERM";
-    Signal(name, SIGKILL);
-  }
+  const auto servers = std::ranges::stable_partition(
+      names, [](const std::string& name) { return name != "coordinator" && name != "grader"; });
+  StopAll({names.begin(), servers.begin()});
+  StopAll({servers.begin(), servers.end()});
   if (keeper_.joinable()) {
     keeper_.request_stop();
     keeper_.join();
+  }
+}
+
+void LocalCluster::StopAll(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    Signal(name, SIGCONT);
+    Signal(name, SIGTERM);
+  }
+  for (const std::string& name : names) {
+    if (WaitUntil(kEndTimeout, [&] { return PidOf(name) == 0; })) continue;
+    ADD_FAILURE() << name << " did not end at SIGTERM";
+    Signal(name, SIGKILL);
   }
 }
 

@@ -27,8 +27,8 @@ class LocalCluster {
 
   // `yaml`: the config file but for log, ready_file and metrics_listen, which are added.
   void Start(const std::string& name, const std::string& binary, const std::string& yaml);
-  // SIGTERM to each, the one that was started last first, so that a client has its server to say goodbye to; SIGKILL for
-  // who does not end in time, which is a failure. Nothing is started again from here on.
+  // SIGTERM to all, "coordinator" and "grader" last, so that the others have them to say goodbye to; SIGKILL for who does
+  // not end in time, which is a failure. Nothing is started again from here on.
   void Stop();
 
   // The ready file of the present life; an empty object where it has none within 30 s.
@@ -50,11 +50,11 @@ class LocalCluster {
   };
   pid_t StartLife(const std::string& name, const std::string& binary) const;
   void Keep(const std::stop_token& stop);
+  void StopAll(const std::vector<std::string>& names);
 
   const std::filesystem::path folder_;
   mutable Mutex mu_;
   std::map<std::string, Process> processes_ ABSL_GUARDED_BY(mu_);
-  std::vector<std::string> order_ ABSL_GUARDED_BY(mu_);  // of their starts
   std::vector<std::string> ends_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::jthread keeper_;
