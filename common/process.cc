@@ -41,9 +41,10 @@ bool AwaitStopSignalFor(absl::Duration timeout, const std::stop_token& cancel) {
   return false;
 }
 
-absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port) {
+absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports) {
   if (path.empty()) return absl::OkStatus();
-  const nlohmann::ordered_json json = {{"pid", getpid()}, {"metrics_port", metrics_port}};
+  nlohmann::ordered_json json = {{"pid", getpid()}, {"metrics_port", metrics_port}};
+  if (!ports.empty()) json["ports"] = ports;
   return WriteFileAtomic(path, json.dump() + "\n");
 }
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -19,7 +20,9 @@ void AwaitStopSignal(std::stop_source& stop, const std::stop_token& cancel);
 // Waits for one of them for a while; says whether one came. False too when `cancel` was requested.
 bool AwaitStopSignalFor(absl::Duration timeout, const std::stop_token& cancel);
 
-// Writes {"pid", "metrics_port"} so that whoever started the process knows that it serves. An empty path: nothing.
-absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port);
+// Writes {"pid", "metrics_port"} so that whoever started the process knows that it serves; and "ports", one an address
+// that it listens at, where it does: of an address with port 0 the one that was taken, of a Unix socket any. An empty
+// path: nothing.
+absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports = {});
 
 }  // namespace evilmoe

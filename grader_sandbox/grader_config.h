@@ -23,7 +23,7 @@ struct GraderConfig {
   std::filesystem::path zygote;      // the evilmoe-zygote program; empty: beside this one
   std::filesystem::path log;         // empty: standard error
   std::string metrics_listen;        // "127.0.0.1:0"; empty: no metrics
-  std::filesystem::path ready_file;  // gets {"pid", "metrics_port"} once it serves; empty: none
+  std::filesystem::path ready_file;  // gets {"pid", "metrics_port", "ports"} once it serves; empty: none
 };
 
 // InvalidArgument lists every problem with its line and column.

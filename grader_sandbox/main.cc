@@ -94,7 +94,7 @@ absl::Status Serve(const GraderConfig& config) {
   };
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(config.metrics_listen, registry, health));
   logger.Info("serving", {{"listen", config.listen.addresses}, {"slots", options.slots}, {"tier", TierName((*host)->tier())}});
-  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port()));
+  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port(), listening->ports()));
   EVILMOE_RETURN_IF_ERROR(AwaitStop());
   logger.Info("draining", {{"grace_s", config.drain_s}});
   listening->Drain(absl::Seconds(config.drain_s));

@@ -73,7 +73,7 @@ absl::Status Serve(const CoordinatorConfig& config) {
   const TickLoop ticks(*core, metrics, logger, config.runs);
   mirror.Start(*core);
   const auto stop_mirror = absl::MakeCleanup([&mirror] { mirror.Stop(); });  // it uses the core, which goes first
-  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port()));
+  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port(), listening.ports));
   logger.Info("serving", {{"listen", config.listen.addresses},
                           {"store", store->Description()},
                           {"lease_timeout_s", config.lease_timeout_s},
