@@ -38,7 +38,7 @@ std::string NameOf(const CLI::Option& option) {
 std::string WhatOf(const CLI::Option& option) {
   std::string what = option.get_description();
   const std::string& value = option.get_default_str();
-  const bool has_default = !IsFlag(option) && !value.empty() && value != "\"\"";  // an empty path is shown in quotes
+  const bool has_default = !IsFlag(option) && !option.get_required() && !value.empty() && value != "\"\"";  // an empty path is shown in quotes
   if (has_default && !absl::StrContains(what, "default")) absl::StrAppend(&what, " (default: ", value, ")");
   if (option.get_required() && !option.get_positional()) what += "; needed";
   return what;

@@ -6,7 +6,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/exit_code.h"
+#include "common/file.h"
 #include "common/status_macros.h"
+#include "services/ctl/compare_verb.h"
 #include "services/ctl/fetched_run.h"
 #include "services/ctl/process.h"
 #include "services/ctl/record_verbs.h"
@@ -14,6 +16,7 @@
 #include "services/ctl/sibling_run.h"
 #include "services/ctl/verb_table.h"
 #include "services/report/report.h"
+#include "services/report/sweep_page.h"
 
 namespace evilmoe {
 namespace {
@@ -66,6 +69,32 @@ absl::StatusOr<int> TrainerVerb(const std::vector<std::string>& words, bool must
     context.out << json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << "\n";
   }
   return result.exit_code < 0 ? kExitRunFailed : result.exit_code;
+}
+
+int TellPage(const char* key, const std::string& value, const std::filesystem::path& page, const VerbContext& context) {
+  if (context.global.json) {
+    context.out << nlohmann::ordered_json({{key, value}, {"report", page.string()}}).dump() << "\n";
+  } else {
+    context.out << "report " << page.string() << "\n";
+  }
+  return kExitOk;
+}
+
+// Of a word that names no run: the page of the sweep of that name, or why there is no such run.
+absl::StatusOr<int> SweepReport(const absl::Status& no_run, const ReportCommand& command, RunCatalog& catalog,
+                                const VerbContext& context) {
+  EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunSummary> runs, catalog.List(command.run));
+  if (runs.empty()) return no_run;
+  std::vector<ComparedRun> compared;
+  for (const RunSummary& run : runs) {
+    EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog.Find(run.run_id));
+    EVILMOE_ASSIGN_OR_RETURN(ComparedRun read, ReadCompared(found));
+    compared.push_back(std::move(read));
+  }
+  const std::filesystem::path out = command.out.empty() ? std::filesystem::path(command.run + ".html") : command.out;
+  EVILMOE_RETURN_IF_ERROR(
+      WriteFileAtomic(out, RenderSweepPage(command.run, ComparisonJson(CompareRuns(compared), compared))));
+  return TellPage("sweep", command.run, out, context);
 }
 
 std::vector<std::string> ExportWords(const ExportCommand& command, const std::string& source) {
@@ -126,14 +155,18 @@ absl::StatusOr<std::vector<RunFileEntry>> FilesOfReplay(std::span<const RunFileE
 }
 
 void AddReportOptions(VerbOptions& options, ReportCommand& command) {
-  options.Run(&command.run);
-  options.File("--out", &command.out, "HTML file", "report.html in the run's directory");
+  options.Value("ID", &command.run, {Completes::kRun, {}, "ID"}, "Run (id, start of an id, or name), or a sweep's name")
+      ->required();
+  options.File("--out", &command.out, "HTML file", "report.html in the run's directory; here, of a sweep");
   AddFetchOption(options, &command.fetch_to);
 }
 
 absl::StatusOr<int> Report(const ReportCommand& command, const VerbContext& context) {
   RunCatalog catalog(context);
-  EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog.Find(command.run));
+  const absl::StatusOr<FoundRun> named = catalog.Find(command.run);
+  if (absl::IsNotFound(named.status())) return SweepReport(named.status(), command, catalog, context);
+  EVILMOE_RETURN_IF_ERROR(named.status());
+  const FoundRun& found = *named;
   const auto choose = [](std::span<const RunFileEntry> files) -> absl::StatusOr<std::vector<RunFileEntry>> {
     return FilesOfReport(files);
   };
@@ -141,12 +174,7 @@ absl::StatusOr<int> Report(const ReportCommand& command, const VerbContext& cont
   std::filesystem::path out = command.out;
   if (out.empty()) out = copy.was_fetched() ? found.run.run_id + ".html" : found.directory().Report().string();
   EVILMOE_RETURN_IF_ERROR(WriteReport(copy.path(), out));
-  if (context.global.json) {
-    context.out << nlohmann::ordered_json({{"run_id", found.run.run_id}, {"report", out.string()}}).dump() << "\n";
-  } else {
-    context.out << "report " << out.string() << "\n";
-  }
-  return kExitOk;
+  return TellPage("run_id", found.run.run_id, out, context);
 }
 
 void AddExportOptions(VerbOptions& options, ExportCommand& command) {
@@ -209,11 +237,11 @@ absl::StatusOr<int> Replay(const ReplayCommand& command, const VerbContext& cont
 }
 
 std::vector<Verb> FileVerbs() {
-  return {{"report", verb_group::kTake, "Write a run's page",
+  return {{"report", verb_group::kTake, "Write the page of a run or a sweep",
            [](VerbOptions& options) { return Bound(options, AddReportOptions, Report); },
            "One HTML file that asks for nothing else: hack and solve rate over the run, where the router put w, the "
-           "ablation with intervals, and what the policy wrote.",
-           "evilmoe-ctl report nano --out nano.html"},
+           "ablation with intervals, and what the policy wrote. Of a sweep: its arms side by side.",
+           "evilmoe-ctl report nano --out nano.html\nevilmoe-ctl report nano-arms --out arms.html"},
           {"export", verb_group::kTake, "Write a run's adapter for Hugging Face peft or transformers",
            [](VerbOptions& options) { return Bound(options, AddExportOptions, Export); },
            "Without --block full the quarantine is left out: what remains is what the run was for.",

@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/file.h"
@@ -31,6 +30,15 @@ std::vector<std::string> ListenerWords(const StackListener& listener) {
   return words;
 }
 
+// Whatever it is, for as long as it takes.
+RestartDecision StartAgain(const KeptProcess&, const DeathReport& death, const std::string&) {
+  DeathReport any = death;
+  any.is_trainer = false;  // there is no one run whose steps would tell
+  RestartDecision decision = DecideRestart(any);
+  decision.give_up = false;
+  return decision;
+}
+
 absl::Status MakeFolders(const HomeDirectory& home) {
   std::error_code error;
   std::filesystem::create_directories(home.Folder() / "logs", error);
@@ -40,29 +48,23 @@ absl::Status MakeFolders(const HomeDirectory& home) {
 
 }  // namespace
 
-LongLivedStack::LongLivedStack(LongLivedOptions options, const Clock& clock, Logger& logger, SignalWaiter& signals,
-                               StackSupervisor::Connect connect)
+LongLivedStack::LongLivedStack(LongLivedOptions options, const Clock& clock, Logger& logger, SignalWaiter& signals)
     : options_(std::move(options)),
       logger_(logger),
       signals_(signals),
-      connect_(std::move(connect)),
-      keeper_(KeptProcesses(options_.layout),
-              {options_.layout.configs, options_.layout.logs, options_.term_timeout,
-               [this](const KeptProcess& process) { return process.is_trainer ? StepsOf(process.name) : 0; }},
+      keeper_(KeptProcesses(options_.layout), {options_.layout.configs, options_.layout.logs, options_.term_timeout},
               clock, logger, signals) {}
 
 absl::Status LongLivedStack::Run() {
   EVILMOE_RETURN_IF_ERROR(keeper_.StartFirst(kReadyTimeout));
   const std::string address = CoordinatorAddress(options_.layout.sockets);
-  link_ = connect_(address);
   EVILMOE_RETURN_IF_ERROR(keeper_.StartOthers());
   const nlohmann::ordered_json served = {{"pid", getpid()}, {"endpoint", address}};
   EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(options_.home.File(), served.dump() + "\n"));
   logger_.Info("up", {{"endpoint", address}});
   int signal = 0;
   while (!AsksToStop(signal = signals_.Wait(kTick))) {
-    EVILMOE_RETURN_IF_ERROR(keeper_.Tend([this](const KeptProcess& process, const DeathReport& death,
-                                                const std::string& how) { return Decide(process, death, how); }));
+    EVILMOE_RETURN_IF_ERROR(keeper_.Tend(StartAgain));
     GatherTargets();
   }
   logger_.Info("stopping", {{"signal", signal}});
@@ -70,42 +72,6 @@ absl::Status LongLivedStack::Run() {
   std::error_code ignored;
   std::filesystem::remove(options_.home.File(), ignored);
   return absl::OkStatus();
-}
-
-RestartDecision LongLivedStack::Decide(const KeptProcess& process, const DeathReport& death, const std::string& how) {
-  RestartDecision decision = DecideRestart(death);
-  if (!decision.give_up) return decision;
-  decision.give_up = false;
-  if (!process.is_trainer) return decision;
-  const std::string run_id = RunOf(process.name);
-  if (run_id.empty()) return decision;
-  const std::string error =
-      absl::StrCat(process.name, " died ", decision.deaths_in_a_row, " times in a row without a new step, at last with ",
-                   how, "; see ", (options_.layout.logs / (process.name + ".stderr")).string());
-  const absl::Status failed = link_->FailRun(run_id, process.name, error);
-  logger_.Error("run_failed", {{"run", run_id}, {"error", error}, {"told", failed.ok()}});
-  decision.deaths_in_a_row = 0;
-  return decision;
-}
-
-std::string LongLivedStack::RunOf(const std::string& trainer_name) {
-  if (link_ == nullptr) return "";
-  const absl::StatusOr<CoordinatorInfo> info = link_->GetStatus();
-  if (!info.ok()) return "";
-  for (const WorkerInfo& worker : info->workers) {
-    // The id of a life begins with the trainer's name.
-    const bool is_ours = worker.worker_id == trainer_name || absl::StartsWith(worker.worker_id, trainer_name + ".") ||
-                         absl::StartsWith(worker.worker_id, trainer_name + "/");
-    if (worker.kind == "trainer" && is_ours && !worker.run_id.empty()) return worker.run_id;
-  }
-  return "";
-}
-
-int64_t LongLivedStack::StepsOf(const std::string& trainer_name) {
-  const std::string run_id = RunOf(trainer_name);
-  if (run_id.empty()) return 0;
-  const absl::StatusOr<RunSummary> run = link_->GetRun(run_id);
-  return run.ok() ? run->steps_done : 0;
 }
 
 void LongLivedStack::GatherTargets() {
@@ -135,7 +101,7 @@ absl::StatusOr<HomeDirectory::Served> StartLongLivedStack(const HomeDirectory& h
 }
 
 absl::Status RunLongLivedStack(const HomeDirectory& home, const StackShape& shape, const StackListener& listener,
-                               const Clock& clock, StackSupervisor::Connect connect) {
+                               const Clock& clock) {
   // The guard ends the whole process group, so it must be the stack's own.
   if (getpgrp() != getpid()) setpgid(0, 0);
   // Before any thread: all of them inherit the blocked signals.
@@ -156,7 +122,7 @@ absl::Status RunLongLivedStack(const HomeDirectory& home, const StackShape& shap
   options.layout.shape = shape;
   options.layout.listener = listener;
   options.layout.num_cores = NumCores();
-  LongLivedStack stack(options, clock, logger, signals, std::move(connect));
+  LongLivedStack stack(options, clock, logger, signals);
   const absl::Status status = stack.Run();
   if (!status.ok()) logger.Error("stack_failed", {{"error", std::string(status.message())}});
   return status;

@@ -10,7 +10,6 @@
 #include "services/ctl/process_keeper.h"
 #include "services/ctl/run_directory.h"
 #include "services/ctl/stack_layout.h"
-#include "services/ctl/stack_supervisor.h"
 
 namespace evilmoe {
 
@@ -24,28 +23,21 @@ struct LongLivedOptions {
 };
 
 // Keeps the processes alive until a signal asks to stop. Nothing is given up: what dies is started again, after 10 s at
-// most. A run whose trainer dies four times without a new step is failed, since it would keep the trainer from the
-// others. Single-threaded; everything it is given must outlive it.
+// most; a run that its trainers keep dying of is ended by the coordinator. Single-threaded; everything it is given must
+// outlive it.
 class LongLivedStack {
  public:
-  LongLivedStack(LongLivedOptions options, const Clock& clock, Logger& logger, SignalWaiter& signals,
-                 StackSupervisor::Connect connect);
+  LongLivedStack(LongLivedOptions options, const Clock& clock, Logger& logger, SignalWaiter& signals);
 
   // Blocks until a signal. Not OK: the coordinator could not be started.
   absl::Status Run();
 
  private:
-  RestartDecision Decide(const KeptProcess& process, const DeathReport& death, const std::string& how);
-  // Of the run that this trainer works on; "" = none that is known.
-  std::string RunOf(const std::string& trainer_name);
-  int64_t StepsOf(const std::string& trainer_name);
   void GatherTargets();
 
   const LongLivedOptions options_;
   Logger& logger_;
   SignalWaiter& signals_;
-  const StackSupervisor::Connect connect_;
-  std::unique_ptr<CoordinatorLink> link_;
   std::string targets_;
   ProcessKeeper keeper_;
 };
@@ -56,7 +48,7 @@ absl::StatusOr<HomeDirectory::Served> StartLongLivedStack(const HomeDirectory& h
                                                           const StackListener& listener, const Clock& clock);
 // The hidden verb behind it.
 absl::Status RunLongLivedStack(const HomeDirectory& home, const StackShape& shape, const StackListener& listener,
-                               const Clock& clock, StackSupervisor::Connect connect);
+                               const Clock& clock);
 // `down`: ends the stack and waits for its end. False: none was up. DeadlineExceeded.
 absl::StatusOr<bool> StopLongLivedStack(const HomeDirectory& home, absl::Duration timeout, const Clock& clock);
 

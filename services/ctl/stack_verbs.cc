@@ -76,8 +76,7 @@ void AddUpStackOptions(VerbOptions& options, UpCommand& command) {
 }
 
 absl::StatusOr<int> UpStack(const UpCommand& command, const VerbContext& context) {
-  EVILMOE_RETURN_IF_ERROR(
-      RunLongLivedStack({command.home}, ShapeOf(command), command.listener, context.clock, ConnectBy(context)));
+  EVILMOE_RETURN_IF_ERROR(RunLongLivedStack({command.home}, ShapeOf(command), command.listener, context.clock));
   return kExitOk;
 }
 
