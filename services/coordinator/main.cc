@@ -1,5 +1,6 @@
 // evilmoe-coordinator: keeps runs, hands their groups to rollout workers, knows which adapter each of them holds.
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 
@@ -10,6 +11,7 @@
 #include "common/parse_arguments.h"
 #include "common/process.h"
 #include "common/status_macros.h"
+#include "proto/security/address.h"
 #include "proto/security/call_guard.h"
 #include "proto/security/listening_service.h"
 #include "services/coordinator/coordinator_config.h"
@@ -60,7 +62,8 @@ absl::Status Serve(const CoordinatorConfig& config) {
   EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<CoordinatorCore> core,
                            MakeCore(config, *store, clock, logger, metrics, mirror, broken));
   const RunAdmission admission(
-      {.runs = config.runs, .roots = config.roots, .judge_key_variables = config.judge_key_variables});
+      {.runs = config.runs, .roots = config.roots, .judge_key_variables = config.judge_key_variables,
+       .judge_endpoints = config.judge_endpoints});
   CoordinatorServiceImpl service(*core, metrics,
                                  {.guard = guard.get(),
                                   .run = [&](RunRecord& run) { return admission.Admit(run); },
@@ -76,6 +79,10 @@ absl::Status Serve(const CoordinatorConfig& config) {
                           {"store", store->Description()},
                           {"lease_timeout_s", config.lease_timeout_s},
                           {"metrics_port", metrics_server->port()}});
+  if (config.roots.empty() && std::ranges::any_of(config.listen.addresses, IsTcpAddress)) {
+    logger.Warn("no_roots", {{"listen", config.listen.addresses},
+                             {"then", "whoever may submit runs there may name any file of this machine"}});
+  }
   AwaitStopSignal(stop, broken.get_token());
   core->Stop();
   listening.server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
