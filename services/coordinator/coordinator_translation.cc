@@ -238,12 +238,14 @@ absl::Status CheckFailure(const std::string& reason) {
 }
 
 absl::StatusOr<BeginJobCall> FromProto(const v1::BeginJobRequest& request) {
-  BeginJobCall call{.resume_step = request.resume_step(), .model_fingerprint = request.model_fingerprint()};
-  EVILMOE_ASSIGN_OR_RETURN(call.fence, FromProto(request.fence()));
-  EVILMOE_RETURN_IF_ERROR(CheckStep("resume_step", call.resume_step));
-  const std::string& fingerprint = call.model_fingerprint;
-  if (fingerprint.empty() || IsSha256(fingerprint)) return call;
-  return Bad("model_fingerprint", absl::StrCat("\"", fingerprint.substr(0, 80), "\""), "64 lower-case hex digits");
+  EVILMOE_RETURN_IF_ERROR(CheckStep("resume_step", request.resume_step()));
+  const std::string& fingerprint = request.model_fingerprint();
+  if (!fingerprint.empty() && !IsSha256(fingerprint)) {
+    return Bad("model_fingerprint", absl::StrCat("\"", fingerprint.substr(0, 80), "\""), "64 lower-case hex digits");
+  }
+  EVILMOE_ASSIGN_OR_RETURN(JobFenceKey fence, FromProto(request.fence()));
+  return BeginJobCall{
+      .fence = std::move(fence), .resume_step = request.resume_step(), .model_fingerprint = fingerprint};
 }
 
 absl::Status CheckError(const std::string& error) { return CheckSize("error", error, kMaxErrorBytes); }
