@@ -60,12 +60,13 @@ class RunAdmissionTest : public ::testing::Test {
   absl::Status AdmitConfig(const std::function<void(RunConfig&)>& change, bool with_roots = true) const {
     RunConfig config = Config();
     change(config);
-    RunRecord run = Run("R");
+    RunRecord run = Run(absl::StrCat("R", ++num_runs_));
     run.config_yaml = ToYaml(config);
     return Admit(run, with_roots);
   }
 
   const ScratchFolder folder_;
+  mutable int num_runs_ = 0;
 };
 
 TEST_F(RunAdmissionTest, ARunGetsAFolderWithItsConfigAndMayBeSubmittedAgain) {
@@ -139,13 +140,16 @@ TEST_F(RunAdmissionTest, EveryPathOfAConfigLiesBelowARootWithItsLinksFollowed) {
     EXPECT_EQ(admit("out/back/" + file), absl::OkStatus()) << "the link leads in";
     EXPECT_EQ(admit("in/away/back/" + file), absl::OkStatus());
     for (const std::string& path :
-         {"out/" + file, "in/../out/" + file, "in/away/" + file, "in/relative/" + file, "in/away/../out/" + file,
-          "in/relative/../out/" + file, "in/model/deep/../../away/" + file}) {
+         {"out/" + file, "in/../out/" + file, "in/away/" + file, "in/relative/" + file,
+          "in/model/deep/../../away/" + file}) {
       const absl::Status status = admit(path);
       EXPECT_EQ(status.code(), Code::kInvalidArgument) << path << ": " << status;
       EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat(field.name, ": got "))) << path;
       EXPECT_THAT(std::string(status.message()), HasSubstr("expected a path below one of this coordinator's roots"));
     }
+    // A config's ".." takes a name away, whatever that is: nobody gets behind a link with it.
+    EXPECT_EQ(admit("in/away/../out/" + file).code(), Code::kInvalidArgument);
+    EXPECT_EQ(admit("in/relative/../../out/" + file).code(), Code::kInvalidArgument);
   }
 }
 
@@ -157,7 +161,6 @@ TEST_F(RunAdmissionTest, PathsThatOnlyLookLikeOnesBelowARoot) {
   EXPECT_EQ(problems("/etc/passwd").code(), Code::kInvalidArgument);
   EXPECT_EQ(problems("/proc/self/root" + (folder_ / "out/test.jsonl").string()).code(), Code::kInvalidArgument);
   EXPECT_EQ(problems(folder_ / "in/loop/test.jsonl").code(), Code::kInvalidArgument);
-  EXPECT_EQ(problems(folder_ / "in/no/../test.jsonl").code(), Code::kInvalidArgument) << "no such folder";
 }
 
 TEST_F(RunAdmissionTest, EveryProblemIsTold) {
@@ -212,6 +215,7 @@ TEST_F(RunAdmissionTest, TheTrainersKeysAndNetworkAreNotTheSubmitters) {
 
 TEST_F(RunAdmissionTest, ADirectoryIsAFolderOfRunsAndTheRunsOwn) {
   fs::create_symlink(folder_ / "out", folder_ / "runs/away");
+  fs::create_directories(folder_ / "runs/R2");
   fs::create_symlink(folder_ / "runs/R2", folder_ / "in/to_runs");
   EXPECT_EQ(Admit(Run("R", (folder_ / "runs/elsewhere").string())), absl::OkStatus());
   EXPECT_EQ(Admit(Run("R2", (folder_ / "in/to_runs").string())), absl::OkStatus()) << "the link leads to runs";
