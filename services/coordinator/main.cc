@@ -68,6 +68,10 @@ absl::Status Serve(const CoordinatorConfig& config) {
                                  {.guard = guard.get(),
                                   .run = [&](RunRecord& run) { return admission.Admit(run); },
                                   .job = [&](const JobRecord& job) { return admission.Admit(job); }});
+  if (config.roots.empty() && std::ranges::any_of(config.listen.addresses, IsTcpAddress)) {
+    logger.Warn("no_roots", {{"listen", config.listen.addresses},
+                             {"then", "whoever may submit runs there may name any file of this machine"}});
+  }
   EVILMOE_ASSIGN_OR_RETURN(
       const ListeningServer listening,
       StartListening({.listen = config.listen, .max_threads = kMaxThreads}, {&service}, clock.Now()));
@@ -79,10 +83,6 @@ absl::Status Serve(const CoordinatorConfig& config) {
                           {"store", store->Description()},
                           {"lease_timeout_s", config.lease_timeout_s},
                           {"metrics_port", metrics_server->port()}});
-  if (config.roots.empty() && std::ranges::any_of(config.listen.addresses, IsTcpAddress)) {
-    logger.Warn("no_roots", {{"listen", config.listen.addresses},
-                             {"then", "whoever may submit runs there may name any file of this machine"}});
-  }
   AwaitStopSignal(stop, broken.get_token());
   core->Stop();
   listening.server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);

@@ -146,7 +146,7 @@ TEST_P(ProcessRefusalTest, EndsWithOneClearLine) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, ProcessRefusalTest, ::testing::ValuesIn(std::vector<RefusalCase>{
-    {"TheSameDatabase", "127.0.0.1:0", 1, "another coordinator has this database; stop it first"},
+    {"TheSameDatabase", "127.0.0.1:0", 5, "another coordinator has this database; stop it first"},
     {"EveryInterface", "0.0.0.0:0", 2, "other machines reach 0.0.0.0:0"}}),
     [](const auto& c) { return c.param.name; });
 

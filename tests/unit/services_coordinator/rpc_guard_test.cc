@@ -2,6 +2,9 @@
 #include <google/protobuf/descriptor.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <random>
 #include <set>
@@ -174,6 +177,37 @@ TEST_F(RpcGuardTest, ClientsThatTlsRefusesGetNoConnection) {
   const auto expired = grpc::CreateCustomChannel(address_, grpc::experimental::TlsCredentials(options), {});
   EXPECT_EQ(RawCall(expired, MethodPath("ListRuns"), "").status.code(), Code::kUnavailable) << "expired";
   EXPECT_EQ(Call(Client("read"), "ListRuns"), absl::OkStatus()) << "the others are served on";
+}
+
+// Sends bytes to a loopback port, reads what comes for a moment, hangs up.
+void SendToPort(int port, const std::string& bytes) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const timeval timeout{.tv_sec = 0, .tv_usec = 20'000};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+  ASSERT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  (void)send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  char buffer[4096];
+  while (recv(fd, buffer, sizeof buffer, 0) > 0) {
+  }
+  close(fd);
+}
+
+TEST_F(RpcGuardTest, BytesThatAreNoTls) {
+  ServeCoordinator(MutualWithTokens());
+  const int port = std::stoi(address_.substr(address_.rfind(':') + 1));
+  std::mt19937 random(9);
+  for (int round = 0; round < 40; ++round) {
+    std::string bytes(random() % 400, '\0');
+    for (char& c : bytes) c = static_cast<char>(random());
+    const std::string hello("\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03", 11);  // of a handshake that never comes
+    SendToPort(port, round % 2 == 0 ? bytes : hello + bytes);
+  }
+  SendToPort(port, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  EXPECT_EQ(Call(Client("read"), "ListRuns"), absl::OkStatus());
 }
 
 TEST_F(RpcGuardTest, AMessageThatIsTooLargeIsRefusedForEveryMethod) {
