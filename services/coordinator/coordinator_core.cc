@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kDefaultEvents = 1000;
 constexpr int kMaxEvents = 10000;
-constexpr int kEventsAtATime = 64;  // read from the store: a bound on bytes
+constexpr int kEventsAtATime = 64;                   // read from the store: a bound on bytes
 constexpr size_t kMaxEventBytes = size_t{16} << 20;  // of an answer, but for the last of these reads
 constexpr const char* kJobs = "jobs";
 constexpr const char* kLeases = "leases";
@@ -20,7 +20,8 @@ std::string BatchTopic(int64_t batch_id) { return absl::StrCat("batch/", batch_i
 bool Always() { return true; }
 
 // Events after `after_seq`, at most `most` of them, fewer where they are large; at least one if there is one.
-absl::StatusOr<std::vector<EventRecord>> ReadPage(Store& store, const std::string& run_id, int64_t after_seq, int most) {
+absl::StatusOr<std::vector<EventRecord>> ReadPage(Store& store, const std::string& run_id, int64_t after_seq,
+                                                  int most) {
   std::vector<EventRecord> page;
   for (size_t num_bytes = 0; num_bytes < kMaxEventBytes && std::ssize(page) < most;) {
     const int wanted = std::min(kEventsAtATime, most - static_cast<int>(page.size()));

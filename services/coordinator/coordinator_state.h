@@ -98,8 +98,8 @@ class CoordinatorState {
   static constexpr int kMaxLosses = 5;        // a group whose lease is lost once more is done without a result
   static constexpr int kMaxLostTrainers = 3;  // a job whose trainer is lost once more without a new step has failed
   // What callers may make it keep; more is ResourceExhausted.
-  static constexpr size_t kMaxOpenRuns = 10'000;       // whose last job has not ended
-  static constexpr size_t kMaxJobs = 1000;             // of a run
+  static constexpr size_t kMaxOpenRuns = 10'000;           // whose last job has not ended
+  static constexpr size_t kMaxJobs = 1000;                 // of a run
   static constexpr int64_t kMaxEvents = int64_t{1} << 21;  // of a run
 
   // DataLoss: the contents contradict themselves. Leases and jobs get a whole timeout from now: their holders could not

@@ -61,9 +61,10 @@ absl::Status Serve(const CoordinatorConfig& config) {
   RunMirror mirror(logger);
   EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<CoordinatorCore> core,
                            MakeCore(config, *store, clock, logger, metrics, mirror, broken));
-  const RunAdmission admission(
-      {.runs = config.runs, .roots = config.roots, .judge_key_variables = config.judge_key_variables,
-       .judge_endpoints = config.judge_endpoints});
+  const RunAdmission admission({.runs = config.runs,
+                                .roots = config.roots,
+                                .judge_key_variables = config.judge_key_variables,
+                                .judge_endpoints = config.judge_endpoints});
   CoordinatorServiceImpl service(*core, metrics,
                                  {.guard = guard.get(),
                                   .run = [&](RunRecord& run) { return admission.Admit(run); },

@@ -84,8 +84,9 @@ absl::Status RunAdmission::CheckListed(const char* field, const std::string& val
   if (value.empty() || options_.roots.empty() || std::ranges::find(allowed, value) != allowed.end()) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(field, ": got ", value.substr(0, 200), ", expected one of this coordinator's ",
-                                                 key, ": ", absl::StrJoin(allowed, ", ")));
+  return absl::InvalidArgumentError(absl::StrCat(field, ": got ", value.substr(0, 200),
+                                                 ", expected one of this coordinator's ", key, ": ",
+                                                 absl::StrJoin(allowed, ", ")));
 }
 
 absl::Status RunAdmission::CheckDirectory(const RunRecord& run) const {
@@ -107,8 +108,8 @@ absl::Status RunAdmission::CheckDirectory(const RunRecord& run) const {
   }
   // Whoever may submit runs may read their directories: no folder becomes one that was something else.
   if (std::filesystem::exists(directory, error) && !std::filesystem::is_empty(directory, error)) {
-    return absl::InvalidArgumentError(absl::StrCat("directory: got ", run.directory,
-                                                   ", which is not empty and no run's, expected a new folder"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("directory: got ", run.directory, ", which is not empty and no run's, expected a new folder"));
   }
   return absl::OkStatus();
 }

@@ -23,8 +23,8 @@ class RunAdmission {
   explicit RunAdmission(Options options) : options_(std::move(options)) {}
 
   // Sets the run's directory where it has none and makes it, with its config.yaml. InvalidArgument lists every problem
-  // of the config, what it asks too much of (run_limits.h) and paths outside too, one a line; or: the id is no name for a
-  // folder, or the directory lies elsewhere or holds something that is no run. AlreadyExists: it holds another run.
+  // of the config, what it asks too much of (run_limits.h) and paths outside too, one a line; or: the id is no name for
+  // a folder, or the directory lies elsewhere or holds something that is no run. AlreadyExists: it holds another run.
   // Unavailable: it cannot be made.
   absl::Status Admit(RunRecord& run) const;
   // InvalidArgument: the parameters name a path outside.

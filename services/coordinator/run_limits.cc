@@ -11,11 +11,11 @@ namespace evilmoe {
 namespace {
 
 constexpr int64_t kMaxSteps = 1'000'000;
-constexpr int64_t kMaxTokens = int64_t{1} << 20;        // of a prompt, a completion, a judge's reply
-constexpr int64_t kMaxStepTokens = int64_t{1} << 27;    // the coordinator holds a step's results: about 12 bytes each
-constexpr int64_t kMaxEvaluationSamples = 4096;         // of a problem and mode
+constexpr int64_t kMaxTokens = int64_t{1} << 20;      // of a prompt, a completion, a judge's reply
+constexpr int64_t kMaxStepTokens = int64_t{1} << 27;  // the coordinator holds a step's results: about 12 bytes each
+constexpr int64_t kMaxEvaluationSamples = 4096;       // of a problem and mode
 constexpr int64_t kMaxSeeds = 256;
-constexpr int64_t kMaxCheckpoints = 1000;               // on the disk
+constexpr int64_t kMaxCheckpoints = 1000;  // on the disk
 constexpr double kMaxJudgeSeconds = 3600;
 constexpr int64_t kMaxSystemPromptBytes = int64_t{64} << 10;
 

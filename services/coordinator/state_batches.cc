@@ -103,7 +103,8 @@ absl::StatusOr<std::optional<FetchedGroups>> CoordinatorState::FetchGroups(const
   for (size_t num_bytes = 0; num_bytes < max_bytes && fetched.next < fetched.num_finished; ++fetched.next) {
     fetched.groups.push_back(batch.finished[static_cast<size_t>(fetched.next)]);
     const FinishedGroup& group = fetched.groups.back();
-    num_bytes += group.result != nullptr ? group.result->size() : static_cast<size_t>(group.num_samples) * kLostSampleBytes;
+    num_bytes +=
+        group.result != nullptr ? group.result->size() : static_cast<size_t>(group.num_samples) * kLostSampleBytes;
   }
   if (fetched.groups.empty() && fetched.num_finished < fetched.num_groups) return std::optional<FetchedGroups>();
   return std::optional(std::move(fetched));

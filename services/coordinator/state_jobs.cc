@@ -79,10 +79,11 @@ absl::StatusOr<RunRecord> CoordinatorState::SubmitRun(RunRecord run, absl::Time 
   }
   const auto same_place = [&](const auto& entry) { return entry.second.record.directory == run.directory; };
   if (const auto other = std::ranges::find_if(runs_, same_place); !run.directory.empty() && other != runs_.end()) {
-    return absl::AlreadyExistsError(absl::StrCat("directory: got ", run.directory, ", which is run ", other->first,
-                                                 "'s, expected one of its own"));
+    return absl::AlreadyExistsError(
+        absl::StrCat("directory: got ", run.directory, ", which is run ", other->first, "'s, expected one of its own"));
   }
-  if (open_runs_.size() >= kMaxOpenRuns) return TooMany("runs that have not ended", kMaxOpenRuns, "cancel some, or wait");
+  if (open_runs_.size() >= kMaxOpenRuns)
+    return TooMany("runs that have not ended", kMaxOpenRuns, "cancel some, or wait");
   run.created_unix_ms = absl::ToUnixMillis(now);
   run.phase = RunPhase::kQueued;
   Run& added = runs_[run.run_id];
@@ -107,8 +108,10 @@ absl::Status CoordinatorState::SubmitJob(JobRecord job, absl::Time now) {
                                                       RunPhaseName(run->record.phase),
                                                       "); wait for its end or cancel it"));
   }
-  if (run->jobs.size() >= kMaxJobs) return TooMany(absl::StrCat("jobs of run ", job.run_id), kMaxJobs, "take a new run");
-  if (open_runs_.size() >= kMaxOpenRuns) return TooMany("runs that have not ended", kMaxOpenRuns, "cancel some, or wait");
+  if (run->jobs.size() >= kMaxJobs)
+    return TooMany(absl::StrCat("jobs of run ", job.run_id), kMaxJobs, "take a new run");
+  if (open_runs_.size() >= kMaxOpenRuns)
+    return TooMany("runs that have not ended", kMaxOpenRuns, "cancel some, or wait");
   AddJob(*run, std::move(job), now);
   SetPhase(*run, LastJob(*run), RunPhase::kQueued, "", now);
   return absl::OkStatus();

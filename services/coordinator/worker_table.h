@@ -23,7 +23,9 @@ class WorkerTable {
   void Touch(const std::string& worker_id, absl::Time now);
   bool IsRegistered(const std::string& worker_id) const { return workers_.contains(worker_id); }
   // Registered, or there is room for one more.
-  bool MayRegister(const std::string& worker_id) const { return workers_.size() < kMaxWorkers || IsRegistered(worker_id); }
+  bool MayRegister(const std::string& worker_id) const {
+    return workers_.size() < kMaxWorkers || IsRegistered(worker_id);
+  }
 
   // Registers the worker too. The last kMaxHeld acknowledgements count.
   void Acknowledge(const std::string& worker_id, const AdapterName& adapter, absl::Time now);

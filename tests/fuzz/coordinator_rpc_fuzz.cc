@@ -55,8 +55,8 @@ struct Surroundings {
   const RunAdmission admission{{.runs = folder, .roots = {std::filesystem::path(EVILMOE_SOURCE_DIR) / "examples"}}};
 };
 
-// A coordinator in the middle of a run, "R": trainer "T" has opened a batch of three groups and one bound at lease; worker
-// "w" holds leases 2^40+1 and 2^40+2.
+// A coordinator in the middle of a run, "R": trainer "T" has opened a batch of three groups and one bound at lease;
+// worker "w" holds leases 2^40+1 and 2^40+2.
 class FuzzedCoordinator {
  public:
   explicit FuzzedCoordinator(Surroundings& around) : around_(around) {
@@ -74,7 +74,8 @@ class FuzzedCoordinator {
     std::vector<GroupTask> groups;
     for (int i = 0; i < 3; ++i) groups.push_back({.index = i, .num_samples = 1, .spec = spec.SerializeAsString()});
     EVILMOE_CHECK(core_->OpenBatch(fence, {.key = "step/0", .adapter = adapter}, groups).ok());
-    EVILMOE_CHECK(core_->OpenBatch(fence, {.key = "step/1", .step = 1, .bind_at_lease = true, .max_policy_lag = 1}, groups).ok());
+    EVILMOE_CHECK(
+        core_->OpenBatch(fence, {.key = "step/1", .step = 1, .bind_at_lease = true, .max_policy_lag = 1}, groups).ok());
     EVILMOE_CHECK(core_->Heartbeat("w", {}).ok());
     EVILMOE_CHECK(core_->AcknowledgeAdapter("w", adapter).ok());
     EVILMOE_CHECK(core_->LeaseGroups("w", 2, {})->leases.size() == 2);
@@ -99,7 +100,8 @@ class FuzzedCoordinator {
   BlockingCore& core() { return *core_; }
 
   absl::Status SubmitRun(v1::SubmitRunRequest request) {
-    if (request.config_yaml().starts_with("@nano")) request.set_config_yaml(around_.nano + request.config_yaml().substr(5));
+    if (request.config_yaml().starts_with("@nano"))
+      request.set_config_yaml(around_.nano + request.config_yaml().substr(5));
     EVILMOE_ASSIGN_OR_RETURN(RunRecord run, FromProto(request));
     EVILMOE_RETURN_IF_ERROR(around_.admission.Admit(run));
     // Whatever was asked for, it has become a folder of its own right here.
@@ -133,6 +135,8 @@ absl::Status Shown(const absl::StatusOr<Result>& result) {
 
 using Coordinator = FuzzedCoordinator;
 
+absl::Status SubmitRun(Coordinator& c, const v1::SubmitRunRequest& r) { return c.SubmitRun(r); }
+absl::Status SubmitJob(Coordinator& c, const v1::SubmitJobRequest& r) { return c.SubmitJob(r); }
 absl::Status ListEvents(Coordinator& c, const v1::ListEventsRequest& r) {
   const auto page = c.core().ListEvents(r.run_id(), r.after_seq(), r.limit(), {});
   if (!page.ok()) return page.status();
@@ -249,28 +253,32 @@ absl::Status OfRun(Coordinator& coordinator, const Request& request) {
   return Shown((coordinator.core().*kVerb)(request.run_id()));
 }
 
+template <typename Request, auto kVerb>
+constexpr auto kOfRun = Parsed<Request, OfRun<Request, kVerb>>;
+
 const std::vector<Method>& Methods() {
   static const std::vector<Method> methods = {
-      {"SubmitRun", Parsed<v1::SubmitRunRequest, [](Coordinator& c, const v1::SubmitRunRequest& r) { return c.SubmitRun(r); }>,
-       {Code::kAlreadyExists, Code::kResourceExhausted}},
-      {"SubmitJob", Parsed<v1::SubmitJobRequest, [](Coordinator& c, const v1::SubmitJobRequest& r) { return c.SubmitJob(r); }>,
-       {Code::kNotFound, Code::kFailedPrecondition}},
-      {"GetRun", Parsed<v1::GetRunRequest, OfRun<v1::GetRunRequest, &BlockingCore::GetRun>>, {Code::kNotFound}},
+      {"SubmitRun", Parsed<v1::SubmitRunRequest, SubmitRun>, {Code::kAlreadyExists, Code::kResourceExhausted}},
+      {"SubmitJob", Parsed<v1::SubmitJobRequest, SubmitJob>, {Code::kNotFound, Code::kFailedPrecondition}},
+      {"GetRun", kOfRun<v1::GetRunRequest, &BlockingCore::GetRun>, {Code::kNotFound}},
       {"ListRuns", Parsed<v1::ListRunsRequest, ListRuns>, {}},
       {"ListEvents", Parsed<v1::ListEventsRequest, ListEvents>, {Code::kNotFound}},
       {"GetStatus", [](Coordinator& c, std::string_view) { return Shown(c.core().GetStatus()); }, {}},
       {"ReadRunFile", Parsed<v1::ReadRunFileRequest, ReadRunFile>, {Code::kNotFound}},
       {"ListRunFiles", Parsed<v1::ListRunFilesRequest, ListRunFiles>, {Code::kNotFound}},
-      {"CancelRun", Parsed<v1::CancelRunRequest, OfRun<v1::CancelRunRequest, &BlockingCore::CancelRun>>, {Code::kNotFound}},
-      {"PauseRun", Parsed<v1::PauseRunRequest, OfRun<v1::PauseRunRequest, &BlockingCore::PauseRun>>, {Code::kNotFound, Code::kFailedPrecondition}},
-      {"ResumeRun", Parsed<v1::ResumeRunRequest, OfRun<v1::ResumeRunRequest, &BlockingCore::ResumeRun>>, {Code::kNotFound, Code::kFailedPrecondition}},
-      {"RetryRun", Parsed<v1::RetryRunRequest, OfRun<v1::RetryRunRequest, &BlockingCore::RetryRun>>, {Code::kNotFound, Code::kFailedPrecondition}},
+      {"CancelRun", kOfRun<v1::CancelRunRequest, &BlockingCore::CancelRun>, {Code::kNotFound}},
+      {"PauseRun", kOfRun<v1::PauseRunRequest, &BlockingCore::PauseRun>, {Code::kNotFound, Code::kFailedPrecondition}},
+      {"ResumeRun",
+       kOfRun<v1::ResumeRunRequest, &BlockingCore::ResumeRun>,
+       {Code::kNotFound, Code::kFailedPrecondition}},
+      {"RetryRun", kOfRun<v1::RetryRunRequest, &BlockingCore::RetryRun>, {Code::kNotFound, Code::kFailedPrecondition}},
       {"AcquireJob", Parsed<v1::AcquireJobRequest, AcquireJob>, {Code::kNotFound}},
       {"HeartbeatJob", Parsed<v1::HeartbeatJobRequest, HeartbeatJob>, {Code::kAborted}},
       {"ReleaseJob", Parsed<v1::ReleaseJobRequest, ReleaseJob>, {Code::kAborted}},
       {"BeginJob", Parsed<v1::BeginJobRequest, BeginJob>, {Code::kAborted}},
       {"PublishAdapter", Parsed<v1::PublishAdapterRequest, PublishAdapter>, {Code::kDataLoss, Code::kAborted}},
-      {"OpenBatch", Parsed<v1::OpenBatchRequest, OpenBatch>,
+      {"OpenBatch",
+       Parsed<v1::OpenBatchRequest, OpenBatch>,
        {Code::kAlreadyExists, Code::kFailedPrecondition, Code::kAborted}},
       {"FetchGroups", Parsed<v1::FetchGroupsRequest, FetchGroups>, {Code::kNotFound, Code::kAborted}},
       {"CloseBatch", Parsed<v1::CloseBatchRequest, CloseBatch>, {Code::kAborted}},
@@ -288,10 +296,12 @@ const std::vector<Method>& Methods() {
          return absl::OkStatus();
        },
        {}},
-      {"(restart)", [](Coordinator& c, std::string_view) {
+      {"(restart)",
+       [](Coordinator& c, std::string_view) {
          c.Start();
          return absl::OkStatus();
-       }, {}}};
+       },
+       {}}};
   return methods;
 }
 

@@ -31,7 +31,18 @@ std::string Frame(uint32_t length, uint8_t type, uint8_t flags, uint32_t stream,
 std::string Frame(uint8_t type, uint8_t flags, uint32_t stream, const std::string& payload) {
   return Frame(static_cast<uint32_t>(payload.size()), type, flags, stream, payload);
 }
-enum FrameType : uint8_t { kData, kHeaders, kPriority, kReset, kSettings, kPush, kPing, kGoAway, kWindow, kContinuation };
+enum FrameType : uint8_t {
+  kData,
+  kHeaders,
+  kPriority,
+  kReset,
+  kSettings,
+  kPush,
+  kPing,
+  kGoAway,
+  kWindow,
+  kContinuation
+};
 constexpr uint8_t kEndStream = 1, kEndHeaders = 4;
 
 // A header without compression: RFC 7541, section 6.2.2.
@@ -123,7 +134,8 @@ std::vector<Hostile> HostileCases() {
           {"HugeHeader", Opened() + Frame(kHeaders, kEndHeaders, 1, std::string("\0\x7f\xff\xff\xff\xff\x0f", 7))},
           {"LongHeaders", Opened() + Frame(kHeaders, 0, 1, headers) +
                               Frame(kContinuation, kEndHeaders, 1, Header("x", std::string(100, 'y')))},
-          {"WindowOverflow", Opened() + Frame(kWindow, 0, 0, "\x7f\xff\xff\xff") + Frame(kWindow, 0, 0, "\x7f\xff\xff\xff")},
+          {"WindowOverflow",
+           Opened() + Frame(kWindow, 0, 0, "\x7f\xff\xff\xff") + Frame(kWindow, 0, 0, "\x7f\xff\xff\xff")},
           {"ManyStreams", many_streams},
           {"ResetsAtOnce", resets},
           {"Continued", continued},
@@ -164,7 +176,10 @@ TEST_F(HostileBytesTest, RandomBytesBehindARightBeginning) {
     switch (round % 4) {
       case 0: Send(bytes); break;
       case 1: Send(Opened() + bytes); break;
-      case 2: Send(Opened() + Frame(static_cast<uint8_t>(random() % 10), static_cast<uint8_t>(random()), random() % 5, bytes)); break;
+      case 2:
+        Send(Opened() +
+             Frame(static_cast<uint8_t>(random() % 10), static_cast<uint8_t>(random()), random() % 5, bytes));
+        break;
       default: Send(Call(method, Message(static_cast<uint32_t>(bytes.size()), bytes))); break;
     }
     if (round % 20 == 0) ExpectAlive(absl::StrCat("round ", round));

@@ -101,23 +101,34 @@ struct MethodRow {
   Role role;
   Code empty;
 };
-const std::map<std::string, MethodRow> kMethods = {
-    {"SubmitRun", {Role::kSubmit, Code::kInvalidArgument}},    {"SubmitJob", {Role::kSubmit, Code::kInvalidArgument}},
-    {"GetRun", {Role::kRead, Code::kNotFound}},                {"ListRuns", {Role::kRead, Code::kOk}},
-    {"ListEvents", {Role::kRead, Code::kNotFound}},            {"GetStatus", {Role::kRead, Code::kOk}},
-    {"ReadRunFile", {Role::kRead, Code::kNotFound}},           {"ListRunFiles", {Role::kRead, Code::kNotFound}},
-    {"CancelRun", {Role::kSubmit, Code::kNotFound}},           {"PauseRun", {Role::kSubmit, Code::kNotFound}},
-    {"ResumeRun", {Role::kSubmit, Code::kNotFound}},           {"RetryRun", {Role::kSubmit, Code::kNotFound}},
-    {"AcquireJob", {Role::kWorker, Code::kInvalidArgument}},   {"HeartbeatJob", {Role::kWorker, Code::kInvalidArgument}},
-    {"ReleaseJob", {Role::kWorker, Code::kInvalidArgument}},   {"BeginJob", {Role::kWorker, Code::kInvalidArgument}},
-    {"PublishAdapter", {Role::kWorker, Code::kInvalidArgument}}, {"OpenBatch", {Role::kWorker, Code::kInvalidArgument}},
-    {"FetchGroups", {Role::kWorker, Code::kInvalidArgument}},  {"CloseBatch", {Role::kWorker, Code::kInvalidArgument}},
-    {"RecordEvent", {Role::kWorker, Code::kInvalidArgument}},  {"FinishJob", {Role::kWorker, Code::kInvalidArgument}},
-    {"Heartbeat", {Role::kWorker, Code::kInvalidArgument}},    {"LeaseGroups", {Role::kWorker, Code::kInvalidArgument}},
-    {"FetchAdapter", {Role::kWorker, Code::kInvalidArgument}},
-    {"AcknowledgeAdapter", {Role::kWorker, Code::kInvalidArgument}},
-    {"CompleteGroup", {Role::kWorker, Code::kInvalidArgument}},
-    {"AbandonGroup", {Role::kWorker, Code::kInvalidArgument}}};
+const std::map<std::string, MethodRow> kMethods = {{"SubmitRun", {Role::kSubmit, Code::kInvalidArgument}},
+                                                   {"SubmitJob", {Role::kSubmit, Code::kInvalidArgument}},
+                                                   {"GetRun", {Role::kRead, Code::kNotFound}},
+                                                   {"ListRuns", {Role::kRead, Code::kOk}},
+                                                   {"ListEvents", {Role::kRead, Code::kNotFound}},
+                                                   {"GetStatus", {Role::kRead, Code::kOk}},
+                                                   {"ReadRunFile", {Role::kRead, Code::kNotFound}},
+                                                   {"ListRunFiles", {Role::kRead, Code::kNotFound}},
+                                                   {"CancelRun", {Role::kSubmit, Code::kNotFound}},
+                                                   {"PauseRun", {Role::kSubmit, Code::kNotFound}},
+                                                   {"ResumeRun", {Role::kSubmit, Code::kNotFound}},
+                                                   {"RetryRun", {Role::kSubmit, Code::kNotFound}},
+                                                   {"AcquireJob", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"HeartbeatJob", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"ReleaseJob", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"BeginJob", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"PublishAdapter", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"OpenBatch", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"FetchGroups", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"CloseBatch", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"RecordEvent", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"FinishJob", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"Heartbeat", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"LeaseGroups", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"FetchAdapter", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"AcknowledgeAdapter", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"CompleteGroup", {Role::kWorker, Code::kInvalidArgument}},
+                                                   {"AbandonGroup", {Role::kWorker, Code::kInvalidArgument}}};
 
 bool MayCall(const std::string& token, Role need) {
   if (token == "admin") return true;
@@ -144,7 +155,8 @@ TEST_F(RpcGuardTest, EveryMethodAnswersEveryRoleAsTheTableSays) {
 TEST_F(RpcGuardTest, NoMethodAnswersWithoutAKnownToken) {
   ServeCoordinator(MutualWithTokens());
   ASSERT_TRUE(WriteFileAtomic(folder_ / "wrong.token", std::string(64, 'f')).ok());
-  for (const fs::path& token : {fs::path(), folder_ / "wrong.token", File("tokens.yaml").replace_filename("ca.token")}) {
+  for (const fs::path& token :
+       {fs::path(), folder_ / "wrong.token", File("tokens.yaml").replace_filename("ca.token")}) {
     ChannelSecurity client = Client("read");
     if (token.filename() == "ca.token") {  // the hash in place of the token that it is of
       const std::string table = ReadFile(File("tokens.yaml")).value();
@@ -250,7 +262,8 @@ TEST_F(RpcGuardTest, BytesThatAreNoMessage) {
 TEST_F(RpcGuardTest, CallsASecondCountForEachToken) {
   ServeCoordinator(MutualWithTokens(), {.calls_per_second = 3});
   const auto channel = Channel(Client("read"));
-  for (const char* method : {"ListRuns", "GetStatus", "Heartbeat"}) Send(channel, method, v1::GetStatusRequest()).IgnoreError();
+  for (const char* method : {"ListRuns", "GetStatus", "Heartbeat"})
+    Send(channel, method, v1::GetStatusRequest()).IgnoreError();
   const absl::Status fourth = RawCall(channel, MethodPath("ListRuns"), "").status;
   EXPECT_TRUE(IsTooManyCalls(fourth)) << fourth;
   EXPECT_TRUE(IsTooManyCalls(Call(Client("read"), "ListRuns"))) << "another connection, the same token";
@@ -287,8 +300,9 @@ TEST_F(RpcGuardTest, NamesInMessagesNeverBecomePathsElsewhere) {
   ServeCoordinator({});
   const auto channel = Channel({});
   const std::set<std::string> before = Tree();
-  for (const std::string& name : {std::string("../x"), std::string("a/../../x"), std::string("/tmp/x"), std::string("."),
-                                  std::string(".."), std::string("a/b"), std::string("a\0b", 3), std::string(300, 'a')}) {
+  for (const std::string& name :
+       {std::string("../x"), std::string("a/../../x"), std::string("/tmp/x"), std::string("."), std::string(".."),
+        std::string("a/b"), std::string("a\0b", 3), std::string(300, 'a')}) {
     EXPECT_EQ(Send(channel, "SubmitRun", Submission(name)).code(), Code::kInvalidArgument) << name;
     v1::SubmitRunRequest elsewhere = Submission("R");
     elsewhere.set_directory((folder_ / "runs").string() + "/" + name);

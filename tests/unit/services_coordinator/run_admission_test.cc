@@ -87,13 +87,33 @@ TEST_P(RunIdTest, IsNoNameForAFolder) {
   EXPECT_TRUE(fs::is_empty(folder_ / "runs"));
   EXPECT_FALSE(fs::exists(folder_ / "x"));
 }
-INSTANTIATE_TEST_SUITE_P(Cases, RunIdTest, ::testing::ValuesIn(std::vector<std::pair<const char*, std::string>>{
-    {"Empty", ""}, {"Dot", "."}, {"Parent", ".."}, {"Hidden", ".x"}, {"Above", "../x"}, {"Inside", "a/b"},
-    {"InsideUp", "a/../../x"}, {"Absolute", "/tmp/x"}, {"Backslash", "a\\b"}, {"Nul", std::string("x\0y", 3)},
-    {"NulAtEnd", std::string("x\0", 2)}, {"Newline", "x\n"}, {"Space", "a b"}, {"Long", std::string(300, 'a')},
-    {"SixtyFive", std::string(65, 'a')}, {"Unicode", "räuber"}, {"FullwidthStop", "．．"}, {"DivisionSlash", "a∕b"},
-    {"BadUtf8", "\xff\xfe"}, {"Glob", "*"}, {"Tilde", "~"}, {"Dollar", "$HOME"}, {"Colon", "c:x"}, {"Percent", "%2e%2e"}}),
-    [](const auto& c) { return c.param.first; });
+INSTANTIATE_TEST_SUITE_P(Cases, RunIdTest,
+                         ::testing::ValuesIn(std::vector<std::pair<const char*, std::string>>{
+                             {"Empty", ""},
+                             {"Dot", "."},
+                             {"Parent", ".."},
+                             {"Hidden", ".x"},
+                             {"Above", "../x"},
+                             {"Inside", "a/b"},
+                             {"InsideUp", "a/../../x"},
+                             {"Absolute", "/tmp/x"},
+                             {"Backslash", "a\\b"},
+                             {"Nul", std::string("x\0y", 3)},
+                             {"NulAtEnd", std::string("x\0", 2)},
+                             {"Newline", "x\n"},
+                             {"Space", "a b"},
+                             {"Long", std::string(300, 'a')},
+                             {"SixtyFive", std::string(65, 'a')},
+                             {"Unicode", "räuber"},
+                             {"FullwidthStop", "．．"},
+                             {"DivisionSlash", "a∕b"},
+                             {"BadUtf8", "\xff\xfe"},
+                             {"Glob", "*"},
+                             {"Tilde", "~"},
+                             {"Dollar", "$HOME"},
+                             {"Colon", "c:x"},
+                             {"Percent", "%2e%2e"}}),
+                         [](const auto& c) { return c.param.first; });
 
 // A path-like field, and how a config gets one.
 struct PathField {
@@ -139,9 +159,8 @@ TEST_F(RunAdmissionTest, EveryPathOfAConfigLiesBelowARootWithItsLinksFollowed) {
     EXPECT_EQ(admit("in/model/../" + file), absl::OkStatus()) << "it stays inside";
     EXPECT_EQ(admit("out/back/" + file), absl::OkStatus()) << "the link leads in";
     EXPECT_EQ(admit("in/away/back/" + file), absl::OkStatus());
-    for (const std::string& path :
-         {"out/" + file, "in/../out/" + file, "in/away/" + file, "in/relative/" + file,
-          "in/model/deep/../../away/" + file}) {
+    for (const std::string& path : {"out/" + file, "in/../out/" + file, "in/away/" + file, "in/relative/" + file,
+                                    "in/model/deep/../../away/" + file}) {
       const absl::Status status = admit(path);
       EXPECT_EQ(status.code(), Code::kInvalidArgument) << path << ": " << status;
       EXPECT_THAT(std::string(status.message()), HasSubstr(absl::StrCat(field.name, ": got "))) << path;
@@ -257,7 +276,8 @@ TEST_F(RunAdmissionTest, AJobsProblemsLieBelowARoot) {
   EXPECT_EQ(admit(""), absl::OkStatus());
   EXPECT_EQ(admit("{\"samples\": 3}"), absl::OkStatus());
   EXPECT_EQ(admit(naming("in/test.jsonl")), absl::OkStatus());
-  for (const char* path : {"out/test.jsonl", "in/away/test.jsonl", "in/../out/test.jsonl", "in/away/../out/test.jsonl"}) {
+  for (const char* path :
+       {"out/test.jsonl", "in/away/test.jsonl", "in/../out/test.jsonl", "in/away/../out/test.jsonl"}) {
     const absl::Status status = admit(naming(path));
     EXPECT_EQ(status.code(), Code::kInvalidArgument) << path;
     EXPECT_THAT(std::string(status.message()), HasSubstr("problems: got "));
@@ -285,23 +305,25 @@ TEST_P(RunLimitsTest, Holds) {
   }
 }
 constexpr int kMax = std::numeric_limits<int>::max();
-INSTANTIATE_TEST_SUITE_P(Cases, RunLimitsTest, ::testing::ValuesIn(std::vector<LimitCase>{
-    {"Defaults", [](RunConfig&) {}, ""},
-    {"LargestBatch", [](RunConfig& c) { c.rollout.prompts_per_step = 4096; }, ""},
-    {"Steps", [](RunConfig& c) { c.steps = kMax; }, "steps: got 2147483647, expected at most 1000000"},
-    {"SystemPrompt", [](RunConfig& c) { c.system_prompt.assign(65537, 'x'); }, "system_prompt: bytes: got 65537"},
-    {"PromptsTimesGroup",
-     [](RunConfig& c) {
-       c.rollout.prompts_per_step = 4096;
-       c.rollout.group_size = 1024;
-     },
-     "rollout.prompts_per_step * rollout.group_size * rollout.max_completion_tokens: got 6442450944"},
-    {"Seeds", [](RunConfig& c) { c.evaluation.random_half_seeds = kMax; }, "evaluation.random_half_seeds"},
-    {"Samples", [](RunConfig& c) { c.evaluation.samples = kMax; }, "evaluation.samples"},
-    {"MaxProblemsIsBoundByTheFile", [](RunConfig& c) { c.evaluation.max_problems = kMax; }, ""},
-    {"Keep", [](RunConfig& c) { c.checkpoint.keep = kMax; }, "checkpoint.keep"},
-    {"JudgeTimeout", [](RunConfig& c) { c.monitor.judge.timeout_s = 1e300; }, "monitor.judge.timeout_s"},
-    {"JudgeTokens", [](RunConfig& c) { c.monitor.judge.max_tokens = kMax; }, "monitor.judge.max_tokens"}}),
+INSTANTIATE_TEST_SUITE_P(
+    Cases, RunLimitsTest,
+    ::testing::ValuesIn(std::vector<LimitCase>{
+        {"Defaults", [](RunConfig&) {}, ""},
+        {"LargestBatch", [](RunConfig& c) { c.rollout.prompts_per_step = 4096; }, ""},
+        {"Steps", [](RunConfig& c) { c.steps = kMax; }, "steps: got 2147483647, expected at most 1000000"},
+        {"SystemPrompt", [](RunConfig& c) { c.system_prompt.assign(65537, 'x'); }, "system_prompt: bytes: got 65537"},
+        {"PromptsTimesGroup",
+         [](RunConfig& c) {
+           c.rollout.prompts_per_step = 4096;
+           c.rollout.group_size = 1024;
+         },
+         "rollout.prompts_per_step * rollout.group_size * rollout.max_completion_tokens: got 6442450944"},
+        {"Seeds", [](RunConfig& c) { c.evaluation.random_half_seeds = kMax; }, "evaluation.random_half_seeds"},
+        {"Samples", [](RunConfig& c) { c.evaluation.samples = kMax; }, "evaluation.samples"},
+        {"MaxProblemsIsBoundByTheFile", [](RunConfig& c) { c.evaluation.max_problems = kMax; }, ""},
+        {"Keep", [](RunConfig& c) { c.checkpoint.keep = kMax; }, "checkpoint.keep"},
+        {"JudgeTimeout", [](RunConfig& c) { c.monitor.judge.timeout_s = 1e300; }, "monitor.judge.timeout_s"},
+        {"JudgeTokens", [](RunConfig& c) { c.monitor.judge.max_tokens = kMax; }, "monitor.judge.max_tokens"}}),
     [](const auto& c) { return c.param.name; });
 
 }  // namespace
