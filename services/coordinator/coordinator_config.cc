@@ -16,6 +16,7 @@ void Read(const YamlReader& reader, YamlSection root, CoordinatorConfig& config)
   root.Field("roots", &roots);
   config.roots.assign(roots.begin(), roots.end());
   root.Field("judge_key_variables", &config.judge_key_variables);
+  root.Field("judge_endpoints", &config.judge_endpoints);
   root.Field("log", &config.log);
   root.Field("metrics_listen", &config.metrics_listen)
       .Check(config.metrics_listen.empty() || IsTcpAddress(config.metrics_listen), "host:port, or nothing");

@@ -17,8 +17,11 @@ struct CoordinatorConfig {
   ListenConfig listen = {.limits = {.message_mib = 256}};
   std::string database;            // a file, created when absent, or postgresql://...
   std::filesystem::path runs;      // folder of runs that name no directory of their own; empty = "runs"
-  std::vector<std::filesystem::path> roots;      // run files may name paths below these; empty = any path
+  // Run files may name paths below these; empty = any path: then whoever may submit runs names any file of this
+  // machine.
+  std::vector<std::filesystem::path> roots;
   std::vector<std::string> judge_key_variables;  // that a run's judge may read its key from, where there are roots
+  std::vector<std::string> judge_endpoints;      // that a run's judge may ask, where there are roots
   std::filesystem::path log;       // empty = standard error
   std::string metrics_listen;      // "127.0.0.1:0" takes a free port; empty = no metrics; plain HTTP for who reaches it
   std::filesystem::path ready_file;  // written once it serves: {"pid", "metrics_port", "ports"}; empty = none

@@ -10,12 +10,31 @@ namespace {
 
 constexpr int kDefaultEvents = 1000;
 constexpr int kMaxEvents = 10000;
+constexpr int kEventsAtATime = 64;                   // read from the store: a bound on bytes
+constexpr size_t kMaxEventBytes = size_t{16} << 20;  // of an answer, but for the last of these reads
 constexpr const char* kJobs = "jobs";
 constexpr const char* kLeases = "leases";
 
 std::string EventsTopic(const std::string& run_id) { return absl::StrCat("events/", run_id); }
 std::string BatchTopic(int64_t batch_id) { return absl::StrCat("batch/", batch_id); }
 bool Always() { return true; }
+
+// Events after `after_seq`, at most `most` of them, fewer where they are large; at least one if there is one.
+absl::StatusOr<std::vector<EventRecord>> ReadPage(Store& store, const std::string& run_id, int64_t after_seq,
+                                                  int most) {
+  std::vector<EventRecord> page;
+  for (size_t num_bytes = 0; num_bytes < kMaxEventBytes && std::ssize(page) < most;) {
+    const int wanted = std::min(kEventsAtATime, most - static_cast<int>(page.size()));
+    EVILMOE_ASSIGN_OR_RETURN(std::vector<EventRecord> next,
+                             store.ReadEvents(run_id, page.empty() ? after_seq : page.back().seq, wanted));
+    for (EventRecord& event : next) {
+      num_bytes += event.payload_json.size();
+      page.push_back(std::move(event));
+    }
+    if (std::ssize(next) < wanted) break;
+  }
+  return page;
+}
 
 }  // namespace
 
@@ -160,7 +179,7 @@ void CoordinatorCore::ListEvents(const std::string& run_id, int64_t after_seq, i
   const auto read = [this, run_id, after_seq, most, reply](absl::StatusOr<RunRecord> run) {
     if (!run.ok()) return reply(run.status());
     EventPage page{.run = *std::move(run)};
-    absl::StatusOr<std::vector<EventRecord>> events = store_.ReadEvents(run_id, after_seq, most);
+    absl::StatusOr<std::vector<EventRecord>> events = ReadPage(store_, run_id, after_seq, most);
     if (!events.ok()) return reply(events.status());
     page.events = *std::move(events);
     reply(std::move(page));
@@ -239,8 +258,10 @@ void CoordinatorCore::FetchGroups(const JobFenceKey& fence, const std::string& k
       [fence, key, after](CoordinatorState& state, absl::Time now) {
         return state.FetchGroups(fence, key, after, kMaxFetchBytes, now);
       },
-      [this, batch_id, after]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-        return absl::StatusOr<FetchedGroups>(state_.Progress(batch_id, after));
+      // Looked for again: the batch may be another one by now, or none.
+      [this, fence, key, after]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) -> absl::StatusOr<FetchedGroups> {
+        EVILMOE_ASSIGN_OR_RETURN(const int64_t id, state_.FindBatch(fence, key));
+        return state_.Progress(id, after);
       },
       std::move(reply));
 }
@@ -257,6 +278,7 @@ void CoordinatorCore::Heartbeat(const std::string& worker_id, const std::string&
   using Result = absl::StatusOr<std::vector<int64_t>>;
   Call<Result>(
       [&](CoordinatorState& state, absl::Time now) {
+        if (absl::Status fits = state.CheckRegistration(worker_id); !fits.ok()) return Result(std::move(fits));
         if (!state.IsRegistered(worker_id)) logger_.Info("worker_registered", {{"worker", worker_id}, {"host", host}});
         return Result(state.Heartbeat(worker_id, host, lease_ids, now));
       },

@@ -204,9 +204,8 @@ grpc::ServerUnaryReactor* CoordinatorServiceImpl::ReleaseJob(Context* context, c
 grpc::ServerUnaryReactor* CoordinatorServiceImpl::BeginJob(Context* context, const v1::BeginJobRequest* request,
                                                            v1::BeginJobResponse*) {
   return Serve(context, "BeginJob", [&](const Finish& finish) -> absl::Status {
-    EVILMOE_ASSIGN_OR_RETURN(const JobFenceKey fence, FromProto(request->fence()));
-    EVILMOE_RETURN_IF_ERROR(CheckFingerprint(request->model_fingerprint()));
-    core_.BeginJob(fence, request->resume_step(), request->model_fingerprint(), finish);
+    EVILMOE_ASSIGN_OR_RETURN(const BeginJobCall call, FromProto(*request));
+    core_.BeginJob(call.fence, call.resume_step, call.model_fingerprint, finish);
     return absl::OkStatus();
   });
 }
@@ -259,6 +258,7 @@ grpc::ServerUnaryReactor* CoordinatorServiceImpl::FinishJob(Context* context, co
                                                             v1::FinishJobResponse*) {
   return Serve(context, "FinishJob", [&](const Finish& finish) -> absl::Status {
     EVILMOE_ASSIGN_OR_RETURN(const JobFenceKey fence, FromProto(request->fence()));
+    EVILMOE_RETURN_IF_ERROR(CheckError(request->error()));
     core_.FinishJob(fence, request->ok(), request->error(), finish);
     return absl::OkStatus();
   });

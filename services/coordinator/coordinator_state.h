@@ -97,6 +97,10 @@ class CoordinatorState {
   };
   static constexpr int kMaxLosses = 5;        // a group whose lease is lost once more is done without a result
   static constexpr int kMaxLostTrainers = 3;  // a job whose trainer is lost once more without a new step has failed
+  // What callers may make it keep; more is ResourceExhausted.
+  static constexpr size_t kMaxOpenRuns = 10'000;           // whose last job has not ended
+  static constexpr size_t kMaxJobs = 1000;                 // of a run
+  static constexpr int64_t kMaxEvents = int64_t{1} << 21;  // of a run
 
   // DataLoss: the contents contradict themselves. Leases and jobs get a whole timeout from now: their holders could not
   // reach a coordinator.
@@ -147,6 +151,8 @@ class CoordinatorState {
   absl::Status CloseBatch(const JobFenceKey& fence, const std::string& key, absl::Time now);
 
   // ---- workers and leases (state_leases.cc) ----
+  // ResourceExhausted: the worker is new and there are WorkerTable::kMaxWorkers. Else Heartbeat() may follow.
+  absl::Status CheckRegistration(const std::string& worker_id) const;
   // Returns those of the leases that are no longer the worker's.
   std::vector<int64_t> Heartbeat(const std::string& worker_id, const std::string& host,
                                  const std::vector<int64_t>& lease_ids, absl::Time now);

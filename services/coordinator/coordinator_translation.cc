@@ -13,8 +13,12 @@ namespace {
 
 constexpr size_t kMaxIdBytes = 256;
 constexpr size_t kMaxTextBytes = 4096;
+constexpr size_t kMaxErrorBytes = size_t{1} << 20;
 constexpr size_t kMaxConfigBytes = size_t{1} << 20;
-constexpr size_t kMaxPayloadBytes = size_t{32} << 20;
+constexpr size_t kMaxPayloadBytes = size_t{4} << 20;
+constexpr size_t kMaxParamsBytes = size_t{64} << 10;                 // parsed into a tree
+constexpr size_t kMaxResultBytes = CoordinatorCore::kMaxFetchBytes;  // so that one answer holds any result
+constexpr int64_t kMaxStep = int64_t{1} << 40;                       // differences of steps are taken
 constexpr int kMaxGroups = 1 << 16;
 constexpr int kMaxSamples = 1 << 16;
 constexpr int kMaxPriority = 1000;
@@ -31,8 +35,20 @@ absl::Status CheckSize(const char* field, const std::string& value, size_t max_b
       absl::StrCat(field, ": got ", value.size(), " bytes, expected at most ", max_bytes));
 }
 
-absl::Status CheckJson(const char* field, const std::string& value) {
-  EVILMOE_RETURN_IF_ERROR(CheckSize(field, value, kMaxPayloadBytes));
+absl::Status CheckStep(const char* field, int64_t step) {
+  if (step >= 0 && step <= kMaxStep) return absl::OkStatus();
+  return Bad(field, absl::StrCat(step), "[0, 2^40]");
+}
+
+// May be empty. A control character stands in no name, and what ends at one is another name to the system.
+absl::Status CheckText(const char* field, const std::string& value, size_t max_bytes) {
+  EVILMOE_RETURN_IF_ERROR(CheckSize(field, value, max_bytes));
+  const bool plain = std::ranges::none_of(value, [](unsigned char c) { return std::iscntrl(c) != 0; });
+  return plain ? absl::OkStatus() : Bad(field, "control characters", "printable text");
+}
+
+absl::Status CheckJson(const char* field, const std::string& value, size_t max_bytes) {
+  EVILMOE_RETURN_IF_ERROR(CheckSize(field, value, max_bytes));
   if (nlohmann::json::accept(value)) return absl::OkStatus();
   return Bad(field, absl::StrCat("\"", value.substr(0, 60), "\""), "JSON");
 }
@@ -68,20 +84,18 @@ absl::StatusOr<GroupTask> FromProto(const v1::GroupSpec& group) {
 
 absl::Status CheckId(const char* field, const std::string& value) {
   if (value.empty()) return Bad(field, "nothing", "a name");
-  EVILMOE_RETURN_IF_ERROR(CheckSize(field, value, kMaxIdBytes));
-  const bool plain = std::ranges::none_of(value, [](unsigned char c) { return std::iscntrl(c) != 0; });
-  return plain ? absl::OkStatus() : Bad(field, "control characters", "a printable name");
+  return CheckText(field, value, kMaxIdBytes);
 }
 
 absl::StatusOr<RunRecord> FromProto(const v1::SubmitRunRequest& request) {
   EVILMOE_RETURN_IF_ERROR(CheckId("run_id", request.run_id()));
-  EVILMOE_RETURN_IF_ERROR(CheckSize("name", request.name(), kMaxTextBytes));
-  EVILMOE_RETURN_IF_ERROR(CheckSize("arm", request.arm(), kMaxTextBytes));
+  EVILMOE_RETURN_IF_ERROR(CheckText("name", request.name(), kMaxTextBytes));
+  EVILMOE_RETURN_IF_ERROR(CheckText("arm", request.arm(), kMaxTextBytes));
   EVILMOE_RETURN_IF_ERROR(CheckSize("config_yaml", request.config_yaml(), kMaxConfigBytes));
-  EVILMOE_RETURN_IF_ERROR(CheckSize("directory", request.directory(), kMaxTextBytes));
+  EVILMOE_RETURN_IF_ERROR(CheckText("directory", request.directory(), kMaxTextBytes));
   if (request.config_yaml().empty()) return Bad("config_yaml", "nothing", "the resolved config");
-  if (request.steps_total() < 0) return Bad("steps_total", absl::StrCat(request.steps_total()), "0 or more");
-  EVILMOE_RETURN_IF_ERROR(CheckSize("sweep", request.sweep(), kMaxIdBytes));
+  EVILMOE_RETURN_IF_ERROR(CheckStep("steps_total", request.steps_total()));
+  EVILMOE_RETURN_IF_ERROR(CheckText("sweep", request.sweep(), kMaxIdBytes));
   if (request.priority() < -kMaxPriority || request.priority() > kMaxPriority) {
     return Bad("priority", absl::StrCat(request.priority()), "[-1000, 1000]");
   }
@@ -107,7 +121,9 @@ absl::StatusOr<JobRecord> FromProto(const v1::SubmitJobRequest& request) {
   if (request.kind() != v1::JOB_KIND_TRAIN && request.kind() != v1::JOB_KIND_ABLATE) {
     return Bad("kind", absl::StrCat(static_cast<int>(request.kind())), "JOB_KIND_TRAIN or JOB_KIND_ABLATE");
   }
-  if (!request.params_json().empty()) EVILMOE_RETURN_IF_ERROR(CheckJson("params_json", request.params_json()));
+  if (!request.params_json().empty()) {
+    EVILMOE_RETURN_IF_ERROR(CheckJson("params_json", request.params_json(), kMaxParamsBytes));
+  }
   return JobRecord{.job_id = request.job_id(),
                    .run_id = request.run_id(),
                    .type = request.kind() == v1::JOB_KIND_TRAIN ? JobType::kTrain : JobType::kAblate,
@@ -137,6 +153,7 @@ absl::StatusOr<AdapterName> FromProto(const v1::AdapterVersion& version) {
   if (!IsSha256(version.sha256())) {
     return Bad("adapter.sha256", absl::StrCat("\"", version.sha256().substr(0, 80), "\""), "64 lower-case hex digits");
   }
+  EVILMOE_RETURN_IF_ERROR(CheckStep("adapter.step", version.step()));
   return AdapterName{.run_id = version.run_id(),
                      .step = version.step(),
                      .sha256 = version.sha256(),
@@ -147,6 +164,7 @@ absl::StatusOr<OpenBatchCall> FromProto(const v1::OpenBatchRequest& request) {
   OpenBatchCall call;
   EVILMOE_ASSIGN_OR_RETURN(call.fence, FromProto(request.fence()));
   EVILMOE_RETURN_IF_ERROR(CheckId("batch_key", request.batch_key()));
+  EVILMOE_RETURN_IF_ERROR(CheckStep("step", request.step()));
   if (request.bind_at_lease()) {
     if (request.has_adapter()) return Bad("adapter", "one with bind_at_lease", "none");
     if (request.max_policy_lag() < 0 || request.max_policy_lag() > kMaxLag) {
@@ -179,11 +197,11 @@ absl::StatusOr<RecordEventCall> FromProto(const v1::RecordEventRequest& request)
   EVILMOE_ASSIGN_OR_RETURN(call.fence, FromProto(request.fence()));
   EVILMOE_RETURN_IF_ERROR(CheckId("key", request.key()));
   EVILMOE_RETURN_IF_ERROR(CheckId("kind", request.kind()));
-  EVILMOE_RETURN_IF_ERROR(CheckJson("payload_json", request.payload_json()));
+  EVILMOE_RETURN_IF_ERROR(CheckJson("payload_json", request.payload_json(), kMaxPayloadBytes));
   if (absl::StartsWith(request.key(), "coordinator/")) {
     return Bad("key", absl::StrCat("\"", request.key(), "\""), "a key that the coordinator does not use itself");
   }
-  if (request.steps_done() < 0) return Bad("steps_done", absl::StrCat(request.steps_done()), "0 or more");
+  EVILMOE_RETURN_IF_ERROR(CheckStep("steps_done", request.steps_done()));
   call.key = request.key();
   call.event.kind = request.kind();
   call.event.payload_json = request.payload_json();
@@ -192,6 +210,9 @@ absl::StatusOr<RecordEventCall> FromProto(const v1::RecordEventRequest& request)
 }
 
 absl::StatusOr<CompletedGroup> FromProto(const v1::GroupResult& result) {
+  if (result.ByteSizeLong() > kMaxResultBytes) {
+    return Bad("result", absl::StrCat(result.ByteSizeLong(), " bytes"), "at most 64 MiB");
+  }
   EVILMOE_ASSIGN_OR_RETURN(AdapterName adapter, FromProto(result.adapter()));
   for (int i = 0; i < result.samples_size(); ++i) {
     const v1::SampleResult& sample = result.samples(i);
@@ -216,12 +237,20 @@ absl::Status CheckFailure(const std::string& reason) {
              "MODEL_TIMEOUT, INFRA_LOST, SANDBOX_INTERNAL, CANCELLED or WRONG_BASE_MODEL");
 }
 
-absl::Status CheckDetail(const std::string& detail) { return CheckSize("detail", detail, kMaxTextBytes); }
-
-absl::Status CheckFingerprint(const std::string& fingerprint) {
-  if (fingerprint.empty() || IsSha256(fingerprint)) return absl::OkStatus();
-  return Bad("model_fingerprint", absl::StrCat("\"", fingerprint.substr(0, 80), "\""), "64 lower-case hex digits");
+absl::StatusOr<BeginJobCall> FromProto(const v1::BeginJobRequest& request) {
+  EVILMOE_RETURN_IF_ERROR(CheckStep("resume_step", request.resume_step()));
+  const std::string& fingerprint = request.model_fingerprint();
+  if (!fingerprint.empty() && !IsSha256(fingerprint)) {
+    return Bad("model_fingerprint", absl::StrCat("\"", fingerprint.substr(0, 80), "\""), "64 lower-case hex digits");
+  }
+  EVILMOE_ASSIGN_OR_RETURN(JobFenceKey fence, FromProto(request.fence()));
+  return BeginJobCall{
+      .fence = std::move(fence), .resume_step = request.resume_step(), .model_fingerprint = fingerprint};
 }
+
+absl::Status CheckError(const std::string& error) { return CheckSize("error", error, kMaxErrorBytes); }
+
+absl::Status CheckDetail(const std::string& detail) { return CheckSize("detail", detail, kMaxTextBytes); }
 
 v1::GetStatusResponse ToProto(const CoordinatorStatus& status) {
   v1::GetStatusResponse message;

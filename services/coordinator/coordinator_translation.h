@@ -21,6 +21,12 @@ absl::StatusOr<JobRecord> FromProto(const v1::SubmitJobRequest& request);
 absl::StatusOr<JobFenceKey> FromProto(const v1::JobFence& fence);
 absl::StatusOr<TrainerOffer> FromProto(const v1::AcquireJobRequest& request);
 absl::StatusOr<AdapterName> FromProto(const v1::AdapterVersion& version);
+struct BeginJobCall {
+  JobFenceKey fence;
+  int64_t resume_step = 0;
+  std::string model_fingerprint;  // 64 lower-case hex digits, or empty
+};
+absl::StatusOr<BeginJobCall> FromProto(const v1::BeginJobRequest& request);
 struct OpenBatchCall {
   JobFenceKey fence;
   BatchRecord batch;
@@ -39,8 +45,8 @@ absl::StatusOr<CompletedGroup> FromProto(const v1::GroupResult& result);
 absl::Status CheckFailure(const std::string& reason);
 // Text for people that comes from outside: at most 4096 bytes.
 absl::Status CheckDetail(const std::string& detail);
-// Of a base model: 64 lower-case hex digits, or empty.
-absl::Status CheckFingerprint(const std::string& fingerprint);
+// Why a job failed: at most 1 MiB.
+absl::Status CheckError(const std::string& error);
 
 v1::Run ToProto(const RunRecord& run);
 v1::RunEvent ToProto(const EventRecord& event);

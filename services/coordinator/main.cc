@@ -1,5 +1,6 @@
 // evilmoe-coordinator: keeps runs, hands their groups to rollout workers, knows which adapter each of them holds.
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 
@@ -11,6 +12,7 @@
 #include "common/parse_arguments.h"
 #include "common/process.h"
 #include "common/status_macros.h"
+#include "proto/security/address.h"
 #include "proto/security/call_guard.h"
 #include "proto/security/listening_service.h"
 #include "services/coordinator/coordinator_config.h"
@@ -60,12 +62,18 @@ absl::Status Serve(const CoordinatorConfig& config) {
   RunMirror mirror(logger);
   EVILMOE_ASSIGN_OR_RETURN(const std::unique_ptr<CoordinatorCore> core,
                            MakeCore(config, *store, clock, logger, metrics, mirror, broken));
-  const RunAdmission admission(
-      {.runs = config.runs, .roots = config.roots, .judge_key_variables = config.judge_key_variables});
+  const RunAdmission admission({.runs = config.runs,
+                                .roots = config.roots,
+                                .judge_key_variables = config.judge_key_variables,
+                                .judge_endpoints = config.judge_endpoints});
   CoordinatorServiceImpl service(*core, metrics,
                                  {.guard = guard.get(),
                                   .run = [&](RunRecord& run) { return admission.Admit(run); },
                                   .job = [&](const JobRecord& job) { return admission.Admit(job); }});
+  if (config.roots.empty() && std::ranges::any_of(config.listen.addresses, IsTcpAddress)) {
+    logger.Warn("no_roots", {{"listen", config.listen.addresses},
+                             {"then", "whoever may submit runs there may name any file of this machine"}});
+  }
   EVILMOE_ASSIGN_OR_RETURN(
       const ListeningServer listening,
       StartListening({.listen = config.listen, .max_threads = kMaxThreads}, {&service}, clock.Now()));

@@ -41,7 +41,7 @@ absl::Status Leaves(const std::string& path) {
 
 absl::Status ErrorOf(const std::string& path) {
   if (errno == ENOENT || errno == ENOTDIR) return absl::NotFoundError(absl::StrCat(path, ": the run has no such file"));
-  if (errno == EXDEV || errno == ELOOP) return Leaves(path);
+  if (errno == EXDEV || errno == ELOOP || errno == ENAMETOOLONG) return Leaves(path);
   return absl::UnavailableError(absl::StrCat(path, ": ", std::strerror(errno)));
 }
 

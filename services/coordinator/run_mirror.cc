@@ -12,7 +12,7 @@ namespace evilmoe {
 namespace {
 
 constexpr absl::Duration kIdle = absl::Seconds(1);  // no wait is without a deadline
-constexpr int kEventsAtATime = 1000;
+constexpr int kEventsAtATime = 64;
 
 RunSummary SummaryOf(const RunRecord& run, int64_t last_seq) {
   return {.run_id = run.run_id,

@@ -59,6 +59,7 @@ absl::Status CoordinatorState::AcknowledgeAdapter(const std::string& worker_id, 
                                                       adapter.run_id, " uses it and the newest is ",
                                                       run.record.adapter.sha256));
   }
+  EVILMOE_RETURN_IF_ERROR(CheckRegistration(worker_id));
   workers_.Acknowledge(worker_id, *known, now);
   return absl::OkStatus();
 }

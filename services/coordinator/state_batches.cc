@@ -8,6 +8,8 @@
 namespace evilmoe {
 namespace {
 
+constexpr size_t kLostSampleBytes = 128;  // of a sample that the answer makes up for a lost group
+
 // Tells whether two requests ask for the same: lengths stand before what has one.
 std::string Fingerprint(const BatchRecord& batch, const std::vector<GroupTask>& groups) {
   std::string text = absl::StrCat(batch.step, "|", batch.adapter.sha256, "|", batch.bind_at_lease, "|",
@@ -100,7 +102,9 @@ absl::StatusOr<std::optional<FetchedGroups>> CoordinatorState::FetchGroups(const
   const Batch& batch = batches_.at(batch_id);
   for (size_t num_bytes = 0; num_bytes < max_bytes && fetched.next < fetched.num_finished; ++fetched.next) {
     fetched.groups.push_back(batch.finished[static_cast<size_t>(fetched.next)]);
-    if (fetched.groups.back().result != nullptr) num_bytes += fetched.groups.back().result->size();
+    const FinishedGroup& group = fetched.groups.back();
+    num_bytes +=
+        group.result != nullptr ? group.result->size() : static_cast<size_t>(group.num_samples) * kLostSampleBytes;
   }
   if (fetched.groups.empty() && fetched.num_finished < fetched.num_groups) return std::optional<FetchedGroups>();
   return std::optional(std::move(fetched));

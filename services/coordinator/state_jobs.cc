@@ -9,6 +9,10 @@
 namespace evilmoe {
 namespace {
 
+absl::Status TooMany(const std::string& what, size_t most, const char* then) {
+  return absl::ResourceExhaustedError(absl::StrCat(what, ": there are ", most, ", expected fewer; ", then));
+}
+
 std::string Dump(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -68,13 +72,25 @@ absl::StatusOr<RunRecord> CoordinatorState::SubmitRun(RunRecord run, absl::Time 
                                                  old->second.record.config_sha256, ", got ", run.config_sha256,
                                                  "; take a new run id"));
   }
+  const std::string job_id = absl::StrCat(run.run_id, ".train");
+  if (const auto taken = jobs_.find(job_id); taken != jobs_.end()) {
+    return absl::AlreadyExistsError(absl::StrCat("run ", run.run_id, ": its job ", job_id, " is one of run ",
+                                                 taken->second.record.run_id, "; take a new run id"));
+  }
+  const auto same_place = [&](const auto& entry) { return entry.second.record.directory == run.directory; };
+  if (const auto other = std::ranges::find_if(runs_, same_place); !run.directory.empty() && other != runs_.end()) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("directory: got ", run.directory, ", which is run ", other->first, "'s, expected one of its own"));
+  }
+  if (open_runs_.size() >= kMaxOpenRuns)
+    return TooMany("runs that have not ended", kMaxOpenRuns, "cancel some, or wait");
   run.created_unix_ms = absl::ToUnixMillis(now);
   run.phase = RunPhase::kQueued;
   Run& added = runs_[run.run_id];
   added.record = std::move(run);
   changes_.push_back(PutRun{added.record});
   changed_.runs.insert(added.record.run_id);
-  AddJob(added, {.job_id = absl::StrCat(added.record.run_id, ".train"), .run_id = added.record.run_id}, now);
+  AddJob(added, {.job_id = job_id, .run_id = added.record.run_id}, now);
   return added.record;
 }
 
@@ -92,6 +108,10 @@ absl::Status CoordinatorState::SubmitJob(JobRecord job, absl::Time now) {
                                                       RunPhaseName(run->record.phase),
                                                       "); wait for its end or cancel it"));
   }
+  if (run->jobs.size() >= kMaxJobs)
+    return TooMany(absl::StrCat("jobs of run ", job.run_id), kMaxJobs, "take a new run");
+  if (open_runs_.size() >= kMaxOpenRuns)
+    return TooMany("runs that have not ended", kMaxOpenRuns, "cancel some, or wait");
   AddJob(*run, std::move(job), now);
   SetPhase(*run, LastJob(*run), RunPhase::kQueued, "", now);
   return absl::OkStatus();
@@ -250,6 +270,9 @@ absl::StatusOr<bool> CoordinatorState::RecordEvent(const JobFenceKey& fence, con
                                                    int64_t steps_done, absl::Time now) {
   EVILMOE_ASSIGN_OR_RETURN(Job* const job, Fenced(fence, now));
   Run& run = runs_.at(fence.run_id);
+  if (run.record.last_seq >= kMaxEvents && !run.event_keys.contains(key)) {
+    return TooMany(absl::StrCat("events of run ", fence.run_id), static_cast<size_t>(kMaxEvents), "take a new run");
+  }
   event.unix_ms = absl::ToUnixMillis(now);
   AddEvent(run, key, std::move(event));
   if (job->record.num_lost_trainers > 0 && steps_done > run.record.steps_done) {

@@ -15,6 +15,13 @@ constexpr int kLeaseBits = 40;  // a life of a coordinator grants fewer than 2^4
 
 }  // namespace
 
+absl::Status CoordinatorState::CheckRegistration(const std::string& worker_id) const {
+  if (workers_.MayRegister(worker_id)) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("worker ", worker_id, ": there are ", WorkerTable::kMaxWorkers,
+                                                   " workers, expected fewer; silent ones are forgotten after ten "
+                                                   "minutes"));
+}
+
 std::vector<int64_t> CoordinatorState::Heartbeat(const std::string& worker_id, const std::string& host,
                                                  const std::vector<int64_t>& lease_ids, absl::Time now) {
   workers_.Heartbeat(worker_id, host, now);
@@ -197,7 +204,9 @@ absl::Status CoordinatorState::AbandonGroup(const std::string& worker_id, int64_
   workers_.SetUnfit(worker_id, run_id);
   const nlohmann::json payload = {{"message", absl::StrCat("worker ", worker_id, " gets no more groups of this run: ",
                                                            detail.empty() ? "it has another base model" : detail)}};
-  AddEvent(runs_.at(run_id), absl::StrCat("coordinator/unfit/", worker_id),
+  Run& run = runs_.at(run_id);
+  if (run.record.last_seq >= kMaxEvents) return absl::OkStatus();
+  AddEvent(run, absl::StrCat("coordinator/unfit/", worker_id),
            {.unix_ms = absl::ToUnixMillis(now),
             .kind = "warning",
             .payload_json = payload.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)});

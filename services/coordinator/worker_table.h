@@ -22,6 +22,10 @@ class WorkerTable {
   // Notes that a worker lives, if it is registered.
   void Touch(const std::string& worker_id, absl::Time now);
   bool IsRegistered(const std::string& worker_id) const { return workers_.contains(worker_id); }
+  // Registered, or there is room for one more.
+  bool MayRegister(const std::string& worker_id) const {
+    return workers_.size() < kMaxWorkers || IsRegistered(worker_id);
+  }
 
   // Registers the worker too. The last kMaxHeld acknowledgements count.
   void Acknowledge(const std::string& worker_id, const AdapterName& adapter, absl::Time now);
@@ -41,6 +45,7 @@ class WorkerTable {
   void ForgetBefore(absl::Time time);
 
   static constexpr size_t kMaxHeld = 64;
+  static constexpr size_t kMaxWorkers = 16384;  // ids come from outside; one that is silent is forgotten
 
  private:
   struct Worker {

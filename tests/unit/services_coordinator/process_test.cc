@@ -1,8 +1,6 @@
 // The program itself: started, killed, started again.
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,8 +12,7 @@
 #include "common/file.h"
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
-#include "services/ctl/process.h"
-#include "tests/unit/services_coordinator/rpc_run.h"
+#include "tests/unit/services_coordinator/process_fixture.h"
 
 namespace evilmoe {
 namespace {
@@ -23,69 +20,7 @@ namespace {
 using ::testing::HasSubstr;
 using Code = absl::StatusCode;
 
-constexpr std::chrono::seconds kMostToEnd(5);
-
-class ProcessTest : public ::testing::Test, protected RpcRun {
- protected:
-  ProcessTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "process_XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
-    client_ = Client(absl::Seconds(30));
-  }
-  ~ProcessTest() override {
-    if (pid_ > 0) End(SIGKILL);
-    std::filesystem::remove_all(folder_);
-  }
-
-  std::string Address() const { return absl::StrCat("unix:", (folder_ / "c.sock").string()); }
-  std::unique_ptr<CoordinatorClient> Client(absl::Duration retry_budget) const {
-    return std::make_unique<CoordinatorClient>(
-        CoordinatorClientOptions{.address = Address(), .retry_budget = retry_budget});
-  }
-  // Its standard error goes to the file "output".
-  pid_t Launch(const std::string& listen) {
-    const std::filesystem::path config = folder_ / "c.yaml";
-    EXPECT_TRUE(WriteFileAtomic(config, absl::StrCat("listen: [\"", listen, "\"]\ndatabase: store.db\nlog: c.log\n",
-                                                     "metrics_listen: 127.0.0.1:0\nready_file: ready.json\n"))
-                    .ok());
-    const auto pid = Spawn({.binary = std::filesystem::path(EVILMOE_BIN_DIR) / "evilmoe-coordinator",
-                            .arguments = {"--config", config.string()},
-                            .output = folder_ / "output"});
-    EXPECT_TRUE(pid.ok()) << pid.status();
-    return pid.value_or(-1);
-  }
-  void Start() {
-    pid_ = Launch(Address());
-    ASSERT_GT(pid_, 0);
-    const auto runs = client_->ListRuns({});  // retries until it serves
-    ASSERT_TRUE(runs.ok()) << runs.status() << ReadFile(folder_ / "output").value_or("");
-  }
-  // The wait status of `pid`, which has kMostToEnd to end.
-  static int WaitForEnd(pid_t pid) {
-    const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-    pollfd ended{.fd = fd, .events = POLLIN, .revents = 0};
-    const int num_ready = poll(&ended, 1, static_cast<int>(std::chrono::milliseconds(kMostToEnd).count()));
-    close(fd);
-    EXPECT_EQ(num_ready, 1) << "still runs";
-    if (num_ready != 1) kill(pid, SIGKILL);
-    int status = 0;
-    waitpid(pid, &status, 0);
-    return status;
-  }
-  int End(int signal) {
-    kill(pid_, signal);
-    return WaitForEnd(std::exchange(pid_, 0));
-  }
-  absl::StatusOr<v1::HeartbeatResponse> Heartbeat(const v1::LeaseGroupsResponse& leases) {
-    v1::HeartbeatRequest heartbeat;
-    heartbeat.set_worker_id("w");
-    for (const v1::Lease& lease : leases.leases()) heartbeat.add_lease_ids(lease.lease_id());
-    return client_->Heartbeat(heartbeat);
-  }
-
-  std::filesystem::path folder_;
-  pid_t pid_ = 0;
-};
+class ProcessTest : public ProcessFixture {};
 
 // The body of what a loopback port answers to GET /metrics.
 std::string Metrics(int port) {
@@ -211,7 +146,7 @@ TEST_P(ProcessRefusalTest, EndsWithOneClearLine) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, ProcessRefusalTest, ::testing::ValuesIn(std::vector<RefusalCase>{
-    {"TheSameDatabase", "127.0.0.1:0", 1, "another coordinator has this database; stop it first"},
+    {"TheSameDatabase", "127.0.0.1:0", 5, "another coordinator has this database; stop it first"},
     {"EveryInterface", "0.0.0.0:0", 2, "other machines reach 0.0.0.0:0"}}),
     [](const auto& c) { return c.param.name; });
 
