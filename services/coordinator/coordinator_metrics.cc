@@ -34,7 +34,7 @@ CoordinatorMetrics::CoordinatorMetrics(prometheus::Registry& registry)
           BuildGauge().Name("evilmoe_coordinator_leases_open").Help("Leases held now").Register(registry).Add({})),
       disk_free_bytes(BuildGauge()
                           .Name("evilmoe_coordinator_disk_free_bytes")
-                          .Help("Free space where the database is")
+                          .Help("Free space where the runs are")
                           .Register(registry)
                           .Add({})),
       groups_waiting(BuildGauge()
