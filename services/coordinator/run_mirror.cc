@@ -25,7 +25,14 @@ RunSummary SummaryOf(const RunRecord& run, int64_t last_seq) {
           .created_unix_ms = run.created_unix_ms,
           .finished_unix_ms = run.finished_unix_ms,
           .last_seq = last_seq,
-          .directory = run.directory};
+          .directory = run.directory,
+          .config_sha256 = run.config_sha256,
+          .priority = run.priority,
+          .slots = run.slots,
+          .sweep = run.sweep,
+          .adapter_step = run.adapter.sha256.empty() ? -1 : run.adapter.step,
+          .adapter_sha256 = run.adapter.sha256,
+          .model_fingerprint = run.model_fingerprint};
 }
 
 std::string LineOf(const EventRecord& event) {

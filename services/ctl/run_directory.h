@@ -15,8 +15,8 @@
 
 namespace evilmoe {
 
-// What a person sees of a run. run.json of a run directory holds one; the stack keeps it current, so that `list` and
-// `get` need no service.
+// What a person sees of a run. run.json of a run directory holds one; the coordinator keeps it current, so that `list`
+// and `get` need no service.
 struct RunSummary {
   std::string run_id;
   std::string name;
