@@ -46,6 +46,7 @@ class StackSupervisor {
  private:
   absl::Status Start();
   absl::Status Act();
+  absl::Status WriteStackFile(const std::string& endpoint);  // "" = it serves no more
   absl::Status Loop();
   void GatherTargets();
   // Copies new events and the run's state into the run directory.
