@@ -15,8 +15,6 @@
 namespace evilmoe {
 namespace {
 
-constexpr absl::Duration kEndpointTimeout = absl::Seconds(30);
-
 using Ask = absl::StatusOr<RunSummary> (CoordinatorLink::*)(const std::string&);
 
 // One of the four: which states it takes, and how a coordinator is asked for it.
@@ -44,16 +42,10 @@ absl::StatusOr<RunSummary> SteerPrivate(const FoundRun& found, const Steering& s
                                         const VerbContext& context) {
   EVILMOE_RETURN_IF_ERROR(CheckPrivate(found));
   const RunDirectory directory = found.directory();
-  const bool had_stack = directory.HasStack();
-  if (!had_stack) {
-    EVILMOE_ASSIGN_OR_RETURN(const StackShape shape, ShapeOf(directory, choice, DefaultShape(NumCores())));
-    EVILMOE_RETURN_IF_ERROR(EnsureStack(directory, shape, steering.action, context.clock));
-  }
-  const absl::StatusOr<std::string> endpoint = AwaitEndpoint(directory, kEndpointTimeout, context.clock);
-  // A stack that was started to cancel a run, without linger, may be done already.
-  if (!endpoint.ok() && (had_stack || directory.HasStack())) return endpoint.status();
-  if (!endpoint.ok() || !had_stack) return directory.ReadSummary();
-  const std::unique_ptr<CoordinatorLink> link = context.connect({.address = *endpoint});
+  EVILMOE_ASSIGN_OR_RETURN(const StackShape shape, ShapeOf(directory, choice, DefaultShape(NumCores())));
+  EVILMOE_ASSIGN_OR_RETURN(const ServingStack stack, OpenStack(directory, shape, steering.action, context.clock));
+  if (stack.started) return directory.ReadSummary();
+  const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
   return (link.get()->*steering.ask)(found.run.run_id);
 }
 

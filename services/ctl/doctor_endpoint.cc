@@ -96,14 +96,13 @@ std::vector<DoctorCheck> CheckCoordinator(const Endpoint& endpoint, const absl::
   }
   checks.push_back({"store", State::kOk, info->store, ""});
   checks.push_back({"workers", State::kOk,
-                    absl::StrFormat("%d rollout workers, %d trainers, %d groups wait, %d are leased, %d of %s slots used",
+                    absl::StrFormat("%d rollout workers, %d trainers at work, %d groups wait, %d are leased, %d%s slots used",
                                     workers, trainers, info->groups_waiting, info->groups_leased, info->slots_used,
-                                    info->slots_total == 0 ? "the trainers'" : absl::StrCat(info->slots_total)),
+                                    info->slots_total == 0 ? "" : absl::StrCat(" of ", info->slots_total)),
                     ""});
-  if (workers == 0 || trainers == 0) {
+  if (workers == 0) {  // of trainers only those that have a run are known
     checks.back().state = State::kWarning;
-    checks.back().todo = workers == 0 ? "start evilmoe-rollout: runs wait without one"
-                                      : "start evilmoe-trainer: runs wait without one";
+    checks.back().todo = "start evilmoe-rollout: runs wait without one";
   }
   return checks;
 }

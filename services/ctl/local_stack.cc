@@ -18,6 +18,7 @@ namespace evilmoe {
 namespace {
 
 constexpr absl::Duration kStartTimeout = absl::Seconds(30);
+constexpr absl::Duration kOpenTimeout = absl::Minutes(1);
 
 absl::StatusOr<StackOptions> OptionsOf(const RunDirectory& directory, const StackShape& shape, RunAction action,
                                        const std::filesystem::path& sockets) {
@@ -91,21 +92,24 @@ absl::Status EnsureStack(const RunDirectory& directory, const StackShape& shape,
   return StartInBackground(words, directory.Logs() / "stack.stderr", [&] { return directory.HasStack(); }, clock);
 }
 
-absl::StatusOr<std::string> AwaitEndpoint(const RunDirectory& directory, absl::Duration timeout, const Clock& clock) {
-  const absl::Time deadline = clock.Now() + timeout;
+absl::StatusOr<ServingStack> OpenStack(const RunDirectory& directory, const StackShape& shape, RunAction action,
+                                       const Clock& clock) {
+  const absl::Time deadline = clock.Now() + kOpenTimeout;
+  ServingStack stack;
   while (true) {
-    const bool has_stack = directory.HasStack();
-    const absl::StatusOr<std::string> text = ReadFile(directory.StackFile(), 4096);
-    if (has_stack && text.ok()) {
-      const nlohmann::json stack = nlohmann::json::parse(*text, nullptr, false);
-      if (stack.is_object() && stack.contains("endpoint") && stack["endpoint"].is_string()) {
-        return stack["endpoint"].get<std::string>();
-      }
+    if (!directory.HasStack()) {
+      // One that was started here and is gone has done all that it was asked for.
+      if (stack.started) return stack;
+      EVILMOE_RETURN_IF_ERROR(EnsureStack(directory, shape, action, clock));
+      stack.started = true;
     }
-    if (!has_stack || clock.Now() >= deadline) {
+    const std::string text = ReadFile(directory.StackFile(), 4096).value_or("");
+    const nlohmann::json file = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (file.is_object() && file.contains("endpoint") && file["endpoint"].is_string()) stack.endpoint = file["endpoint"];
+    if (!stack.endpoint.empty() && directory.HasStack()) return stack;
+    if (clock.Now() >= deadline) {
       return absl::UnavailableError(absl::StrCat("the private stack of ", directory.path.string(),
-                                                 has_stack ? " is not ready" : " is not running", "; see ",
-                                                 (directory.Logs() / "stack.log").string()));
+                                                 " does not serve; see ", (directory.Logs() / "stack.log").string()));
     }
     absl::SleepFor(absl::Milliseconds(20));
   }

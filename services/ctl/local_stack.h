@@ -20,9 +20,15 @@ absl::Status EnsureStack(const RunDirectory& directory, const StackShape& shape,
 // NotFound: a binary of a stack is missing.
 absl::Status CheckBinaries();
 
-// The address of the run's coordinator, once the stack has written it. Unavailable after `timeout`, or at once when
-// there is no stack.
-absl::StatusOr<std::string> AwaitEndpoint(const RunDirectory& directory, absl::Duration timeout, const Clock& clock);
+// A private stack that serves.
+struct ServingStack {
+  std::string endpoint;  // of its coordinator
+  bool started = false;  // for this call; else it was there, and knows nothing of the action
+};
+// The run's stack: the one that is there, or a new one that asks `action` of its coordinator; one that is about to end is
+// waited for first. NotFound: a binary is missing. Internal: it ended at its start. Unavailable after a minute.
+absl::StatusOr<ServingStack> OpenStack(const RunDirectory& directory, const StackShape& shape, RunAction action,
+                                       const Clock& clock);
 
 // The hidden verb `stack`: takes the lock, starts the guard, supervises until the run has ended.
 // FailedPrecondition: another stack has the run directory.

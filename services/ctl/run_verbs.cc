@@ -19,7 +19,8 @@
 namespace evilmoe {
 namespace {
 
-constexpr absl::Duration kEndpointTimeout = absl::Seconds(30);
+// A stack on a run that has ended stays so long at least, so that the ablation finds it.
+constexpr absl::Duration kTimeToSubmit = absl::Seconds(5);
 
 // A problem of each line of the file is one line of the answer; nothing has been started then.
 int PrintProblems(const absl::Status& status, const VerbContext& context) {
@@ -255,12 +256,11 @@ absl::StatusOr<int> Ablate(const AblateCommand& command, const VerbContext& cont
                                                       ", expected one that has ended; `evilmoe-ctl resume ",
                                                       run.run_id, "` first"));
   }
-  EVILMOE_ASSIGN_OR_RETURN(const StackShape shape,
-                           ShapeOf(found.directory(), command.stack, DefaultShape(NumCores())));
-  EVILMOE_RETURN_IF_ERROR(EnsureStack(found.directory(), shape, RunAction::kNone, context.clock));
-  EVILMOE_ASSIGN_OR_RETURN(const std::string endpoint,
-                           AwaitEndpoint(found.directory(), kEndpointTimeout, context.clock));
-  const std::unique_ptr<CoordinatorLink> link = context.connect({.address = endpoint});
+  EVILMOE_ASSIGN_OR_RETURN(StackShape shape, ShapeOf(found.directory(), command.stack, DefaultShape(NumCores())));
+  shape.linger = std::max(shape.linger, kTimeToSubmit);
+  EVILMOE_ASSIGN_OR_RETURN(const ServingStack stack,
+                           OpenStack(found.directory(), shape, RunAction::kNone, context.clock));
+  const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
   return QueueAblation(found, *link, run.last_seq, command, context);
 }
 

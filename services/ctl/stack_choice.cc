@@ -39,7 +39,8 @@ absl::StatusOr<StackShape> ShapeOf(const RunDirectory& directory, const StackCho
   const absl::StatusOr<std::string> yaml = ReadFile(directory.Shape(), 4096);
   if (absl::IsNotFound(yaml.status())) return Chosen(fallback, choice);  // of an earlier version
   EVILMOE_RETURN_IF_ERROR(yaml.status());
-  EVILMOE_ASSIGN_OR_RETURN(const StackShape shape, ParseStackShape(*yaml, directory.Shape().string()));
+  EVILMOE_ASSIGN_OR_RETURN(StackShape shape, ParseStackShape(*yaml, directory.Shape().string()));
+  shape.linger = fallback.linger;  // of the run's first end, and no part of its shape
   return Chosen(shape, choice);
 }
 

@@ -25,7 +25,8 @@ void AddStackOptions(VerbOptions& options, StackChoice& choice);
 StackShape DefaultShape(int num_cores);
 // `shape` with what `choice` says.
 StackShape Chosen(StackShape shape, const StackChoice& choice);
-// The shape that the run's stack was last started with, with what `choice` says; `fallback` where none was noted.
+// The processes that the run's stack was last started with, with what `choice` says; `fallback` for the rest, and where
+// none were noted.
 // InvalidArgument: the note is damaged.
 absl::StatusOr<StackShape> ShapeOf(const RunDirectory& directory, const StackChoice& choice, const StackShape& fallback);
 // InvalidArgument: something was chosen, but the run goes to `where`, whose processes are there already.

@@ -55,6 +55,8 @@ absl::Status StackSupervisor::Run() {
   absl::Status status = Start();
   if (status.ok()) status = Loop();
   if (!status.ok()) FailRun(status);
+  // Who wants the run's stack now has to wait for its end.
+  status.Update(WriteStackFile(""));
   keeper_.EndAll();
   return status;
 }
@@ -68,7 +70,11 @@ absl::Status StackSupervisor::Start() {
   EVILMOE_RETURN_IF_ERROR(Act());
   EVILMOE_RETURN_IF_ERROR(WatchRun());
   if (!IsFinished(run_) || options_.action == RunAction::kNone) EVILMOE_RETURN_IF_ERROR(keeper_.StartOthers());
-  const nlohmann::ordered_json stack = {{"pid", getpid()}, {"endpoint", address}};
+  return WriteStackFile(address);
+}
+
+absl::Status StackSupervisor::WriteStackFile(const std::string& endpoint) {
+  const nlohmann::ordered_json stack = {{"pid", getpid()}, {"endpoint", endpoint}};
   return WriteFileAtomic(options_.directory.StackFile(), stack.dump() + "\n");
 }
 

@@ -45,6 +45,7 @@ class StackSupervisor {
  private:
   absl::Status Start();
   absl::Status Act();
+  absl::Status WriteStackFile(const std::string& endpoint);  // "" = it serves no more
   absl::Status Loop();
   void GatherTargets();
   // Looks how the run is; its directory is the coordinator's to write.

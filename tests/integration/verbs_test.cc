@@ -163,6 +163,9 @@ TEST_F(UpStack, ASweepRunsOnceAndIsCompared) {
 }
 
 TEST_F(UpStack, DoctorLooksAtAllOfIt) {
+  ASSERT_TRUE(WaitUntil(kRunTimeout, [&] {
+    return Out({"doctor", "--quick"}).find("1 rollout workers, 0 trainers at work") != std::string::npos;
+  })) << "the worker registers when it has started";
   const nlohmann::json report = Json({"doctor", EVILMOE_SOURCE_DIR "/examples/nano/run.yaml"});
   std::map<std::string, std::string> states;
   for (const nlohmann::json& check : report["checks"]) states[check.value("name", "")] = check.value("state", "");

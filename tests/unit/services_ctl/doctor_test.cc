@@ -98,12 +98,14 @@ TEST(CheckCoordinator, TellsStoreWorkersAndVersion) {
   ASSERT_THAT(checks, SizeIs(3));
   EXPECT_EQ(checks[0].state, State::kOk);
   EXPECT_EQ(checks[1].what, "sqlite (WAL, synchronous=FULL)");
-  EXPECT_EQ(checks[2].what, "1 rollout workers, 1 trainers, 0 groups wait, 0 are leased, 0 of the trainers' slots used");
-  info.workers.pop_back();
+  EXPECT_EQ(checks[2].what, "1 rollout workers, 1 trainers at work, 0 groups wait, 0 are leased, 0 slots used");
+  info.workers.erase(info.workers.begin());
+  info.slots_total = 4;
   info.version = "0.2.0";
   checks = CheckCoordinator({.address = "h:1"}, info, "0.1.0");
   EXPECT_EQ(checks[0].state, State::kWarning);
-  EXPECT_THAT(checks[2].todo, HasSubstr("evilmoe-trainer"));
+  EXPECT_THAT(checks[2].what, HasSubstr("0 of 4 slots used"));
+  EXPECT_THAT(checks[2].todo, HasSubstr("evilmoe-rollout"));
 }
 
 struct UnreachedCase {

@@ -126,6 +126,8 @@ TEST(ShapeOf, IsTheLastOneWithWhatIsChosen) {
   EXPECT_EQ(ShapeOf(directory, {}, {})->num_ranks, 4);
   EXPECT_EQ(ShapeOf(directory, {.ranks = 1}, {})->num_ranks, 1);
   EXPECT_EQ(ShapeOf(directory, {.ranks = 1}, {})->num_workers, 3);
+  ASSERT_TRUE(WriteFileAtomic(directory.Shape(), ToYaml({.linger = absl::ZeroDuration()})).ok());
+  EXPECT_EQ(ShapeOf(directory, {}, {})->linger, absl::Seconds(5)) << "of a start, and no part of the shape";
   ASSERT_TRUE(WriteFileAtomic(directory.Shape(), "ranks: many\n").ok());
   EXPECT_EQ(ShapeOf(directory, {}, {}).status().code(), absl::StatusCode::kInvalidArgument);
   std::filesystem::remove_all(directory.path);
