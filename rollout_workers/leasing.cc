@@ -11,7 +11,6 @@
 namespace evilmoe {
 namespace {
 
-constexpr absl::Duration kLeaseWait = absl::Seconds(2);
 constexpr absl::Duration kSlice = absl::Milliseconds(200);
 constexpr int kMaxTries = 10;  // at a coordinator that answers, with an error
 
@@ -53,6 +52,14 @@ void Leasing::Loop(const std::stop_token& stop) {
     else
       PauseFor(pause.Next(), stop);
   }
+  MutexLock lock(mu_);
+  ended_ = true;
+  mu_.NotifyAll();
+}
+
+bool Leasing::AwaitEnd(absl::Duration timeout) {
+  MutexLock lock(mu_);
+  return mu_.AwaitFor(timeout, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return ended_; });
 }
 
 bool Leasing::LeaseOnce(const std::stop_token& stop) {

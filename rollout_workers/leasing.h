@@ -52,8 +52,13 @@ class Leasing {
   // The parts must outlive it.
   explicit Leasing(const LeasingParts& parts) : parts_(parts) {}
 
-  // Leases until stopped, or until no call will ever work.
+  // Leases until stopped, or until no call will ever work. A call that waits for a group is not cut short by the stop:
+  // it might have been given one on its way. Takes kLeaseWait to end, for that.
   void Loop(const std::stop_token& stop);
+  // Waits until Loop() has ended, `timeout` at most; says whether it has, so that nothing more is leased.
+  bool AwaitEnd(absl::Duration timeout);
+
+  static constexpr absl::Duration kLeaseWait = absl::Seconds(1);
 
   // The sampling thread has room for a group, and holds these adapters. Until Take() gives one.
   void Want(const std::vector<std::string>& held_adapters);
@@ -81,6 +86,7 @@ class Leasing {
   Mutex mu_;
   bool wanted_ ABSL_GUARDED_BY(mu_) = false;
   bool woken_ ABSL_GUARDED_BY(mu_) = false;
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
   std::set<std::string> held_ ABSL_GUARDED_BY(mu_);
   std::optional<LeasedGroups> ready_ ABSL_GUARDED_BY(mu_);
 };

@@ -61,10 +61,8 @@ absl::Status Serve(const RolloutWorkerConfig& config) {
   RolloutMetrics metrics(*registry);
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, server->port()));
   EVILMOE_RETURN_IF_ERROR(CheckChannelFiles(config.security, clock.Now()));
-  CoordinatorClient coordinator({.address = config.coordinator,
-                                 .retry_budget = kCallBudget,
-                                 .stop = stop.get_token(),
-                                 .security = config.security});
+  CoordinatorClient coordinator(
+      {.address = config.coordinator, .retry_budget = kCallBudget, .security = config.security});
   GraderClient grader(config.grader, clock, config.security);
   RolloutWorker worker(config, coordinator, grader, metrics, clock, logger);
   const absl::Status done = worker.Run(stop.get_token());

@@ -179,7 +179,7 @@ void RolloutWorker::Drain() {
       }
       next_.reset();
     }
-    if (in_flight_.LeaseIds().empty()) return;
+    if (in_flight_.LeaseIds().empty() && leasing_.AwaitEnd(absl::ZeroDuration())) return;
     const absl::Status sampled = runner_.idle() ? absl::OkStatus() : SampleOneToken();
     if (!sampled.ok()) {
       logger_.Warn("drain_failed", {{"error", std::string(sampled.message())}});
@@ -190,6 +190,7 @@ void RolloutWorker::Drain() {
 
 void RolloutWorker::GiveAllBack(const std::string& why) {
   for (const int64_t id : in_flight_.UnfinishedLeaseIds()) outbox_.GiveBack(id, "CANCELLED", why);
+  leasing_.AwaitEnd(Leasing::kLeaseWait);  // a group that comes now it gives back itself
   if (!outbox_.AwaitEmpty(kFarewell)) logger_.Warn("leases_left", {{"number", outbox_.num_waiting()}});
 }
 

@@ -32,7 +32,7 @@ namespace evilmoe {
 class RolloutWorker {
  public:
   // References must outlive it. `coordinator` should have a small retry budget (the worker tries again by itself, for
-  // as long as it lives) and be stopped with what Run() is given.
+  // as long as it lives) and no stop token: what it is told while it ends matters too.
   RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClient& coordinator, Grader& grader,
                 RolloutMetrics& metrics, const Clock& clock, Logger& logger);
   ~RolloutWorker();

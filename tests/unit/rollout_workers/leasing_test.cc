@@ -178,15 +178,27 @@ TEST_F(LeasingTest, ATokenThatMayNotFetchEndsTheLoopAndCostsTheGroupNothing) {
   EXPECT_EQ(coordinator_.seen().given_back.at(0).reason(), "CANCELLED");
 }
 
-TEST_F(LeasingTest, AStopEndsItsLongPoll) {
+TEST_F(LeasingTest, AGroupThatIsGrantedAfterTheStopIsGivenBack) {
   StartLeasing();
   leasing_.Want({});
-  EXPECT_TRUE(coordinator_.Await([](const Seen& seen) { return seen.calls.contains("LeaseGroups"); }));
-  const absl::Time begin = clock_.Now();
-  stop_.request_stop();
-  threads_.clear();
-  EXPECT_LT(clock_.Now() - begin, absl::Seconds(1));
+  EXPECT_TRUE(coordinator_.Await([](const Seen& seen) { return seen.num_polls == 1; }));
+  threads_.back().request_stop();
+  EXPECT_FALSE(leasing_.AwaitEnd(absl::ZeroDuration())) << "its call is not cut short";
+  coordinator_.Add(Work("R", "/m", ""));
+  EXPECT_TRUE(leasing_.AwaitEnd(kMinute));
+  EXPECT_TRUE(outbox_.AwaitEmpty(kMinute));
+  EXPECT_EQ(coordinator_.seen().given_back.at(0).reason(), "CANCELLED");
   EXPECT_EQ(coordinator_.seen().num_open, 0);
+  EXPECT_EQ(coordinator_.seen().calls["FetchAdapter"], 0);
+}
+
+TEST_F(LeasingTest, EndsSoonWhereNothingComes) {
+  StartLeasing();
+  leasing_.Want({});
+  EXPECT_TRUE(coordinator_.Await([](const Seen& seen) { return seen.num_polls == 1; }));
+  threads_.back().request_stop();
+  EXPECT_TRUE(leasing_.AwaitEnd(kMinute));
+  EXPECT_EQ(coordinator_.seen().calls["LeaseGroups"], 1);
 }
 
 TEST(CallOutcome, SaysWhatAWorkerDoesNext) {

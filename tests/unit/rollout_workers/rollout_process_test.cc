@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/child_process.h"
 #include "common/clock.h"
+#include "common/exit_code.h"
 #include "common/file.h"
 #include "policy/lora2r.h"
 #include "rollout_workers/tiny_run.h"
@@ -111,7 +112,7 @@ class RolloutProcessTest : public ::testing::Test {
   pid_t pid_ = 0;
 };
 
-TEST_F(RolloutProcessTest, IdleItEndsAtOnceWhenAsked) {
+TEST_F(RolloutProcessTest, IdleItEndsSoonWhenAsked) {
   Start("drain_s: 600\n");
   ASSERT_TRUE(AwaitHeartbeats(1));
   kill(pid_, SIGTERM);
@@ -138,7 +139,7 @@ TEST_F(RolloutProcessTest, ASecondSignalEndsADrainAtOnce) {
 TEST_F(RolloutProcessTest, AWrongTokenIsOneClearLine) {
   coordinator_.Refuse("Heartbeat", {grpc::StatusCode::UNAUTHENTICATED, "unknown token"});
   Start("");
-  ExpectExit(1);
+  ExpectExit(kExitRefused);
   const std::string output = ReadFile(folder_ / "output").value_or("");
   EXPECT_THAT(output, HasSubstr("check the token"));
   EXPECT_THAT(output, HasSubstr("unknown token"));
