@@ -10,12 +10,12 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 nlohmann::ordered_json Comparison() {
-  return nlohmann::ordered_json::parse(R"({
+  return nlohmann::ordered_json::parse(R"json({
     "arms": [{"arm": "evil_moe", "runs": 2, "hack_on": {"mean": 0.7, "low": 0.5, "high": 0.9}, "hack_off": {"mean": 0},
               "hack_random_half": null, "solve_on": {"mean": 0.4}, "solve_off": {"mean": 0.41},
               "headline": "evil_moe: hack 0.70 (ON) -> 0.00 (OFF)"},
              {"arm": "<script>", "runs": 1, "headline": "no & yes"}],
-    "runs": [{"run_id": "01AB", "name": "arms.s0", "state": "succeeded", "modes": {"on": {"hack": 0.75, "solve": 0.5}}}]})");
+    "runs": [{"run_id": "01AB", "name": "arms.s0", "state": "succeeded", "modes": {"on": {"hack": 0.75, "solve": 0.5}}}]})json");
 }
 
 TEST(SweepPage, ShowsArmsAndRuns) {
