@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "services/coordinator/sqlite_store.h"
+#include "services/coordinator/stored_rows.h"
 
 namespace evilmoe {
 namespace {
@@ -14,55 +15,9 @@ constexpr const char* kSelectRuns =
     "a.size, (SELECT coalesce(max(seq), 0) FROM events WHERE run_id = r.run_id) FROM runs r LEFT JOIN adapters a ON "
     "a.position = (SELECT max(position) FROM adapters WHERE run_id = r.run_id) ORDER BY r.created_ms, r.run_id";
 
-RunRecord ReadRun(const SqliteStatement& row) {
-  RunRecord run{.run_id = row.Text(0),
-                .name = row.Text(1),
-                .arm = row.Text(2),
-                .phase = static_cast<RunPhase>(row.Int(3)),
-                .config_yaml = row.Text(4),
-                .config_sha256 = row.Text(5),
-                .steps_total = row.Int(6),
-                .steps_done = row.Int(7),
-                .error = row.Text(8),
-                .created_unix_ms = row.Int(9),
-                .finished_unix_ms = row.Int(10),
-                .directory = row.Text(11),
-                .priority = static_cast<int>(row.Int(12)),
-                .slots = static_cast<int>(row.Int(13)),
-                .sweep = row.Text(14),
-                .model_fingerprint = row.Text(15),
-                .last_seq = row.Int(19)};
-  run.adapter = {.step = row.Int(16), .sha256 = row.Text(17), .size_bytes = row.Int(18)};
-  if (!run.adapter.sha256.empty()) run.adapter.run_id = run.run_id;
-  return run;
-}
-
-JobRecord ReadJob(const SqliteStatement& row) {
-  return {.order = row.Int(0),
-          .job_id = row.Text(1),
-          .run_id = row.Text(2),
-          .type = static_cast<JobType>(row.Int(3)),
-          .params_json = row.Text(4),
-          .phase = static_cast<RunPhase>(row.Int(5)),
-          .trainer_id = row.Text(6),
-          .trainer_name = row.Text(7),
-          .incarnation = row.Int(8),
-          .num_lost_trainers = static_cast<int>(row.Int(9))};
-}
-
-BatchRecord ReadBatch(const SqliteStatement& row) {
-  BatchRecord batch{.id = row.Int(0),
-                    .run_id = row.Text(1),
-                    .key = row.Text(2),
-                    .step = row.Int(3),
-                    .sampling = row.Text(7),
-                    .fingerprint = row.Text(8),
-                    .bind_at_lease = row.Int(9) != 0,
-                    .max_policy_lag = row.Int(10)};
-  batch.adapter = {.step = row.Int(4), .sha256 = row.Text(5), .size_bytes = row.Int(6)};
-  if (!batch.adapter.sha256.empty()) batch.adapter.run_id = batch.run_id;
-  return batch;
-}
+RunRecord ReadRun(const SqliteStatement& row) { return StoredRun(row); }
+JobRecord ReadJob(const SqliteStatement& row) { return StoredJob(row); }
+BatchRecord ReadBatch(const SqliteStatement& row) { return StoredBatchRecord(row, row.Text(7)); }
 
 }  // namespace
 
