@@ -44,7 +44,9 @@ class StackSupervisor {
   absl::Status Run();
 
  private:
+  absl::Status Serve();
   absl::Status Start();
+  absl::Status StartWorkers();
   absl::Status Act();
   absl::Status WriteStackFile(const std::string& endpoint);  // "" = it serves no more
   absl::Status Loop();
@@ -66,6 +68,8 @@ class StackSupervisor {
   std::string targets_;
   std::optional<absl::Time> lost_since_;  // the coordinator did not answer from then on
   absl::Time idle_since_;
+  bool has_workers_ = false;
+  bool stop_asked_ = false;
   ProcessKeeper keeper_;
 };
 

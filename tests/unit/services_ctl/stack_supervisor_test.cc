@@ -157,6 +157,43 @@ TEST_F(StackSupervisorTest, ResumesAPausedRunAndEndsWhenItIsPausedAgain) {
   EXPECT_FALSE(any_alive);
 }
 
+TEST_F(StackSupervisorTest, ARunThatIsWantedWhileTheStackEndsIsNotLost) {
+  Script("trainer", "exec sleep 60");
+  bool wanted = false;
+  coordinator_.tick = [&](FakeCoordinator& c) {
+    RunSummary& run = *c.Find("R");
+    if (run.state == "queued") run.state = "succeeded";
+    const std::string file = ReadFile(options_.directory.StackFile()).value_or("");
+    const bool ends = file.find("\"endpoint\":\"\"") != std::string::npos;
+    if (run.state == "running" && !ends) run.state = "cancelled";  // it serves again
+    if (ends && !wanted) run.state = "running";                   // asked for a moment before
+    wanted = wanted || ends;
+  };
+  ASSERT_TRUE(RunSupervisor().ok());
+  EXPECT_TRUE(wanted);
+  EXPECT_EQ(coordinator_.Find("R")->state, "cancelled");
+}
+
+TEST_F(StackSupervisorTest, AStackThatCancelledGetsItsWorkersWhenTheRunIsWantedAgain) {
+  RunSummary run = *options_.directory.ReadSummary();
+  run.state = "running";
+  coordinator_.runs.push_back(run);
+  options_.action = RunAction::kCancel;
+  const std::string path = options_.directory.path.string();
+  Script("trainer", absl::StrCat("touch ", path, "/trained; exec sleep 60"));
+  int ticks = 0;
+  coordinator_.tick = [&](FakeCoordinator& c) {
+    RunSummary& held = *c.Find("R");
+    if (++ticks == 3) held.state = "running";
+    if (std::filesystem::exists(options_.directory.path / "trained")) held.state = "succeeded";
+  };
+  ASSERT_TRUE(RunSupervisor().ok());
+  EXPECT_EQ(coordinator_.Find("R")->state, "succeeded");
+  bool any_alive = false;
+  EXPECT_EQ(NumLives("trainer", &any_alive), 1);
+  EXPECT_FALSE(any_alive);
+}
+
 TEST_F(StackSupervisorTest, ACancelStartsNothingButTheCoordinator) {
   RunSummary run = *options_.directory.ReadSummary();
   run.state = "running";
