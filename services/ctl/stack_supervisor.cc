@@ -55,32 +55,14 @@ absl::Status StackSupervisor::Run() {
   // A stack that was killed may have copied an event and not yet said so.
   EVILMOE_ASSIGN_OR_RETURN(const FeedPage copied, FileFeed(options_.directory).Next(run_.last_seq));
   if (!copied.events.empty()) run_.last_seq = copied.events.back().seq;
-  absl::Status status = Serve();
+  absl::Status status = Start();
+  if (status.ok()) status = Loop();
+  while (status.ok() && IsWantedAgain()) status = Loop();
   if (!status.ok()) FailRun(status);
   // Who wants the run's stack now has to wait for its end.
   status.Update(WriteStackFile(""));
   keeper_.EndAll();
   return status;
-}
-
-absl::Status StackSupervisor::Serve() {
-  EVILMOE_RETURN_IF_ERROR(Start());
-  while (true) {
-    EVILMOE_RETURN_IF_ERROR(Loop());
-    // Who asks something of the run from here on finds that this stack serves no more. Who asked before it could know
-    // has put the run in motion again, which is looked at behind that: so nobody's wish is lost.
-    EVILMOE_RETURN_IF_ERROR(WriteStackFile(""));
-    const absl::StatusOr<RunSummary> run = link_->GetRun(run_.run_id);
-    const bool at_rest = !run.ok() || IsFinished(*run) || run->state == "paused";
-    if (stop_asked_ || at_rest) return absl::OkStatus();
-    EVILMOE_RETURN_IF_ERROR(WriteStackFile(CoordinatorAddress(options_.layout.sockets)));
-  }
-}
-
-absl::Status StackSupervisor::StartWorkers() {
-  EVILMOE_RETURN_IF_ERROR(keeper_.StartOthers());
-  has_workers_ = true;
-  return absl::OkStatus();
 }
 
 absl::Status StackSupervisor::Start() {
@@ -91,7 +73,7 @@ absl::Status StackSupervisor::Start() {
   EVILMOE_RETURN_IF_ERROR(Annotate(link_->SubmitRun(run_, config_yaml).status(), "submit to the private coordinator"));
   EVILMOE_RETURN_IF_ERROR(Act());
   EVILMOE_RETURN_IF_ERROR(MirrorRun());
-  if (!IsFinished(run_) || options_.action == RunAction::kNone) EVILMOE_RETURN_IF_ERROR(StartWorkers());
+  if (!IsFinished(run_) || options_.action == RunAction::kNone) EVILMOE_RETURN_IF_ERROR(keeper_.StartOthers());
   return WriteStackFile(address);
 }
 
@@ -123,8 +105,8 @@ absl::Status StackSupervisor::Loop() {
       stop_asked_ = true;
       return absl::OkStatus();
     }
-    // A stack that was started to cancel the run has none, until the run is wanted again.
-    if (!has_workers_ && !IsAtRest()) EVILMOE_RETURN_IF_ERROR(StartWorkers());
+    // A stack that was started to cancel the run has no workers, until the run is wanted again.
+    if (!IsAtRest()) EVILMOE_RETURN_IF_ERROR(keeper_.StartOthers());
     EVILMOE_RETURN_IF_ERROR(keeper_.Tend([this](const KeptProcess&, const DeathReport& death, const std::string&) {
       RestartDecision decision = DecideRestart(death);
       decision.stay_down = IsFinished(run_);  // Its work is done.
@@ -141,6 +123,16 @@ bool StackSupervisor::IsIdle() {
   const absl::Time now = clock_.Now();
   if (!IsAtRest()) idle_since_ = now;
   return now - idle_since_ > options_.layout.shape.linger;
+}
+
+bool StackSupervisor::IsWantedAgain() {
+  if (stop_asked_) return false;
+  // Who asks something of the run from here on finds that this stack serves no more. Who asked before it could know has put
+  // the run in motion again, which is looked at behind that: so nobody's wish is lost.
+  if (!WriteStackFile("").ok()) return false;
+  const absl::StatusOr<RunSummary> run = link_->GetRun(run_.run_id);
+  if (!run.ok() || IsFinished(*run) || run->state == "paused") return false;
+  return WriteStackFile(CoordinatorAddress(options_.layout.sockets)).ok();
 }
 
 void StackSupervisor::GatherTargets() {

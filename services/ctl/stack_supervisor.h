@@ -44,9 +44,7 @@ class StackSupervisor {
   absl::Status Run();
 
  private:
-  absl::Status Serve();
   absl::Status Start();
-  absl::Status StartWorkers();
   absl::Status Act();
   absl::Status WriteStackFile(const std::string& endpoint);  // "" = it serves no more
   absl::Status Loop();
@@ -55,6 +53,8 @@ class StackSupervisor {
   absl::Status MirrorRun();
   bool IsAtRest() const { return IsFinished(run_) || run_.state == "paused"; }
   bool IsIdle();
+  // Whether the run has been put in motion while the stack was about to end; says so to who may ask.
+  bool IsWantedAgain();
   void FailRun(const absl::Status& why);
 
   const StackOptions options_;
@@ -68,7 +68,6 @@ class StackSupervisor {
   std::string targets_;
   std::optional<absl::Time> lost_since_;  // the coordinator did not answer from then on
   absl::Time idle_since_;
-  bool has_workers_ = false;
   bool stop_asked_ = false;
   ProcessKeeper keeper_;
 };
