@@ -132,6 +132,7 @@ bool StackSupervisor::IsWantedAgain() {
   if (!WriteStackFile("").ok()) return false;
   const absl::StatusOr<RunSummary> run = link_->GetRun(run_.run_id);
   if (!run.ok() || IsFinished(*run) || run->state == "paused") return false;
+  run_.state = run->state;  // or without linger the loop would end before it looks
   return WriteStackFile(CoordinatorAddress(options_.layout.sockets)).ok();
 }
 

@@ -158,10 +158,13 @@ TEST_F(StackSupervisorTest, ResumesAPausedRunAndEndsWhenItIsPausedAgain) {
 }
 
 TEST_F(StackSupervisorTest, ARunThatIsWantedWhileTheStackEndsIsNotLost) {
+  options_.layout.shape.linger = absl::ZeroDuration();
   Script("trainer", "exec sleep 60");
   bool wanted = false;
+  int looks = 0;
   coordinator_.tick = [&](FakeCoordinator& c) {
     RunSummary& run = *c.Find("R");
+    ++looks;
     if (run.state == "queued") run.state = "succeeded";
     const std::string file = ReadFile(options_.directory.StackFile()).value_or("");
     const bool ends = file.find("\"endpoint\":\"\"") != std::string::npos;
@@ -171,6 +174,7 @@ TEST_F(StackSupervisorTest, ARunThatIsWantedWhileTheStackEndsIsNotLost) {
   };
   ASSERT_TRUE(RunSupervisor().ok());
   EXPECT_TRUE(wanted);
+  EXPECT_LT(looks, 10);
   EXPECT_EQ(coordinator_.Find("R")->state, "cancelled");
 }
 
