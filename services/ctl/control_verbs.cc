@@ -15,6 +15,8 @@
 namespace evilmoe {
 namespace {
 
+constexpr int kAttempts = 3;  // to find a private stack that does not end meanwhile
+
 using Ask = absl::StatusOr<RunSummary> (CoordinatorLink::*)(const std::string&);
 
 // One of the four: which states it takes, and how a coordinator is asked for it.
@@ -43,10 +45,15 @@ absl::StatusOr<RunSummary> SteerPrivate(const FoundRun& found, const Steering& s
   EVILMOE_RETURN_IF_ERROR(CheckPrivate(found));
   const RunDirectory directory = found.directory();
   EVILMOE_ASSIGN_OR_RETURN(const StackShape shape, ShapeOf(directory, choice, DefaultShape(NumCores())));
-  EVILMOE_ASSIGN_OR_RETURN(const ServingStack stack, OpenStack(directory, shape, steering.action, context.clock));
-  if (stack.started) return directory.ReadSummary();
-  const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
-  return (link.get()->*steering.ask)(found.run.run_id);
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    EVILMOE_ASSIGN_OR_RETURN(const ServingStack stack, OpenStack(directory, shape, steering.action, context.clock));
+    if (stack.started) return directory.ReadSummary();
+    const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
+    const absl::StatusOr<RunSummary> run = (link.get()->*steering.ask)(found.run.run_id);
+    if (run.ok() ? IsServing(directory) : !absl::IsUnavailable(run.status())) return run;
+  }
+  return absl::UnavailableError(absl::StrCat("the private stack of ", directory.path.string(),
+                                             " ended again and again; see ", (directory.Logs() / "stack.log").string()));
 }
 
 // The run after it has been asked; last_seq stays what it was.

@@ -34,6 +34,14 @@ absl::StatusOr<StackOptions> OptionsOf(const RunDirectory& directory, const Stac
   return options;
 }
 
+// Of the run's stack file; "" = none, or it serves no more.
+std::string EndpointIn(const RunDirectory& directory) {
+  const std::string text = ReadFile(directory.StackFile(), 4096).value_or("");
+  const nlohmann::json file = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const bool known = file.is_object() && file.contains("endpoint") && file["endpoint"].is_string();
+  return known ? file["endpoint"].get<std::string>() : "";
+}
+
 }  // namespace
 
 int NumCores() {
@@ -92,6 +100,8 @@ absl::Status EnsureStack(const RunDirectory& directory, const StackShape& shape,
   return StartInBackground(words, directory.Logs() / "stack.stderr", [&] { return directory.HasStack(); }, clock);
 }
 
+bool IsServing(const RunDirectory& directory) { return !EndpointIn(directory).empty() && directory.HasStack(); }
+
 absl::StatusOr<ServingStack> OpenStack(const RunDirectory& directory, const StackShape& shape, RunAction action,
                                        const Clock& clock) {
   const absl::Time deadline = clock.Now() + kOpenTimeout;
@@ -103,9 +113,7 @@ absl::StatusOr<ServingStack> OpenStack(const RunDirectory& directory, const Stac
       EVILMOE_RETURN_IF_ERROR(EnsureStack(directory, shape, action, clock));
       stack.started = true;
     }
-    const std::string text = ReadFile(directory.StackFile(), 4096).value_or("");
-    const nlohmann::json file = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (file.is_object() && file.contains("endpoint") && file["endpoint"].is_string()) stack.endpoint = file["endpoint"];
+    stack.endpoint = EndpointIn(directory);
     if (!stack.endpoint.empty() && directory.HasStack()) return stack;
     if (clock.Now() >= deadline) {
       return absl::UnavailableError(absl::StrCat("the private stack of ", directory.path.string(),

@@ -30,6 +30,10 @@ struct ServingStack {
 absl::StatusOr<ServingStack> OpenStack(const RunDirectory& directory, const StackShape& shape, RunAction action,
                                        const Clock& clock);
 
+// Whether the run's stack still serves. To be asked after something was asked of its coordinator: a stack that has begun to
+// end in between may not have seen it.
+bool IsServing(const RunDirectory& directory);
+
 // The hidden verb `stack`: takes the lock, starts the guard, supervises until the run has ended.
 // FailedPrecondition: another stack has the run directory.
 absl::Status RunStack(const RunDirectory& directory, const StackShape& shape, RunAction action, const Clock& clock,

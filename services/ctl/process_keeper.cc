@@ -69,7 +69,9 @@ absl::Status ProcessKeeper::StartFirst(absl::Duration ready_timeout) {
 }
 
 absl::Status ProcessKeeper::StartOthers() {
-  for (Child& child : std::span(children_).subspan(1)) EVILMOE_RETURN_IF_ERROR(Start(child));
+  for (Child& child : std::span(children_).subspan(1)) {
+    if (child.life == 0) EVILMOE_RETURN_IF_ERROR(Start(child));
+  }
   return absl::OkStatus();
 }
 

@@ -48,7 +48,7 @@ class ProcessKeeper {
   // Starts the first process and waits for its ready file. Internal: it ended; DeadlineExceeded; Cancelled: a signal
   // asked to stop.
   absl::Status StartFirst(absl::Duration ready_timeout);
-  absl::Status StartOthers();
+  absl::Status StartOthers();  // those that never were; Tend() looks after the rest
   // Looks after what has died and starts what is due. Internal: the policy gave a process up.
   absl::Status Tend(const Policy& policy);
   // SIGKILL to every trainer, so that none takes a job back.

@@ -21,6 +21,7 @@ namespace {
 
 // A stack on a run that has ended stays so long at least, so that the ablation finds it.
 constexpr absl::Duration kTimeToSubmit = absl::Seconds(5);
+constexpr int kAttempts = 3;  // to find a private stack that does not end meanwhile
 
 // A problem of each line of the file is one line of the answer; nothing has been started then.
 int PrintProblems(const absl::Status& status, const VerbContext& context) {
@@ -74,13 +75,28 @@ int Detach(const RunSummary& run, const VerbContext& context) {
   return kExitOk;
 }
 
-absl::StatusOr<int> QueueAblation(const FoundRun& found, CoordinatorLink& link, int64_t after_seq,
-                                  const AblateCommand& command, const VerbContext& context) {
-  EVILMOE_ASSIGN_OR_RETURN(const FeedPage before, link.ListEvents(found.run.run_id, after_seq));
-  EVILMOE_RETURN_IF_ERROR(link.SubmitAblation(found.run.run_id, NewUlid(context.clock.Now()),
-                                              AblationParameters(command).dump()));
-  if (command.detach) return Detach(found.run, context);
-  return FollowToTheEnd(found, before.run.last_seq, context);
+// Returns the last event before it.
+absl::StatusOr<int64_t> QueueAblation(CoordinatorLink& link, const RunSummary& run, const std::string& job_id,
+                                      const AblateCommand& command) {
+  EVILMOE_ASSIGN_OR_RETURN(const FeedPage before, link.ListEvents(run.run_id, run.last_seq));
+  EVILMOE_RETURN_IF_ERROR(link.SubmitAblation(run.run_id, job_id, AblationParameters(command).dump()));
+  return before.run.last_seq;
+}
+
+// The same with the private stack of the run, which is started where there is none.
+absl::StatusOr<int64_t> QueuePrivateAblation(const FoundRun& found, const std::string& job_id,
+                                             const AblateCommand& command, const VerbContext& context) {
+  const RunDirectory directory = found.directory();
+  EVILMOE_ASSIGN_OR_RETURN(StackShape shape, ShapeOf(directory, command.stack, DefaultShape(NumCores())));
+  shape.linger = std::max(shape.linger, kTimeToSubmit);
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    EVILMOE_ASSIGN_OR_RETURN(const ServingStack stack, OpenStack(directory, shape, RunAction::kNone, context.clock));
+    const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
+    const absl::StatusOr<int64_t> seq = QueueAblation(*link, found.run, job_id, command);
+    if (seq.ok() ? IsServing(directory) : !absl::IsUnavailable(seq.status())) return seq;
+  }
+  return absl::UnavailableError(absl::StrCat("the private stack of ", directory.path.string(),
+                                             " ended again and again; see ", (directory.Logs() / "stack.log").string()));
 }
 
 // What completion suggests behind --set.
@@ -248,20 +264,22 @@ absl::StatusOr<int> Ablate(const AblateCommand& command, const VerbContext& cont
   if (trainer_is_here && !command.problems.empty() && !std::filesystem::exists(command.problems, ignored)) {
     return absl::NotFoundError(absl::StrCat("--problems ", command.problems.string(), ": not found"));
   }
-  if (found.link != nullptr) return QueueAblation(found, *found.link, 0, command, context);
-  EVILMOE_RETURN_IF_ERROR(CheckPrivate(found));
-  const RunSummary& run = found.run;
-  if (run.state == "interrupted" || run.state == "paused") {
-    return absl::FailedPreconditionError(absl::StrCat("run ", run.run_id, " is ", run.state,
-                                                      ", expected one that has ended; `evilmoe-ctl resume ",
-                                                      run.run_id, "` first"));
+  const std::string job_id = NewUlid(context.clock.Now());
+  absl::StatusOr<int64_t> seq;
+  if (found.link != nullptr) {
+    seq = QueueAblation(*found.link, found.run, job_id, command);
+  } else {
+    EVILMOE_RETURN_IF_ERROR(CheckPrivate(found));
+    const RunSummary& run = found.run;
+    if (run.state == "interrupted" || run.state == "paused") {
+      return absl::FailedPreconditionError(absl::StrCat("run ", run.run_id, " is ", run.state,
+                                                        ", expected one that has ended; `evilmoe-ctl resume ",
+                                                        run.run_id, "` first"));
+    }
+    seq = QueuePrivateAblation(found, job_id, command, context);
   }
-  EVILMOE_ASSIGN_OR_RETURN(StackShape shape, ShapeOf(found.directory(), command.stack, DefaultShape(NumCores())));
-  shape.linger = std::max(shape.linger, kTimeToSubmit);
-  EVILMOE_ASSIGN_OR_RETURN(const ServingStack stack,
-                           OpenStack(found.directory(), shape, RunAction::kNone, context.clock));
-  const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
-  return QueueAblation(found, *link, run.last_seq, command, context);
+  EVILMOE_RETURN_IF_ERROR(seq.status());
+  return command.detach ? Detach(found.run, context) : FollowToTheEnd(found, *seq, context);
 }
 
 std::vector<Verb> RunVerbs() {

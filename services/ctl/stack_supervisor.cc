@@ -54,6 +54,7 @@ absl::Status StackSupervisor::Run() {
   EVILMOE_ASSIGN_OR_RETURN(run_, options_.directory.ReadSummary());
   absl::Status status = Start();
   if (status.ok()) status = Loop();
+  while (status.ok() && IsWantedAgain()) status = Loop();
   if (!status.ok()) FailRun(status);
   // Who wants the run's stack now has to wait for its end.
   status.Update(WriteStackFile(""));
@@ -98,8 +99,11 @@ absl::Status StackSupervisor::Loop() {
   while (!IsIdle()) {
     if (const int signal = signals_.Wait(kTick); AsksToStop(signal)) {
       logger_.Info("stopping", {{"signal", signal}});
+      stop_asked_ = true;
       return absl::OkStatus();
     }
+    // A stack that was started to cancel the run has no workers, until the run is wanted again.
+    if (!IsAtRest()) EVILMOE_RETURN_IF_ERROR(keeper_.StartOthers());
     EVILMOE_RETURN_IF_ERROR(keeper_.Tend([this](const KeptProcess&, const DeathReport& death, const std::string&) {
       RestartDecision decision = DecideRestart(death);
       decision.stay_down = IsFinished(run_);  // Its work is done.
@@ -116,6 +120,17 @@ bool StackSupervisor::IsIdle() {
   const absl::Time now = clock_.Now();
   if (!IsAtRest()) idle_since_ = now;
   return now - idle_since_ > options_.layout.shape.linger;
+}
+
+bool StackSupervisor::IsWantedAgain() {
+  if (stop_asked_) return false;
+  // Who asks something of the run from here on finds that this stack serves no more. Who asked before it could know has put
+  // the run in motion again, which is looked at behind that: so nobody's wish is lost.
+  if (!WriteStackFile("").ok()) return false;
+  const absl::StatusOr<RunSummary> run = link_->GetRun(run_.run_id);
+  if (!run.ok() || IsFinished(*run) || run->state == "paused") return false;
+  run_.state = run->state;  // or without linger the loop would end before it looks
+  return WriteStackFile(CoordinatorAddress(options_.layout.sockets)).ok();
 }
 
 void StackSupervisor::GatherTargets() {

@@ -52,6 +52,8 @@ class StackSupervisor {
   absl::Status WatchRun();
   bool IsAtRest() const { return IsFinished(run_) || run_.state == "paused"; }
   bool IsIdle();
+  // Whether the run has been put in motion while the stack was about to end; says so to who may ask.
+  bool IsWantedAgain();
   void FailRun(const absl::Status& why);
 
   const StackOptions options_;
@@ -65,6 +67,7 @@ class StackSupervisor {
   std::string targets_;
   std::optional<absl::Time> lost_since_;  // the coordinator did not answer from then on
   absl::Time idle_since_;
+  bool stop_asked_ = false;
   ProcessKeeper keeper_;
 };
 

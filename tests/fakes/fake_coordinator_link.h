@@ -21,7 +21,7 @@ struct FakeCoordinator {
   std::vector<std::string> calls;                                       // "PauseRun R", in order
   CoordinatorInfo info;
   absl::Status down;                        // not OK: every call fails so
-  std::function<void(FakeCoordinator&)> tick;  // before every listing of runs or events: lets time pass
+  std::function<void(FakeCoordinator&)> tick;  // before every look at runs or events: lets time pass
 
   RunSummary* Find(const std::string& run_id) {
     const auto it = std::find_if(runs.begin(), runs.end(), [&](const RunSummary& run) { return run.run_id == run_id; });
@@ -56,6 +56,7 @@ class FakeCoordinatorLink final : public CoordinatorLink {
   }
   absl::StatusOr<RunSummary> GetRun(const std::string& run_id) override {
     if (!c_.down.ok()) return c_.down;
+    if (c_.tick) c_.tick(c_);
     const RunSummary* run = c_.Find(run_id);
     if (run == nullptr) return absl::NotFoundError(absl::StrCat("run ", run_id, ": not found"));
     return *run;
