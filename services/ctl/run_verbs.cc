@@ -185,7 +185,7 @@ absl::StatusOr<FoundRun> StartRun(RunSummary run, const std::string& config_yaml
     return FoundRun{std::move(run), catalog.link()};
   }
   EVILMOE_RETURN_IF_ERROR(CheckBinaries());
-  run.slots = shape.num_ranks;
+  run.slots = 1;  // the stack's trainer is the run's own, with as many ranks as it has this time
   EVILMOE_RETURN_IF_ERROR(MakeRunDirectory(run, config_yaml, context.home));
   EVILMOE_RETURN_IF_ERROR(EnsureStack({run.directory}, shape, RunAction::kNone, context.clock));
   return FoundRun{std::move(run), nullptr};
@@ -211,7 +211,7 @@ void AddSubmitOptions(VerbOptions& options, SubmitCommand& command) {
   options.Flag("--detach", &command.detach, "Start the run and return");
   options.Range("--priority", &command.priority, -1000, 1000, "Runs of a higher one start first", "0");
   options.Range("--slots", &command.slots, 1, 64, "Devices that the run's trainer must have, one a rank",
-                "1; with a private stack its --ranks");
+                "1; a private stack takes as many ranks as it has");
   options.Value("--sweep", &command.sweep, {Completes::kSweep, {}, "NAME"}, "Sweep that the run shall belong to");
   AddStackOptions(options, command.stack);
 }
