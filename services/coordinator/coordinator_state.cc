@@ -61,7 +61,6 @@ absl::Status CoordinatorState::TakeBatch(StoredBatch stored, absl::Time now) {
     const size_t at = batch.groups.size();
     batch.groups.push_back({.task = std::move(group.task), .num_losses = group.num_losses});
     if (group.finished) {
-      batch.groups[at].finished = true;
       finished[group.finished->place] = std::move(group.finished->group);
     } else if (group.lease) {
       batch.groups[at].lease_id = group.lease->lease_id;

@@ -85,7 +85,7 @@ struct Changed {
 //
 // Costs: a call is O(log) in batches, groups and workers, but for the runs that have open jobs, which a lease and an
 // acquisition walk through, and for messages that list things. Memory goes with what is open: a closed batch leaves
-// nothing behind; a run, its record.
+// nothing behind; a run, its record and the keys of its events.
 //
 // Not thread-safe. `metrics` must outlive it.
 class CoordinatorState {
@@ -110,8 +110,6 @@ class CoordinatorState {
   // What was changed since the last call, for the store and for who waits.
   std::vector<StoreChange> TakeChanges() { return std::exchange(changes_, {}); }
   Changed TakeChanged() { return std::exchange(changed_, {}); }
-  // True after an error that came half-way through a change: our bug.
-  bool has_changes() const { return !changes_.empty(); }
 
   // ---- runs, jobs, events (state_jobs.cc) ----
   absl::StatusOr<RunRecord> SubmitRun(RunRecord run, absl::Time now);
@@ -176,7 +174,6 @@ class CoordinatorState {
     GroupTask task;
     int64_t num_losses = 0;
     int64_t lease_id = 0;  // 0 = not leased
-    bool finished = false;
   };
   struct Batch {
     BatchRecord record;
@@ -199,9 +196,9 @@ class CoordinatorState {
   struct Run {
     RunRecord record;
     std::vector<std::string> jobs;  // ids, by order
+    std::set<std::string> event_keys;
     // Of a run whose last job has not ended:
     std::vector<AdapterName> adapters;
-    std::set<std::string> event_keys;
     std::map<std::string, int64_t> batches;  // key -> id
     int64_t num_leased = 0;
   };
@@ -236,7 +233,7 @@ class CoordinatorState {
   absl::StatusOr<Lease*> HeldLease(const std::string& worker_id, int64_t lease_id, absl::Time now);
   absl::Status CheckAdapter(const std::string& worker_id, const AdapterName& got, const AdapterName& expected) const;
   void EndLease(int64_t lease_id);
-  void Finish(Batch& batch, size_t group, FinishedGroup finished);
+  void Finish(Batch& batch, FinishedGroup finished);
   // Queues the group again, or gives it up when it was lost too often.
   void LoseLease(int64_t lease_id, int64_t num_losses, const std::string& reason);
 

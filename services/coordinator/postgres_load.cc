@@ -38,8 +38,14 @@ absl::Status LoadRuns(PostgresConnection& connection, StoreContents& contents) {
               "num_lost_trainers FROM jobs ORDER BY position",
               contents.jobs, ReadJob));
   for (const RunRecord& run : contents.runs) {
-    if (HasEnded(run.phase)) continue;
     const PostgresParameters of_run = PostgresScalars(run.run_id);
+    std::vector<std::string>& keys = contents.event_keys[run.run_id];
+    EVILMOE_RETURN_IF_ERROR(connection.Query("SELECT key FROM events WHERE run_id = $1::text ORDER BY seq", of_run,
+                                             [&](const PostgresRow& row) {
+                                               keys.push_back(row.Text(0));
+                                               return absl::OkStatus();
+                                             }));
+    if (HasEnded(run.phase)) continue;
     EVILMOE_RETURN_IF_ERROR(connection.Query(
         "SELECT step, sha256, size FROM adapters WHERE run_id = $1::text ORDER BY position", of_run,
         [&](const PostgresRow& row) {
@@ -47,12 +53,6 @@ absl::Status LoadRuns(PostgresConnection& connection, StoreContents& contents) {
               {.run_id = run.run_id, .step = row.Int(0), .sha256 = row.Text(1), .size_bytes = row.Int(2)});
           return absl::OkStatus();
         }));
-    std::vector<std::string>& keys = contents.event_keys[run.run_id];
-    EVILMOE_RETURN_IF_ERROR(connection.Query("SELECT key FROM events WHERE run_id = $1::text ORDER BY seq", of_run,
-                                             [&](const PostgresRow& row) {
-                                               keys.push_back(row.Text(0));
-                                               return absl::OkStatus();
-                                             }));
   }
   return absl::OkStatus();
 }

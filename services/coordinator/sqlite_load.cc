@@ -28,7 +28,7 @@ absl::StatusOr<StoreContents> SqliteStore::Load() {
       contents.epoch, writer_.Number("UPDATE counters SET value = value + 1 WHERE name = 'epoch' RETURNING value - 1"));
   EVILMOE_ASSIGN_OR_RETURN(contents.last_batch_id, writer_.Number("SELECT value FROM counters WHERE name = 'batch'"));
   EVILMOE_RETURN_IF_ERROR(LoadRuns(contents));
-  EVILMOE_RETURN_IF_ERROR(LoadOpenRuns(contents));
+  EVILMOE_RETURN_IF_ERROR(LoadOfRuns(contents));
   EVILMOE_ASSIGN_OR_RETURN(
       SqliteStatement rows,
       writer_.Prepare(
@@ -54,8 +54,12 @@ absl::Status SqliteStore::LoadRuns(StoreContents& contents) {
   return absl::OkStatus();
 }
 
-absl::Status SqliteStore::LoadOpenRuns(StoreContents& contents) {
+absl::Status SqliteStore::LoadOfRuns(StoreContents& contents) {
   for (const RunRecord& run : contents.runs) {
+    EVILMOE_ASSIGN_OR_RETURN(SqliteStatement keys,
+                             writer_.Prepare("SELECT key FROM events WHERE run_id = ?", run.run_id));
+    EVILMOE_ASSIGN_OR_RETURN(contents.event_keys[run.run_id],
+                             ReadAll(std::move(keys), [](const SqliteStatement& row) { return row.Text(0); }));
     if (HasEnded(run.phase)) continue;
     EVILMOE_ASSIGN_OR_RETURN(
         SqliteStatement rows,
@@ -65,10 +69,6 @@ absl::Status SqliteStore::LoadOpenRuns(StoreContents& contents) {
           return AdapterName{.run_id = run.run_id, .step = row.Int(0), .sha256 = row.Text(1), .size_bytes = row.Int(2)};
         }));
     contents.adapters.insert(contents.adapters.end(), adapters.begin(), adapters.end());
-    EVILMOE_ASSIGN_OR_RETURN(SqliteStatement keys,
-                             writer_.Prepare("SELECT key FROM events WHERE run_id = ?", run.run_id));
-    EVILMOE_ASSIGN_OR_RETURN(contents.event_keys[run.run_id],
-                             ReadAll(std::move(keys), [](const SqliteStatement& row) { return row.Text(0); }));
   }
   return absl::OkStatus();
 }

@@ -31,7 +31,7 @@ class SqliteStore final : public Store {
 
   // ---- sqlite_load.cc ----
   absl::Status LoadRuns(StoreContents& contents);
-  absl::Status LoadOpenRuns(StoreContents& contents);
+  absl::Status LoadOfRuns(StoreContents& contents);
   absl::StatusOr<StoredBatch> LoadBatch(BatchRecord batch);
 
   // ---- sqlite_apply.cc ----

@@ -149,7 +149,7 @@ absl::Status CoordinatorState::CompleteGroup(const std::string& worker_id, int64
   }
   EVILMOE_RETURN_IF_ERROR(CheckAdapter(worker_id, group.adapter, lease->adapter));
   EndLease(lease_id);
-  Finish(batch, at,
+  Finish(batch,
          {.index = task.index,
           .num_samples = task.num_samples,
           .result = std::make_shared<const std::string>(std::move(group.result))});
@@ -165,8 +165,7 @@ void CoordinatorState::EndLease(int64_t lease_id) {
   leases_.erase(lease);
 }
 
-void CoordinatorState::Finish(Batch& batch, size_t group, FinishedGroup finished) {
-  batch.groups[group].finished = true;
+void CoordinatorState::Finish(Batch& batch, FinishedGroup finished) {
   const auto place = static_cast<int64_t>(batch.finished.size());
   changes_.push_back(FinishGroup{batch.record.id, place, finished});
   batch.finished.push_back(std::move(finished));
@@ -182,7 +181,7 @@ void CoordinatorState::LoseLease(int64_t lease_id, int64_t num_losses, const std
   group.num_losses = num_losses;
   if (num_losses > kMaxLosses) {
     metrics_->leases_lost.Increment();
-    Finish(batch, at, {.index = group.task.index, .num_samples = group.task.num_samples, .lost_reason = reason});
+    Finish(batch, {.index = group.task.index, .num_samples = group.task.num_samples, .lost_reason = reason});
     return;
   }
   batch.waiting.insert(at);

@@ -32,9 +32,8 @@ struct StoreContents {
   std::vector<JobRecord> jobs;  // by order
   std::vector<StoredBatch> batches;  // by id
   int64_t last_batch_id = 0;         // that was ever given
-  // Of runs whose last job has not ended:
-  std::vector<AdapterName> adapters;                           // oldest first
-  std::map<std::string, std::vector<std::string>> event_keys;  // by run
+  std::vector<AdapterName> adapters;  // of runs whose last job has not ended; oldest first
+  std::map<std::string, std::vector<std::string>> event_keys;  // by run: one that has ended may be taken up again
 };
 
 // What the coordinator must not forget. It keeps rows and decides nothing. One coordinator writes a store at a time: an

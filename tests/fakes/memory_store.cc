@@ -19,7 +19,6 @@ absl::StatusOr<StoreContents> MemoryStore::Load() {
       run.adapter = adapter;
       if (!HasEnded(run.phase)) contents.adapters.push_back(adapter);
     }
-    if (HasEnded(run.phase)) continue;
     std::vector<std::string>& keys = contents.event_keys[run.run_id];
     for (const StoredEvent& stored : events_[run.run_id]) keys.push_back(stored.key);
   }

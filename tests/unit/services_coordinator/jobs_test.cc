@@ -165,6 +165,22 @@ TEST_F(JobsTest, EventsCountOnceAndInOrder) {
   EXPECT_EQ(Kinds("R").size(), 3u);
 }
 
+TEST_F(JobsTest, ARunThatIsRetriedAfterARestartSaysNothingTwiceAndLeavesNoHole) {
+  Submit("R");
+  const JobFenceKey first = Acquire("T");
+  ASSERT_EQ(Record(first, "step/1"), Code::kOk);
+  ASSERT_TRUE(core_->FinishJob(first, false, "e").ok());
+  Restart();
+  ASSERT_TRUE(core_->RetryRun("R").ok());
+  const JobFenceKey again = Acquire("T");
+  ASSERT_EQ(Record(again, "step/1"), Code::kOk) << "from its last checkpoint on";
+  ASSERT_EQ(Record(again, "step/2", 2), Code::kOk);
+  const auto page = core_->ListEvents("R", 0, 0, {});
+  ASSERT_TRUE(page.ok()) << page.status();
+  for (size_t i = 0; i < page->events.size(); ++i) EXPECT_EQ(page->events[i].seq, static_cast<int64_t>(i) + 1);
+  EXPECT_THAT(Kinds("R"), ::testing::ElementsAre("state", "step", "state", "state", "state", "step"));
+}
+
 TEST_F(JobsTest, AnAdapterIsStoredUnderTheHashOfItsBytes) {
   Submit("R");
   const JobFenceKey fence = Acquire("T");

@@ -139,7 +139,7 @@ TEST_P(StoreContractTest, AnAdapterPublishedAgainIsTheNewest) {
   EXPECT_EQ(contents.runs.at(0).adapter.step, 1);
 }
 
-TEST_P(StoreContractTest, OnlyOpenRunsComeWithAdaptersAndKeys) {
+TEST_P(StoreContractTest, OnlyOpenRunsComeWithAdaptersAllWithKeys) {
   RunRecord ended = TestRun("E");
   ended.phase = RunPhase::kSucceeded;
   Apply({PutRun{ended}, PutRun{TestRun("R")}, PutAdapter{TestAdapter("E", 1)}, PutAdapter{TestAdapter("R", 2)},
@@ -147,7 +147,7 @@ TEST_P(StoreContractTest, OnlyOpenRunsComeWithAdaptersAndKeys) {
   const StoreContents contents = Reload();
   ASSERT_EQ(contents.adapters.size(), 1u);
   EXPECT_EQ(contents.adapters[0].run_id, "R");
-  EXPECT_EQ(contents.event_keys.size(), 1u);
+  EXPECT_EQ(contents.event_keys.size(), 2u);
   EXPECT_EQ(contents.runs.at(0).adapter.step, 1) << "of any run";
 }
 
