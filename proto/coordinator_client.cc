@@ -42,7 +42,6 @@ std::chrono::milliseconds TransferTime(int64_t num_bytes) {
   return std::chrono::milliseconds(std::max<int64_t>(0, num_bytes) / 10'000);
 }
 
-// Of a kind that the connection, or a server that is away, has.
 // The same call may succeed a moment later.
 bool IsLost(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status) || IsTooManyCalls(status);

@@ -50,7 +50,7 @@ absl::StatusOr<RunSummary> SteerPrivate(const FoundRun& found, const Steering& s
     if (stack.started) return directory.ReadSummary();
     const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
     const absl::StatusOr<RunSummary> run = (link.get()->*steering.ask)(found.run.run_id);
-    if (run.ok() ? IsServing(directory) : !absl::IsUnavailable(run.status())) return run;
+    if (run.ok() ? IsServing(directory) : !IsUnreachable(run.status())) return run;
   }
   return absl::UnavailableError(absl::StrCat("the private stack of ", directory.path.string(),
                                              " ended again and again; see ", (directory.Logs() / "stack.log").string()));

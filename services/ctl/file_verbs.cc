@@ -211,7 +211,8 @@ absl::StatusOr<int> Export(const ExportCommand& command, const VerbContext& cont
   ExportCommand local = command;
   if (copy.was_fetched() && !local.checkpoint) {
     // `latest` may have moved on since the listing.
-    const std::vector<int64_t> steps = CheckpointStepsOf(*LocalRunFiles(copy.path()).List(""));
+    EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunFileEntry> fetched, LocalRunFiles(copy.path()).List(""));
+    const std::vector<int64_t> steps = CheckpointStepsOf(fetched);
     if (!steps.empty()) local.checkpoint = steps.back();
   }
   return TrainerVerb(ExportWords(local, copy.path().string()), copy.was_fetched(), done, context);

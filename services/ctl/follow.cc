@@ -36,7 +36,7 @@ absl::StatusOr<FollowResult> Follow(RunFeed& feed, const FollowOptions& options,
   for (int poll = 0;; ++poll) {
     const bool alive = options.is_alive == nullptr || options.is_alive();  // asked before what it may still write
     absl::StatusOr<FeedPage> page = feed.Next(seq);
-    if (!page.ok() && (!absl::IsUnavailable(page.status()) || ++lost_polls > kMaxLostPolls)) return page.status();
+    if (!page.ok() && (!IsUnreachable(page.status()) || ++lost_polls > kMaxLostPolls)) return page.status();
     if (page.ok()) {
       lost_polls = 0;
       result.run = std::move(page->run);

@@ -15,6 +15,11 @@ struct FeedPage {
   RunSummary run;                    // includes them, and maybe later ones (run.last_seq)
 };
 
+// Of a call to a coordinator, or of a feed behind one: it cannot be reached now.
+inline bool IsUnreachable(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
 // Where a run's events come from: its directory, or a coordinator.
 class RunFeed {
  public:

@@ -93,7 +93,7 @@ absl::StatusOr<int64_t> QueuePrivateAblation(const FoundRun& found, const std::s
     EVILMOE_ASSIGN_OR_RETURN(const ServingStack stack, OpenStack(directory, shape, RunAction::kNone, context.clock));
     const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
     const absl::StatusOr<int64_t> seq = QueueAblation(*link, found.run, job_id, command);
-    if (seq.ok() ? IsServing(directory) : !absl::IsUnavailable(seq.status())) return seq;
+    if (seq.ok() ? IsServing(directory) : !IsUnreachable(seq.status())) return seq;
   }
   return absl::UnavailableError(absl::StrCat("the private stack of ", directory.path.string(),
                                              " ended again and again; see ", (directory.Logs() / "stack.log").string()));

@@ -112,6 +112,7 @@ absl::Status SweepRunner::StartPrivate(size_t index) {
   }
   const RunDirectory directory{run.directory};
   if (directory.HasStack()) return absl::OkStatus();
+  EVILMOE_RETURN_IF_ERROR(CheckPrivate({run, nullptr}));
   EVILMOE_ASSIGN_OR_RETURN(const StackShape shape, ShapeOf(directory, command_.stack, fallback));
   return EnsureStack(directory, shape, RunAction::kResume, context_.clock);
 }
