@@ -131,7 +131,8 @@ TEST(Follow, DetachesWhenAsked) {
 }
 
 TEST(Follow, BearsALostFeedForAMinuteOfPolls) {
-  FakeFeed comes_back({absl::UnavailableError("gone"), absl::UnavailableError("gone"), Page("succeeded", 0)});
+  FakeFeed comes_back(
+      {absl::UnavailableError("gone"), absl::DeadlineExceededError("slow"), Page("succeeded", 0)});
   std::ostringstream out;
   EXPECT_TRUE(Follow(comes_back, Patient(), out).ok());
   FakeFeed stays_away({absl::UnavailableError("gone")});
