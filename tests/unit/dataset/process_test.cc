@@ -146,12 +146,13 @@ struct WordsCase {
   std::string name;
   std::vector<std::string> words;
   std::string want;
+  int code = 2;
 };
 
 class DatasetWordsTest : public DatasetProcessTest, public ::testing::WithParamInterface<WordsCase> {};
 
 TEST_P(DatasetWordsTest, AreRefusedInALine) {
-  EXPECT_EQ(Run(GetParam().words), 2);
+  EXPECT_EQ(Run(GetParam().words), GetParam().code);
   EXPECT_THAT(Errors(), HasSubstr(GetParam().want));
   EXPECT_EQ(NumLines(errors_), 1u) << Errors();
 }
@@ -162,14 +163,14 @@ INSTANTIATE_TEST_SUITE_P(
         {"NoVerb", {"dataset"}, "A subcommand is required"},
         {"UnknownVerb", {"dataset", "bild"}, "bild: unknown verb, expected build, split, inspect or nano"},
         {"NoOut", {"dataset", "build", "--from", "x"}, "--out is required"},
-        {"NoFile", {"dataset", "build", "--from", "/nowhere/x", "--out", "y"}, "/nowhere/x: open: No such file"},
+        {"NoFile", {"dataset", "build", "--from", "/nowhere/x", "--out", "y"}, "/nowhere/x: open: No such file", 4},
         {"LimitWithoutTokenizer",
          {"dataset", "build", "--from", "x", "--out", "y", "--max-prompt-tokens", "9"},
          "--max-prompt-tokens requires --tokenizer"},
         {"Difficulty",
          {"dataset", "build", "--from", "x", "--out", "y", "--difficulty", "easy,odd"},
          "--difficulty: odd not in"},
-        {"InspectNothing", {"inspect", "/nowhere/x"}, "/nowhere/x: open: No such file"},
+        {"InspectNothing", {"inspect", "/nowhere/x"}, "/nowhere/x: open: No such file", 4},
         {"Shares", {"split", "--from", "x", "--out", "y", "--splits", "a=2"}, "the fractions sum to 2, expected 1"}}),
     [](const auto& c) { return c.param.name; });
 
