@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "services/ctl/run_feed.h"
+#include "services/runs/run_feed.h"
 
 namespace evilmoe {
 

@@ -8,8 +8,8 @@
 #include "common/clock.h"
 #include "common/logger.h"
 #include "services/ctl/process_keeper.h"
-#include "services/ctl/run_directory.h"
 #include "services/ctl/stack_layout.h"
+#include "services/runs/run_directory.h"
 
 namespace evilmoe {
 

@@ -10,9 +10,9 @@
 #include "common/status_macros.h"
 #include "services/ctl/dry_run.h"
 #include "services/ctl/local_stack.h"
-#include "services/ctl/ulid.h"
 #include "services/ctl/verb_table.h"
 #include "services/report/report.h"
+#include "services/runs/ulid.h"
 #include "trainer/arm_presets.h"
 #include "trainer/run_file.h"
 
