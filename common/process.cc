@@ -41,10 +41,12 @@ bool AwaitStopSignalFor(absl::Duration timeout, const std::stop_token& cancel) {
   return false;
 }
 
-absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports) {
+absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports,
+                            int page_port) {
   if (path.empty()) return absl::OkStatus();
   nlohmann::ordered_json json = {{"pid", getpid()}, {"metrics_port", metrics_port}};
   if (!ports.empty()) json["ports"] = ports;
+  if (page_port != 0) json["page_port"] = page_port;
   return WriteFileAtomic(path, json.dump() + "\n");
 }
 

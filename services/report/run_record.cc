@@ -66,23 +66,6 @@ std::string ScalarAt(const YamlNode& root, std::string_view key) {
   return member != nullptr && member->value.kind == YamlNode::Kind::kScalar ? member->value.text : "";
 }
 
-void ReadConfig(const std::filesystem::path& path, RunRecord& run) {
-  absl::StatusOr<std::string> text = ReadFile(path, kMaxYamlBytes);
-  if (!text.ok()) return NoteUnread(text.status(), "config.yaml", "name, arm and settings are unknown", run);
-  run.config_yaml = *std::move(text);
-  std::vector<YamlProblem> problems;
-  const YamlNode root = ParseYamlTree(run.config_yaml, problems);
-  if (!problems.empty()) {
-    run.notes.push_back(absl::StrCat("config.yaml line ", problems[0].place.line, ": ", problems[0].text,
-                                     "; it is shown as it stands."));
-  }
-  run.name = ScalarAt(root, "name");
-  run.arm = ScalarAt(root, "arm");
-  run.seed = ScalarAt(root, "seed");
-  int64_t steps = 0;
-  if (absl::SimpleAtoi(ScalarAt(root, "steps"), &steps) && steps > 0) run.steps_total = steps;
-}
-
 void FillColumns(const std::map<int64_t, const Json*>& by_step, RunRecord& run) {
   run.metrics = OrderedJson::object();
   run.metrics["step"] = OrderedJson::array();
@@ -94,24 +77,6 @@ void FillColumns(const std::map<int64_t, const Json*>& by_step, RunRecord& run) 
     for (const char* name : kHistograms) run.metrics[name].push_back(HistogramOrNull(*row, name));
   }
   run.num_steps = static_cast<int64_t>(by_step.size());
-}
-
-void ReadMetrics(const std::filesystem::path& path, RunRecord& run) {
-  const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
-  if (!text.ok()) NoteUnread(text.status(), "metrics.jsonl", "there are no curves to draw", run);
-  JsonLines lines = ParseJsonLines(text.ok() ? *text : std::string());
-  std::map<int64_t, const Json*> by_step;
-  for (const JsonLines::Row& row : lines.rows) {
-    const Json* step = Find(row.object, "step");
-    if (step == nullptr || !step->is_number_integer()) {
-      lines.bad_lines.push_back(row.line);
-    } else {
-      by_step[step->get<int64_t>()] = &row.object;  // a step repeated after a recovery replaces its first try
-    }
-  }
-  NoteBadLines(lines.bad_lines, "metrics.jsonl", run.notes);
-  if (text.ok() && by_step.empty()) run.notes.push_back("metrics.jsonl holds no step: there are no curves to draw.");
-  FillColumns(by_step, run);
 }
 
 OrderedJson AblationRowOf(const Json& row) {
@@ -129,10 +94,44 @@ OrderedJson AblationRowOf(const Json& row) {
   return result;
 }
 
-void ReadAblation(const std::filesystem::path& path, RunRecord& run) {
+}  // namespace
+
+void TakeConfig(absl::StatusOr<std::string> text, RunRecord& run) {
+  if (!text.ok()) return NoteUnread(text.status(), "config.yaml", "name, arm and settings are unknown", run);
+  run.config_yaml = *std::move(text);
+  std::vector<YamlProblem> problems;
+  const YamlNode root = ParseYamlTree(run.config_yaml, problems);
+  if (!problems.empty()) {
+    run.notes.push_back(absl::StrCat("config.yaml line ", problems[0].place.line, ": ", problems[0].text,
+                                     "; it is shown as it stands."));
+  }
+  run.name = ScalarAt(root, "name");
+  run.arm = ScalarAt(root, "arm");
+  run.seed = ScalarAt(root, "seed");
+  int64_t steps = 0;
+  if (absl::SimpleAtoi(ScalarAt(root, "steps"), &steps) && steps > 0) run.steps_total = steps;
+}
+
+void TakeMetrics(const absl::StatusOr<std::string>& text, RunRecord& run) {
+  if (!text.ok()) NoteUnread(text.status(), "metrics.jsonl", "there are no curves to draw", run);
+  JsonLines lines = ParseJsonLines(text.ok() ? *text : std::string());
+  std::map<int64_t, const Json*> by_step;
+  for (const JsonLines::Row& row : lines.rows) {
+    const Json* step = Find(row.object, "step");
+    if (step == nullptr || !step->is_number_integer()) {
+      lines.bad_lines.push_back(row.line);
+    } else {
+      by_step[step->get<int64_t>()] = &row.object;  // a step repeated after a recovery replaces its first try
+    }
+  }
+  NoteBadLines(lines.bad_lines, "metrics.jsonl", run.notes);
+  if (text.ok() && by_step.empty()) run.notes.push_back("metrics.jsonl holds no step: there are no curves to draw.");
+  FillColumns(by_step, run);
+}
+
+void TakeAblation(const absl::StatusOr<std::string>& text, RunRecord& run) {
   constexpr std::string_view kFile = "eval/ablation.json";
   constexpr std::string_view kLack = "the causal ablation was not run or did not finish";
-  const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
   if (!text.ok()) return NoteUnread(text.status(), kFile, kLack, run);
   const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
   const Json* rows = json.is_object() ? Find(json, "rows") : nullptr;
@@ -152,8 +151,6 @@ void ReadAblation(const std::filesystem::path& path, RunRecord& run) {
   run.ablation = std::move(result);
 }
 
-}  // namespace
-
 absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory) {
   std::error_code error;
   if (!std::filesystem::is_directory(run_directory, error)) {
@@ -162,9 +159,9 @@ absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory) {
   }
   RunRecord run;
   run.id = (run_directory / "").lexically_normal().parent_path().filename().string();
-  ReadConfig(run_directory / "config.yaml", run);
-  ReadMetrics(run_directory / "metrics.jsonl", run);
-  ReadAblation(run_directory / "eval" / "ablation.json", run);
+  TakeConfig(ReadFile(run_directory / "config.yaml", kMaxYamlBytes), run);
+  TakeMetrics(ReadFile(run_directory / "metrics.jsonl", kMaxFileBytes), run);
+  TakeAblation(ReadFile(run_directory / "eval" / "ablation.json", kMaxFileBytes), run);
   run.samples = ReadRollouts(run_directory / "rollouts", run.notes);
   return run;
 }

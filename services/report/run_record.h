@@ -35,6 +35,12 @@ struct RunRecord {
 inline constexpr size_t kMaxStepsRead = 16;
 inline constexpr size_t kMaxTextBytes = 6000;  // of a sample; the rest is cut off, and said so
 
+// Parts of it, out of the text of config.yaml, metrics.jsonl and eval/ablation.json, or why there is none. Anything that
+// is wrong is a note.
+void TakeConfig(absl::StatusOr<std::string> text, RunRecord& run);
+void TakeMetrics(const absl::StatusOr<std::string>& text, RunRecord& run);
+void TakeAblation(const absl::StatusOr<std::string>& text, RunRecord& run);
+
 // NotFound: no such directory. Anything less is a note.
 absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory);
 
