@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/exit_code.h"
 #include "common/status_macros.h"
+#include "services/ctl/comparison_table.h"
 #include "services/ctl/verb_table.h"
 
 namespace evilmoe {
@@ -43,7 +44,7 @@ absl::StatusOr<ComparedRun> ReadCompared(const FoundRun& found) {
   if (run.fields.empty()) run.fields["arm"] = found.run.arm;
   const absl::StatusOr<std::string> ablation = ReadWhole(*files, "eval/ablation.json", kMaxFileBytes);
   if (!ablation.ok() && !absl::IsNotFound(ablation.status())) return ablation.status();
-  if (ablation.ok()) run.modes = AblationModes(nlohmann::json::parse(*ablation, nullptr, /*allow_exceptions=*/false));
+  if (ablation.ok()) run.modes = ModesOfAblation(nlohmann::json::parse(*ablation, nullptr, /*allow_exceptions=*/false));
   return run;
 }
 

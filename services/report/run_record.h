@@ -21,6 +21,11 @@ struct RunRecord {
   std::string seed;                    // as written there
   std::optional<int64_t> steps_total;  // of config.yaml
   std::string config_yaml;
+  // Of run.json, as far as it says so; empty, 0 or -1: unknown.
+  std::string state, sweep, config_sha256, model_fingerprint, adapter_sha256;
+  int64_t adapter_step = -1;
+  int64_t created_unix_ms = 0, finished_unix_ms = 0;
+  nlohmann::ordered_json software;  // what its trainer said last of itself, name to value; null: it did not
   // Columns of metrics.jsonl, sorted by step, the last line of a repeated step kept: "step" holds integers, every
   // other column a number or null a step, the two w_histogram_* columns a list of 20 counts or null.
   nlohmann::ordered_json metrics;
