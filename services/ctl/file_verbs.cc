@@ -8,15 +8,13 @@
 #include "common/exit_code.h"
 #include "common/file.h"
 #include "common/status_macros.h"
-#include "services/ctl/compare_verb.h"
 #include "services/ctl/fetched_run.h"
 #include "services/ctl/process.h"
 #include "services/ctl/record_verbs.h"
 #include "services/ctl/run_catalog.h"
 #include "services/ctl/sibling_run.h"
 #include "services/ctl/verb_table.h"
-#include "services/report/report.h"
-#include "services/report/sweep_page.h"
+#include "services/report/run_record.h"
 
 namespace evilmoe {
 namespace {
@@ -71,32 +69,6 @@ absl::StatusOr<int> TrainerVerb(const std::vector<std::string>& words, bool must
   return result.exit_code < 0 ? kExitRunFailed : result.exit_code;
 }
 
-int TellPage(const char* key, const std::string& value, const std::filesystem::path& page, const VerbContext& context) {
-  if (context.global.json) {
-    context.out << nlohmann::ordered_json({{key, value}, {"report", page.string()}}).dump() << "\n";
-  } else {
-    context.out << "report " << page.string() << "\n";
-  }
-  return kExitOk;
-}
-
-// Of a word that names no run: the page of the sweep of that name, or why there is no such run.
-absl::StatusOr<int> SweepReport(const absl::Status& no_run, const ReportCommand& command, RunCatalog& catalog,
-                                const VerbContext& context) {
-  EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunSummary> runs, catalog.List(command.run));
-  if (runs.empty()) return no_run;
-  std::vector<ComparedRun> compared;
-  for (const RunSummary& run : runs) {
-    EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog.Find(run.run_id));
-    EVILMOE_ASSIGN_OR_RETURN(ComparedRun read, ReadCompared(found));
-    compared.push_back(std::move(read));
-  }
-  const std::filesystem::path out = command.out.empty() ? std::filesystem::path(command.run + ".html") : command.out;
-  EVILMOE_RETURN_IF_ERROR(
-      WriteFileAtomic(out, RenderSweepPage(command.run, ComparisonJson(CompareRuns(compared), compared))));
-  return TellPage("sweep", command.run, out, context);
-}
-
 std::vector<std::string> ExportWords(const ExportCommand& command, const std::string& source) {
   std::vector<std::string> words = {"export",  source,        "--format", command.format, "--block",
                                     command.block, "--out", command.out.string()};
@@ -119,7 +91,7 @@ std::vector<RunFileEntry> FilesOfReport(std::span<const RunFileEntry> files) {
     rollouts.insert(RolloutPath(count < all.size() ? all[k * (all.size() - 1) / (count - 1)] : all[k]));
   }
   return Those(files, [&](const std::string& path) {
-    return path == "config.yaml" || path == "metrics.jsonl" || path.starts_with("eval/") || rollouts.contains(path);
+    return path == "config.yaml" || path == "run.json" || path == "events.jsonl" || path == "metrics.jsonl" || path.starts_with("eval/") || rollouts.contains(path);
   });
 }
 
@@ -152,29 +124,6 @@ absl::StatusOr<std::vector<RunFileEntry>> FilesOfReplay(std::span<const RunFileE
                                     [&](const RunFileEntry& entry) { return entry.path == RolloutPath(step); });
   if (has_step) return wanted;
   return absl::NotFoundError(absl::StrCat("--step: ", step, ", but the run has no rollouts of that step"));
-}
-
-void AddReportOptions(VerbOptions& options, ReportCommand& command) {
-  options.Value("ID", &command.run, {Completes::kRun, {}, "ID"}, "Run (id, start of an id, or name), or a sweep's name")
-      ->required();
-  options.File("--out", &command.out, "HTML file", "report.html in the run's directory; here, of a sweep");
-  AddFetchOption(options, &command.fetch_to);
-}
-
-absl::StatusOr<int> Report(const ReportCommand& command, const VerbContext& context) {
-  RunCatalog catalog(context);
-  const absl::StatusOr<FoundRun> named = catalog.Find(command.run);
-  if (absl::IsNotFound(named.status())) return SweepReport(named.status(), command, catalog, context);
-  EVILMOE_RETURN_IF_ERROR(named.status());
-  const FoundRun& found = *named;
-  const auto choose = [](std::span<const RunFileEntry> files) -> absl::StatusOr<std::vector<RunFileEntry>> {
-    return FilesOfReport(files);
-  };
-  EVILMOE_ASSIGN_OR_RETURN(const LocalCopy copy, LocalCopy::Make(found, command.fetch_to, choose, context));
-  std::filesystem::path out = command.out;
-  if (out.empty()) out = copy.was_fetched() ? found.run.run_id + ".html" : found.directory().Report().string();
-  EVILMOE_RETURN_IF_ERROR(WriteReport(copy.path(), out));
-  return TellPage("run_id", found.run.run_id, out, context);
 }
 
 void AddExportOptions(VerbOptions& options, ExportCommand& command) {
@@ -238,12 +187,7 @@ absl::StatusOr<int> Replay(const ReplayCommand& command, const VerbContext& cont
 }
 
 std::vector<Verb> FileVerbs() {
-  return {{"report", verb_group::kTake, "Write the page of a run or a sweep",
-           [](VerbOptions& options) { return Bound(options, AddReportOptions, Report); },
-           "One HTML file that asks for nothing else: hack and solve rate over the run, where the router put w, the "
-           "ablation with intervals, and what the policy wrote. Of a sweep: its arms side by side.",
-           "evilmoe-ctl report nano --out nano.html\nevilmoe-ctl report nano-arms --out arms.html"},
-          {"export", verb_group::kTake, "Write a run's adapter for Hugging Face peft or transformers",
+  return {{"export", verb_group::kTake, "Write a run's adapter for Hugging Face peft or transformers",
            [](VerbOptions& options) { return Bound(options, AddExportOptions, Export); },
            "Without --block full the quarantine is left out: what remains is what the run was for.",
            "evilmoe-ctl export nano --out nano-deployed\n"

@@ -13,6 +13,7 @@
 #include "services/ctl/local_stack.h"
 #include "services/ctl/local_verbs.h"
 #include "services/ctl/record_verbs.h"
+#include "services/ctl/report_verb.h"
 #include "services/ctl/run_verbs.h"
 #include "services/ctl/show_verbs.h"
 #include "services/ctl/stack_verbs.h"
@@ -45,7 +46,7 @@ absl::StatusOr<int> Run(const ParsedCommand& command, VerbContext& context) {
 const std::vector<Verb>& AllVerbs() {
   static const auto* verbs = [] {
     auto* all = new std::vector<Verb>;
-    for (auto* family : {&RunVerbs, &ControlVerbs, &ShowVerbs, &RecordVerbs, &SweepVerbs, &CompareVerbs, &FileVerbs,
+    for (auto* family : {&RunVerbs, &ControlVerbs, &ShowVerbs, &RecordVerbs, &SweepVerbs, &CompareVerbs, &ReportVerbs, &FileVerbs,
                          &StackVerbs, &DoctorVerbs, &OfflineVerbs, &MoreVerbs}) {
       for (Verb& verb : family()) all->push_back(std::move(verb));
     }

@@ -188,8 +188,10 @@ std::string Headline(const ComparisonRow& row) {
   if (row.solve_on && row.solve_off) {
     absl::StrAppend(&text, absl::StrFormat(", solving %.2f -> %.2f", row.solve_on->mean, row.solve_off->mean));
   }
-  return absl::StrCat(text, ": ", Meaning(Judge(ModesOf(row))));
+  return absl::StrCat(text, ": ", Meaning(OutcomeOf(row)));
 }
+
+Outcome OutcomeOf(const ComparisonRow& row) { return Judge(ModesOf(row)); }
 
 std::string WordsOf(const ComparisonRow& row) {
   const int runs = row.hack_on ? row.hack_on->num_runs : row.num_runs;
@@ -209,7 +211,7 @@ nlohmann::ordered_json ComparisonJson(std::span<const ComparisonRow> rows, std::
                             {"solve_off", Json(row.solve_off)},
                             {"solve_random_half", Json(row.solve_half)},
                             {"solve_base", Json(row.solve_base)},
-                            {"outcome", OutcomeName(Judge(ModesOf(row)))},
+                            {"outcome", OutcomeName(OutcomeOf(row))},
                             {"words", WordsOf(row)},
                             {"run_ids", row.run_ids},
                             {"headline", Headline(row)}});

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nlohmann/json.hpp"
+#include "services/report/reading.h"
 #include "services/report/run_record.h"
 
 namespace evilmoe {
@@ -54,6 +55,7 @@ struct ComparisonRow {
 std::vector<ComparisonRow> CompareRuns(std::span<const ComparedRun> runs);
 // One sentence: what removing the expert did, by the rules of reading.h over runs.
 std::string Headline(const ComparisonRow& row);
+Outcome OutcomeOf(const ComparisonRow& row);
 // "hacking 62 % → 3 %, random half 14 %, solving 20 % → 19 %: localised, 5 seeds".
 std::string WordsOf(const ComparisonRow& row);
 nlohmann::ordered_json ComparisonJson(std::span<const ComparisonRow> rows, std::span<const ComparedRun> runs);

@@ -91,6 +91,17 @@ std::string OutcomeName(Outcome outcome) {
   return "no ablation";
 }
 
+std::string OutcomeClass(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kLocalised: return "good";
+    case Outcome::kSolvingLost:
+    case Outcome::kNotLocalised: return "bad";
+    case Outcome::kNoHacking:
+    case Outcome::kNoAblation: break;
+  }
+  return "open";
+}
+
 std::string Meaning(Outcome outcome) {
   switch (outcome) {
     case Outcome::kLocalised: return "hacking sits in the expert and leaves with it";

@@ -34,6 +34,8 @@ struct AblationModes {
 Outcome Judge(const AblationModes& modes);
 // "localised", "not localised", ...
 std::string OutcomeName(Outcome outcome);
+// Its tone on a page: "good", "bad" or "open" (a class of report.css).
+std::string OutcomeClass(Outcome outcome);
 // What it means, as half a sentence.
 std::string Meaning(Outcome outcome);
 // "hacking 62 % → 3 %, random half 14 %, solving 20 % → 19 %: localised"; what was not measured is left out; without

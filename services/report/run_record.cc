@@ -195,7 +195,7 @@ void ReadAblation(const std::filesystem::path& path, RunRecord& run) {
 
 }  // namespace
 
-absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory) {
+absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory, Samples samples) {
   std::error_code error;
   if (!std::filesystem::is_directory(run_directory, error)) {
     return absl::NotFoundError(
@@ -208,7 +208,7 @@ absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory) {
   ReadSoftware(run_directory / "events.jsonl", run);
   ReadMetrics(run_directory / "metrics.jsonl", run);
   ReadAblation(run_directory / "eval" / "ablation.json", run);
-  run.samples = ReadRollouts(run_directory / "rollouts", run.notes);
+  if (samples == Samples::kRead) run.samples = ReadRollouts(run_directory / "rollouts", run.notes);
   return run;
 }
 

@@ -40,7 +40,9 @@ struct RunRecord {
 inline constexpr size_t kMaxStepsRead = 16;
 inline constexpr size_t kMaxTextBytes = 6000;  // of a sample; the rest is cut off, and said so
 
-// NotFound: no such directory. Anything less is a note.
-absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory);
+enum class Samples { kRead, kLeaveOut };
+
+// NotFound: no such directory. Anything less is a note. With kLeaveOut rollouts are not looked at.
+absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory, Samples samples = Samples::kRead);
 
 }  // namespace evilmoe

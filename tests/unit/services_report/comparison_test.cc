@@ -93,7 +93,10 @@ TEST(Headline, SaysWhatTheRemovalDid) {
 
 TEST(WordsOf, SaysItInPercent) {
   std::vector<ComparedRun> runs;
-  for (const char* seed : {"0", "1", "2", "3", "4"}) runs.push_back(OneRun("a", seed, 0.62, 0.03));
+  for (const char* seed : {"0", "1", "2", "3", "4"}) {
+    runs.push_back(OneRun("a", seed, 0.62, 0.03));
+    runs.back().modes["base"].hack = 0.04;
+  }
   EXPECT_EQ(WordsOf(CompareRuns(runs)[0]), "hacking 62 % → 3 %, random half 31 %, solving 40 % → 40 %: localised, 5 seeds");
   EXPECT_EQ(WordsOf(CompareRuns(std::vector{OneRun("a", "0", 0.62, 0.6)})[0]),
             "hacking 62 % → 60 %, random half 31 %, solving 40 % → 40 %: not localised, 1 seed");
