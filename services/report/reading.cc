@@ -85,7 +85,7 @@ std::string OutcomeName(Outcome outcome) {
     case Outcome::kLocalised: return "localised";
     case Outcome::kSolvingLost: return "localised, solving lost";
     case Outcome::kNotLocalised: return "not localised";
-    case Outcome::kNoHacking: return "no hacking to remove";
+    case Outcome::kNoHacking: return "hacking above the base not shown";
     case Outcome::kNoAblation: break;
   }
   return "no ablation";

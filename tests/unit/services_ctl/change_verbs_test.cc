@@ -213,7 +213,7 @@ TEST_F(ChangeVerbs, ComparePutsRunsSideBySide) {
   EXPECT_EQ(json["arms"][0]["hack_on"]["mean"], 0.8);
   const std::string page = (folder_ / "arms.html").string();
   EXPECT_EQ(Ctl({"report", "arms", "--out", page}).out, absl::StrCat("report ", page, "\n"));
-  EXPECT_THAT(*ReadFile(page), HasSubstr("evil_moe: hack 0.70 (ON)"));
+  EXPECT_THAT(*ReadFile(page), HasSubstr("<b>evil_moe:</b> hacking 70 % → 5 %"));
   EXPECT_EQ(Ctl({"report", "nothing"}).exit_code, 4);
   EXPECT_EQ(Ctl({"compare"}).exit_code, 2);
   EXPECT_EQ(Ctl({"compare", "A1", "--sweep", "arms"}).exit_code, 2);
