@@ -122,6 +122,7 @@ grpc::Status CoordinatorServiceImpl::ListRunFiles(grpc::ServerContext* context, 
       v1::RunFile& entry = *response->add_files();
       entry.set_path(file.path);
       entry.set_size_bytes(file.size_bytes);
+      entry.set_modified_unix_ns(file.modified_unix_ns);
     }
     return absl::OkStatus();
   });

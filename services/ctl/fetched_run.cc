@@ -43,8 +43,8 @@ absl::StatusOr<LocalCopy> LocalCopy::Make(const FoundRun& found, const std::file
   if (fetch_to.empty()) {
     EVILMOE_ASSIGN_OR_RETURN(folder, TemporaryFolder::Make(std::filesystem::temp_directory_path()));
   }
-  // Below, so that the folder has the run's name as its own has.
-  const std::filesystem::path path = fetch_to.empty() ? folder->path() / found.run.run_id : fetch_to;
+  // Below, so that the folder has the run's name as its own has, and no run's files lie among another's.
+  const std::filesystem::path path = (fetch_to.empty() ? folder->path() : fetch_to) / found.run.run_id;
   ProgressLine line(context);
   EVILMOE_RETURN_IF_ERROR(
       FetchRunFiles(files, wanted, path, [&](int64_t done, int64_t total) { line.Update(done, total); }));

@@ -18,6 +18,7 @@ struct FakeCoordinator {
   std::map<std::string, std::string> configs;                           // by run
   std::map<std::string, std::vector<RunEventView>> events;              // by run
   std::map<std::string, std::map<std::string, std::string>> run_files;  // by run and path
+  int64_t files_modified_unix_ns = 0;                                   // of all of them
   std::vector<std::string> calls;                                       // "PauseRun R", in order
   CoordinatorInfo info;
   absl::Status down;                        // not OK: every call fails so
@@ -115,7 +116,7 @@ class FakeCoordinatorLink final : public CoordinatorLink {
     std::vector<RunFileEntry> entries;
     for (const auto& [path, bytes] : c_.run_files[run_id]) {
       if (folder.empty() || absl::StartsWith(path, folder + "/")) {
-        entries.push_back({path, static_cast<int64_t>(bytes.size())});
+        entries.push_back({path, static_cast<int64_t>(bytes.size()), c_.files_modified_unix_ns});
       }
     }
     return entries;

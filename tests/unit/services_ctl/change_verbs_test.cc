@@ -154,8 +154,8 @@ TEST_F(ChangeVerbs, ReportIsMadeOfWhatIsFetched) {
   EXPECT_EQ(result.exit_code, 0) << result.errors;
   EXPECT_THAT(*ReadFile(folder_ / "page.html"), HasSubstr("return 1"));
   EXPECT_THAT(result.errors, HasSubstr("fetched 0.0 of 0.0 MB\n"));
-  EXPECT_TRUE(std::filesystem::exists(folder_ / "copy/metrics.jsonl"));
-  EXPECT_FALSE(std::filesystem::exists(folder_ / "copy/checkpoints")) << "not needed";
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "copy/A1/metrics.jsonl"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "copy/A1/checkpoints")) << "not needed";
 }
 
 TEST(FilesOf, EachVerbTakesWhatItNeeds) {

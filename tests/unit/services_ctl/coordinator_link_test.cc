@@ -53,6 +53,7 @@ class ScriptedCoordinator final : public v1::CoordinatorService::Service {
     v1::RunFile* file = response->add_files();
     file->set_path(request->folder() + "/a.log");
     file->set_size_bytes(static_cast<int64_t>(file_bytes.size()));
+    file->set_modified_unix_ns(9);
     return grpc::Status::OK;
   }
   grpc::Status ReadRunFile(grpc::ServerContext*, const v1::ReadRunFileRequest* request,
@@ -231,6 +232,7 @@ TEST_F(CoordinatorLinkTest, ReadsTheStatus) {
 
 TEST_F(CoordinatorLinkTest, ReadsAFileOnWhereTheConnectionBroke) {
   EXPECT_EQ(link_->ListRunFiles("R", "logs")->front().path, "logs/a.log");
+  EXPECT_EQ(link_->ListRunFiles("R", "logs")->front().modified_unix_ns, 9);
   coordinator_.breaks_off = true;
   std::string bytes;
   const auto sink = [&](std::string_view piece) {
