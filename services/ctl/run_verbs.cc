@@ -141,7 +141,7 @@ absl::StatusOr<int> FollowToTheEnd(const FoundRun& found, int64_t after_seq, con
     options.is_alive = [&] { return RunDirectory{run.directory}.HasStack(); };
   }
   RunFeed& feed = link_feed != nullptr ? static_cast<RunFeed&>(*link_feed) : file_feed;
-  EVILMOE_ASSIGN_OR_RETURN(const FollowResult result, Follow(feed, options, context.out));
+  EVILMOE_ASSIGN_OR_RETURN(const FollowResult result, Follow(feed, options, context.clock, context.out));
   if (!result.detached) return PrintEnd(found, result, context);
   context.errors << "detached, run " << run.run_id << " goes on: " << HowToComeBack(run.run_id) << std::endl;
   return kExitOk;

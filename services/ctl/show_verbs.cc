@@ -10,6 +10,7 @@
 #include "common/status_macros.h"
 #include "services/ctl/log_tail.h"
 #include "services/ctl/paint.h"
+#include "services/ctl/patience.h"
 #include "services/ctl/process.h"
 #include "services/ctl/run_catalog.h"
 #include "services/ctl/run_verbs.h"
@@ -44,13 +45,18 @@ absl::StatusOr<int> ComponentLog(const FoundRun& found, const LogsCommand& comma
   const std::unique_ptr<RunFeed> feed = FeedOf(found);
   EVILMOE_ASSIGN_OR_RETURN(LogTail tail, LogTail::Open(*files, command.component));
   SignalWaiter signals({SIGINT, SIGTERM});
+  Patience patience(context.clock);
   int64_t seq = found.run.last_seq;
   while (true) {
     // The state before the rest of the log: what is written at the end is read then.
-    EVILMOE_ASSIGN_OR_RETURN(const FeedPage page, feed->Next(seq));
-    seq = page.run.last_seq;
-    EVILMOE_RETURN_IF_ERROR(tail.CopyTo(context.out));
-    if (!command.follow || !GoesOn(page.run) || signals.Wait(kPoll) != 0) return kExitOk;
+    const absl::StatusOr<FeedPage> page = feed->Next(seq);
+    const absl::Status looked = page.ok() ? tail.CopyTo(context.out) : page.status();
+    EVILMOE_RETURN_IF_ERROR(command.follow ? patience.Bear(looked) : looked);
+    if (looked.ok()) {
+      seq = page->run.last_seq;
+      if (!command.follow || !GoesOn(page->run)) return kExitOk;
+    }
+    if (signals.Wait(kPoll) != 0) return kExitOk;
   }
 }
 
@@ -133,16 +139,21 @@ absl::StatusOr<int> Events(const LogsCommand& command, const VerbContext& contex
   EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog.Find(command.run));
   const std::unique_ptr<RunFeed> feed = FeedOf(found);
   SignalWaiter signals({SIGINT, SIGTERM});
+  Patience patience(context.clock);
   int64_t seq = 0;
   while (true) {
-    EVILMOE_ASSIGN_OR_RETURN(const FeedPage page, feed->Next(seq));
-    for (const RunEventView& event : page.events) {
-      context.out << (context.global.json ? EventLine(event) + "\n" : EventText(event));
-      seq = event.seq;
+    const absl::StatusOr<FeedPage> page = feed->Next(seq);
+    EVILMOE_RETURN_IF_ERROR(command.follow ? patience.Bear(page.status()) : page.status());
+    if (page.ok()) {
+      for (const RunEventView& event : page->events) {
+        context.out << (context.global.json ? EventLine(event) + "\n" : EventText(event));
+        seq = event.seq;
+      }
+      context.out.flush();
+      const bool seen_all = seq >= page->run.last_seq;
+      if (!command.follow || (!GoesOn(page->run) && seen_all)) return kExitOk;
     }
-    context.out.flush();
-    const bool seen_all = seq >= page.run.last_seq;
-    if (!command.follow || (!GoesOn(page.run) && seen_all) || signals.Wait(kPoll) != 0) return kExitOk;
+    if (signals.Wait(kPoll) != 0) return kExitOk;
   }
 }
 

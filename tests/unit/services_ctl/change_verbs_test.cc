@@ -259,6 +259,17 @@ TEST_F(SweepVerb, QueuesFollowsAndCompares) {
   EXPECT_THAT(result.out, HasSubstr("evil_moe: hack 0.60 (ON) -> 0.00 (OFF) over 1 run"));
 }
 
+TEST_F(SweepVerb, BearsALostCoordinator) {
+  int looks = 0;
+  coordinator_.tick = [&, succeed = coordinator_.tick](FakeCoordinator& c) {
+    if (++looks % 2 == 0) c.lost_looks = 1;
+    succeed(c);
+  };
+  const Result result = Ctl({"sweep", file_});
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_THAT(result.out, HasSubstr("evil_moe: hack 0.60 (ON) -> 0.00 (OFF) over 1 run"));
+}
+
 TEST_F(SweepVerb, StartsNoRunTwice) {
   ASSERT_EQ(Ctl({"sweep", file_, "--detach"}).exit_code, 0);
   coordinator_.Find(coordinator_.runs[0].run_id)->config_sha256 =

@@ -116,6 +116,33 @@ TEST_F(RunFilesTest, FetchTrustsNoPathAndNoSize) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "copy/config.yaml"));
 }
 
+// A log whose reads break off after a few bytes.
+class BreakingLog final : public RunFiles {
+ public:
+  absl::StatusOr<std::vector<RunFileEntry>> List(const std::string&) override {
+    return std::vector<RunFileEntry>{{"logs/trainer.log", static_cast<int64_t>(text_.size())}};
+  }
+  absl::StatusOr<int64_t> Read(const std::string&, int64_t offset, const Sink& sink) override {
+    if (offset == static_cast<int64_t>(text_.size())) return offset;
+    EXPECT_TRUE(sink(std::string_view(text_).substr(static_cast<size_t>(offset), 6)).ok());
+    return absl::UnavailableError("broke off");
+  }
+
+ private:
+  const std::string text_ = "one\ntwo\nthree\n";
+};
+
+TEST_F(RunFilesTest, ALogGoesOnWhereItBrokeOff) {
+  BreakingLog files;
+  absl::StatusOr<LogTail> tail = LogTail::Open(files, "trainer");
+  ASSERT_TRUE(tail.ok()) << tail.status();
+  std::ostringstream out;
+  int breaks = 0;
+  while (absl::IsUnavailable(tail->CopyTo(out))) ASSERT_LE(++breaks, 3);
+  EXPECT_EQ(breaks, 3);
+  EXPECT_EQ(out.str(), "one\ntwo\nthree\n");
+}
+
 TEST_F(RunFilesTest, ALogIsReadOnInWholeLines) {
   for (RunFiles* files : Both()) {
     absl::StatusOr<LogTail> tail = LogTail::Open(*files, "trainer");

@@ -88,6 +88,40 @@ TEST_F(ShowVerbs, EventsAndLogsGoOnToTheEnd) {
   EXPECT_THAT(logs.out, ::testing::EndsWith("(ON) -> 0.00 (OFF)\n"));
 }
 
+TEST_F(ShowVerbs, WhatFollowsBearsALostCoordinator) {
+  AddRun("A1", "one", "running");
+  coordinator_.AddEvent("A1", "warning", {{"message", "first"}});
+  std::string& log = coordinator_.run_files["A1"]["logs/trainer.log"];
+  int looks = 0;
+  coordinator_.tick = [&](FakeCoordinator& c) {
+    ++looks;
+    if (looks == 2) c.lost_looks = 2;
+    if (looks != 3) return;
+    log += "second\n";
+    c.AddEvent("A1", "warning", {{"message", "second"}});
+    c.Find("A1")->state = "succeeded";
+  };
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"events", "one", "-f"}, {"logs", "one", "-f"}, {"logs", "one", "-f", "--component", "trainer"}}) {
+    coordinator_.Find("A1")->state = "running";
+    coordinator_.events["A1"].resize(1);
+    log = "first\n";
+    looks = 0;
+    const Result result = Ctl(words);
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    EXPECT_THAT(result.out, ::testing::ContainsRegex("first[^~]*second")) << words.back();
+  }
+  coordinator_.tick = [](FakeCoordinator& c) { c.lost_looks = 1; };
+  EXPECT_EQ(Ctl({"events", "one"}).exit_code, 3) << "nobody asked it to wait";
+  coordinator_.lost_looks = 0;
+  coordinator_.Find("A1")->state = "running";
+  looks = 0;
+  coordinator_.tick = [&](FakeCoordinator& c) {
+    if (++looks == 2) c.down = absl::PermissionDeniedError("the token has run out");
+  };
+  EXPECT_EQ(Ctl({"events", "one", "-f"}).exit_code, 5) << "waiting does not help";
+}
+
 TEST_F(ShowVerbs, AFailedRunIsToldByItsExitCode) {
   AddRun("A1", "one", "failed").error = "the trainer died";
   coordinator_.AddEvent("A1", "state", {{"state", "failed"}, {"error", "the trainer died"}});
