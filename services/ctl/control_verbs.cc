@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/exit_code.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 #include "common/yaml_field.h"
 #include "services/ctl/local_stack.h"
@@ -81,7 +82,7 @@ int Tell(const RunSummary& run, const std::string& what, const VerbContext& cont
   if (context.global.json) {
     context.out << ToJson(run).dump() << "\n";
   } else {
-    context.out << "run " << run.run_id << " " << what << "\n";
+    context.out << "run " << ShownLine(run.run_id) << " " << what << "\n";
   }
   return kExitOk;
 }
@@ -125,7 +126,7 @@ absl::StatusOr<int> Pause(const SteerCommand& command, const VerbContext& contex
   const bool at_once = found.run.state == "paused";
   return Tell(found.run,
               absl::StrCat(at_once ? "is paused" : "is pausing: it ends its step and writes a checkpoint",
-                           "; `evilmoe-ctl resume ", found.run.run_id, "` goes on"),
+                           "; `evilmoe-ctl resume ", ShownLine(found.run.run_id), "` goes on"),
               context);
 }
 

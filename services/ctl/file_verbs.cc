@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/exit_code.h"
 #include "common/file.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 #include "services/ctl/compare_verb.h"
 #include "services/ctl/fetched_run.h"
@@ -75,7 +76,7 @@ int TellPage(const char* key, const std::string& value, const std::filesystem::p
   if (context.global.json) {
     context.out << nlohmann::ordered_json({{key, value}, {"report", page.string()}}).dump() << "\n";
   } else {
-    context.out << "report " << page.string() << "\n";
+    context.out << "report " << ShownLine(page.string()) << "\n";
   }
   return kExitOk;
 }

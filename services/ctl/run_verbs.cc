@@ -33,26 +33,27 @@ int PrintProblems(const absl::Status& status, const VerbContext& context) {
 bool WritePage(const FoundRun& found, const VerbContext& context) {
   if (!HasLocalFiles(found)) return false;
   const absl::Status written = WriteReport(found.run.directory, found.directory().Report());
-  if (!written.ok()) context.errors << "evilmoe-ctl: report: " << written.message() << std::endl;
+  if (!written.ok()) context.errors << "evilmoe-ctl: report: " << ShownLine(written.message()) << std::endl;
   return written.ok();
 }
 
 // Prints how a run ended, the final line last.
 int PrintEnd(const FoundRun& found, const FollowResult& result, const VerbContext& context) {
   const RunSummary& run = result.run;
+  const std::string id = ShownLine(run.run_id);
   const std::string logs = found.link == nullptr || HasLocalFiles(found)
-                               ? found.directory().Logs().string()
-                               : absl::StrCat("`evilmoe-ctl logs ", run.run_id, " --component trainer`");
+                               ? ShownLine(found.directory().Logs().string())
+                               : absl::StrCat("`evilmoe-ctl logs ", id, " --component trainer`");
   if (run.state == "interrupted" || run.state == "paused") {
     const bool paused = run.state == "paused";
-    context.errors << "evilmoe-ctl: run " << run.run_id << (paused ? " is paused" : " is interrupted: its stack is gone")
-                   << "; `evilmoe-ctl resume " << run.run_id << "` goes on; logs: " << logs << std::endl;
+    context.errors << "evilmoe-ctl: run " << id << (paused ? " is paused" : " is interrupted: its stack is gone")
+                   << "; `evilmoe-ctl resume " << id << "` goes on; logs: " << logs << std::endl;
     return paused ? kExitOk : kExitRunFailed;
   }
   const bool written = WritePage(found, context);
-  if (!context.global.json && written) context.out << "report " << found.directory().Report().string() << std::endl;
+  if (!context.global.json && written) context.out << "report " << ShownLine(found.directory().Report().string()) << std::endl;
   if (run.state != "succeeded") {
-    context.errors << "evilmoe-ctl: run " << run.run_id << " " << run.state << (run.error.empty() ? "" : ": ")
+    context.errors << "evilmoe-ctl: run " << id << " " << ShownLine(run.state) << (run.error.empty() ? "" : ": ")
                    << ShownLine(run.error) << "; logs: " << logs << std::endl;
     return kExitRunFailed;
   }
@@ -109,7 +110,8 @@ std::vector<std::string> ArmOverrides() {
 }  // namespace
 
 std::string HowToComeBack(const std::string& run_id) {
-  return absl::StrCat("`evilmoe-ctl logs ", run_id, " -f` follows it, `evilmoe-ctl cancel ", run_id, "` ends it");
+  const std::string id = ShownLine(run_id);
+  return absl::StrCat("`evilmoe-ctl logs ", id, " -f` follows it, `evilmoe-ctl cancel ", id, "` ends it");
 }
 
 void PrintStarted(const RunSummary& run, const VerbContext& context) {
@@ -117,8 +119,9 @@ void PrintStarted(const RunSummary& run, const VerbContext& context) {
     context.out << ToJson(run).dump() << std::endl;
     return;
   }
-  context.out << "run " << run.run_id << " (" << run.name << ", " << run.arm << ", " << run.steps_total << " steps)\n"
-              << "directory " << run.directory << std::endl;
+  context.out << "run " << ShownLine(run.run_id) << " (" << ShownLine(run.name) << ", " << ShownLine(run.arm) << ", "
+              << run.steps_total << " steps)\n"
+              << "directory " << ShownLine(run.directory) << std::endl;
 }
 
 absl::StatusOr<int> FollowToTheEnd(const FoundRun& found, int64_t after_seq, const VerbContext& context) {
@@ -143,7 +146,7 @@ absl::StatusOr<int> FollowToTheEnd(const FoundRun& found, int64_t after_seq, con
   RunFeed& feed = link_feed != nullptr ? static_cast<RunFeed&>(*link_feed) : file_feed;
   EVILMOE_ASSIGN_OR_RETURN(const FollowResult result, Follow(feed, options, context.clock, context.out));
   if (!result.detached) return PrintEnd(found, result, context);
-  context.errors << "detached, run " << run.run_id << " goes on: " << HowToComeBack(run.run_id) << std::endl;
+  context.errors << "detached, run " << ShownLine(run.run_id) << " goes on: " << HowToComeBack(run.run_id) << std::endl;
   return kExitOk;
 }
 

@@ -28,6 +28,10 @@ bool GoesOn(const RunSummary& run) {
 
 std::string OrDash(const std::string& text) { return text.empty() ? "-" : ShownLine(text); }
 
+std::string ShownState(const RunSummary& run, const VerbContext& context) {
+  return Painted(ShownLine(run.state), ToneOf(run.state), context.global.color);
+}
+
 std::unique_ptr<RunFeed> FeedOf(const FoundRun& found) {
   if (found.link != nullptr) return std::make_unique<LinkFeed>(*found.link, found.run.run_id);
   return std::make_unique<FileFeed>(found.directory());
@@ -87,7 +91,7 @@ absl::StatusOr<int> List(const ListCommand& command, const VerbContext& context)
   }
   std::vector<std::vector<std::string>> rows;
   for (const RunSummary& run : runs) {
-    rows.push_back({run.run_id, ShownLine(run.name), run.arm, Painted(run.state, ToneOf(run.state), context.global.color),
+    rows.push_back({ShownLine(run.run_id), ShownLine(run.name), ShownLine(run.arm), ShownState(run, context),
                     absl::StrCat(run.steps_done, "/", run.steps_total), OrDash(run.sweep),
                     ShowTime(run.created_unix_ms)});
   }
@@ -108,8 +112,8 @@ absl::StatusOr<int> Get(const GetCommand& command, const VerbContext& context) {
   }
   std::vector<std::vector<std::string>> rows = {
       {"name", ShownLine(run.name)},
-      {"arm", run.arm},
-      {"state", Painted(run.state, ToneOf(run.state), context.global.color)},
+      {"arm", OrDash(run.arm)},
+      {"state", ShownState(run, context)},
       {"steps", absl::StrCat(run.steps_done, "/", run.steps_total)},
       {"created", ShowTime(run.created_unix_ms)},
       {"finished", ShowTime(run.finished_unix_ms)},
@@ -117,15 +121,15 @@ absl::StatusOr<int> Get(const GetCommand& command, const VerbContext& context) {
       {"priority", absl::StrCat(run.priority)},
       {"slots", run.slots == 0 ? "-" : absl::StrCat(run.slots)},
       {"sweep", OrDash(run.sweep)},
-      {"adapter", run.adapter_step < 0 ? "-" : absl::StrCat("step ", run.adapter_step, ", ", run.adapter_sha256)},
+      {"adapter", run.adapter_step < 0 ? "-" : absl::StrCat("step ", run.adapter_step, ", ", ShownLine(run.adapter_sha256))},
       {"config", OrDash(run.config_sha256)},
       {"base model", OrDash(run.model_fingerprint)},
-      {"directory", run.directory}};
+      {"directory", OrDash(run.directory)}};
   if (run.state == "queued" && found.link != nullptr) {
     EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunSummary> runs, found.link->ListRuns(""));
     rows[2][1] = QueueNote(runs, run.run_id);
   }
-  context.out << RenderTable({"run", run.run_id}, rows);
+  context.out << RenderTable({"run", ShownLine(run.run_id)}, rows);
   return kExitOk;
 }
 

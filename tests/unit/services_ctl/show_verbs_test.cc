@@ -161,6 +161,45 @@ TEST_F(ShowVerbs, BadRolloutsAreDataLoss) {
   EXPECT_EQ(Ctl({"rollouts", "one"}).exit_code, 1);
 }
 
+TEST_F(ShowVerbs, WhatACoordinatorSaysReachesNoTerminalRaw) {
+  const std::string clear = "\x1b[2J";
+  RunSummary& run = AddRun("A" + clear, "one" + clear, "running");
+  for (std::string* text : {&run.arm, &run.directory, &run.sweep, &run.error, &run.adapter_sha256, &run.config_sha256,
+                            &run.model_fingerprint}) {
+    *text += "x" + clear;
+  }
+  run.adapter_step = 1;
+  coordinator_.run_files[run.run_id]["config.yaml"] = "steps: 1\n";
+  const std::string page = (folder_ / "page.html").string();
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"list"}, {"get", run.name}, {"events", run.name}, {"logs", run.name}, {"complete-runs"},
+           {"complete-runs", "--kind", "sweeps"}, {"report", run.name, "--out", page}, {"rollouts", run.name},
+           {"pause", run.name}, {"cancel", run.name}, {"retry", run.name, "--detach"}, {"get", run.name + "?"}}) {
+    const Result result = Ctl(words);
+    EXPECT_THAT(result.out + result.errors, Not(HasSubstr("\x1b"))) << words.front();
+    EXPECT_THAT(result.out + result.errors, Not(IsEmpty())) << words.front();
+  }
+  coordinator_.tick = [](FakeCoordinator& c) { c.runs.back().state = "failed"; };
+  const Result followed = Ctl({"logs", run.name, "-f"});
+  EXPECT_THAT(followed.out + followed.errors, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(followed.errors, HasSubstr("\\x1b[2J"));
+  coordinator_.down = absl::UnavailableError("refused" + clear);
+  EXPECT_EQ(Ctl({"list"}).errors, "evilmoe-ctl: refused\\x1b[2J\n");
+}
+
+TEST_F(ShowVerbs, ARunIdThatLeavesItsFolderIsRefused) {
+  const std::string outside = (folder_ / "outside").string();
+  AddRun("../outside", "one", "running");
+  AddRun(outside, "two", "running");
+  coordinator_.run_files["../outside"]["config.yaml"] = coordinator_.run_files[outside]["config.yaml"] = "steps: 1\n";
+  for (const char* name : {"one", "two"}) {
+    const Result result = Ctl({"report", name, "--out", (folder_ / "page.html").string(), "--fetch-to",
+                               (folder_ / "copy").string()});
+    EXPECT_EQ(result.exit_code, 2) << result.errors;
+    EXPECT_FALSE(std::filesystem::exists(outside));
+  }
+}
+
 TEST_F(ShowVerbs, ListRunDirectoriesWithoutAnEndpoint) {
   const RunDirectory directory{folder_ / "runs" / "01ARYZ6S410000000000000000"};
   ASSERT_TRUE(directory.Create().ok());
