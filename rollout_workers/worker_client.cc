@@ -71,7 +71,11 @@ absl::Status RolloutWorker::Run(const std::stop_token& stop) {
   while (working.ok() && !stop.stop_requested()) working = Work();
   leasing_thread_.request_stop();
   outbox_.Hurry();
-  if (working.ok()) Drain();
+  if (working.ok()) {
+    Drain();
+  } else {
+    grading_.EndBy(clock_.Now());  // or what is queued could take a minute each
+  }
   GiveAllBack(working.ok() ? "worker is stopping" : std::string(working.message()));
   return working;
 }

@@ -118,6 +118,20 @@ TEST_F(WorkerSessionTest, OutlivesACoordinatorThatIsAwayForLongerThanACallWaits)
   EXPECT_TRUE(session_.failure().ok());
 }
 
+TEST_F(WorkerSessionTest, AReturnThatALeaseFindsOutIsCountedOnce) {
+  ServeAndBegin();
+  coordinator_.Vanish();
+  std::stop_source stop;
+  std::jthread beats([&] { session_.HeartbeatLoop(stop.get_token()); });
+  EXPECT_TRUE(AwaitLog("coordinator_away"));
+  stop.request_stop();
+  beats.join();
+  coordinator_.Forget();
+  coordinator_.Serve();
+  EXPECT_TRUE(session_.Lease(1, absl::ZeroDuration()).ok());
+  EXPECT_EQ(metrics_.reconnects.Value(), 1);
+}
+
 TEST_F(GroupOutboxTest, ACompletionWhoseAnswerIsLostCountsOnce) {
   ServeAndBegin();
   coordinator_.Add(Work());
