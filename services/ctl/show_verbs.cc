@@ -14,6 +14,7 @@
 #include "services/ctl/process.h"
 #include "services/ctl/run_catalog.h"
 #include "services/ctl/run_verbs.h"
+#include "services/ctl/run_view.h"
 #include "services/ctl/table.h"
 #include "services/ctl/verb_table.h"
 
