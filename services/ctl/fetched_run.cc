@@ -39,7 +39,7 @@ absl::StatusOr<LocalCopy> LocalCopy::Make(const FoundRun& found, const std::file
                                           const Choose& choose, const VerbContext& context) {
   if (found.link == nullptr || HasLocalFiles(found)) return LocalCopy(found.run.directory, false, std::nullopt);
   if (!IsConfined(found.run.run_id)) {  // it names folders and files here
-    return absl::InvalidArgumentError(
+    return absl::DataLossError(
         absl::StrCat("run ", ShownText(found.run.run_id, 80), ": a coordinator's id, expected one that names a folder"));
   }
   LinkRunFiles files(*found.link, found.run.run_id);

@@ -33,7 +33,7 @@ int PrintProblems(const absl::Status& status, const VerbContext& context) {
 bool WritePage(const FoundRun& found, const VerbContext& context) {
   if (!HasLocalFiles(found)) return false;
   const absl::Status written = WriteReport(found.run.directory, found.directory().Report());
-  if (!written.ok()) context.errors << "evilmoe-ctl: report: " << ShownLine(written.message()) << std::endl;
+  if (!written.ok()) context.errors << "evilmoe-ctl: report: " << ShownLine(std::string(written.message())) << std::endl;
   return written.ok();
 }
 

@@ -70,7 +70,7 @@ int RunCommand(const std::vector<std::string>& arguments, VerbContext context) {
   const absl::StatusOr<int> code = Run(*parsed.command, context);
   context.out.flush();
   if (code.ok()) return *code;
-  context.errors << "evilmoe-ctl: " << ShownLines(code.status().message()) << std::endl;
+  context.errors << "evilmoe-ctl: " << ShownLines(std::string(code.status().message())) << std::endl;
   return ExitCodeOf(code.status());
 }
 
