@@ -53,11 +53,13 @@ absl::Status TakeJobs(const TrainerConfig& config, Collective& ranks) {
   EVILMOE_RETURN_IF_ERROR(CheckChannelFiles(config.security, clock.Now()));
   EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics->port()));
   CoordinatorClient coordinator({.address = config.coordinator, .stop = stop.get_token(), .security = config.security});
+  FingerprintCache fingerprints;
   TrainerMetrics run_metrics(*registry, clock);
   const TrainerLife life{.config = config,
                          .id = TrainerLifeId(config.trainer_id, clock),
                          .coordinator = coordinator,
                          .ranks = ranks,
+                         .fingerprints = fingerprints,
                          .metrics = run_metrics,
                          .clock = clock,
                          .logger = logger,
