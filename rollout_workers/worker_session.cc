@@ -54,11 +54,6 @@ absl::Duration WorkerSession::heartbeat_interval() const {
   return heartbeat_interval_;
 }
 
-void WorkerSession::set_capacity_groups(int capacity) {
-  MutexLock lock(mu_);
-  capacity_groups_ = capacity;
-}
-
 std::vector<int64_t> WorkerSession::TakeLost() {
   MutexLock lock(mu_);
   return std::exchange(lost_, {});
@@ -109,10 +104,6 @@ absl::Status WorkerSession::CallHeartbeat() {
   request.set_worker_id(worker_id_);
   request.set_host(host_);
   for (const int64_t id : in_flight_.LeaseIds()) request.add_lease_ids(id);
-  {
-    MutexLock lock(mu_);
-    request.set_capacity_groups(capacity_groups_);
-  }
   const absl::StatusOr<v1::HeartbeatResponse> response = coordinator_.Heartbeat(request);
   EVILMOE_RETURN_IF_ERROR(Note(response.status()));
   NoteLost(*response);

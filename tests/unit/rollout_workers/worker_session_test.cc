@@ -70,14 +70,12 @@ TEST_F(WorkerSessionTest, ATokenThatIsTakenAwayEndsItLater) {
 
 TEST_F(WorkerSessionTest, HeartbeatsTellOfLeasesAndLearnWhichAreLost) {
   ServeAndBegin();
-  session_.set_capacity_groups(7);
   coordinator_.Add(Work(0, 2));
   coordinator_.Add(Work(1, 1));
   const int64_t unfinished = LeaseOne(), finished = LeaseOne();
   ASSERT_TRUE(in_flight_.Add(finished, 0, {}).has_value());
   Start([this](const std::stop_token& stop) { session_.HeartbeatLoop(stop); });
   EXPECT_TRUE(coordinator_.Await([&](const Seen& seen) { return seen.heartbeat.lease_ids_size() == 2; }));
-  EXPECT_EQ(coordinator_.seen().heartbeat.capacity_groups(), 7);
   EXPECT_THAT(session_.TakeLost(), IsEmpty());
   coordinator_.ExpireLeases();
   EXPECT_TRUE(coordinator_.Await([&](const Seen& seen) { return seen.heartbeat.lease_ids_size() == 1; }));
