@@ -1,6 +1,7 @@
 #include "services/ctl/control_verbs.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -9,14 +10,13 @@
 #include "common/status_macros.h"
 #include "common/yaml_field.h"
 #include "services/ctl/local_stack.h"
+#include "services/ctl/private_stack.h"
 #include "services/ctl/run_catalog.h"
 #include "services/ctl/run_verbs.h"
 #include "services/ctl/verb_table.h"
 
 namespace evilmoe {
 namespace {
-
-constexpr int kAttempts = 3;  // to find a private stack that does not end meanwhile
 
 using Ask = absl::StatusOr<RunSummary> (CoordinatorLink::*)(const std::string&);
 
@@ -44,17 +44,15 @@ absl::Status CheckState(const RunSummary& run, const Steering& steering) {
 absl::StatusOr<RunSummary> SteerPrivate(const FoundRun& found, const Steering& steering, const StackChoice& choice,
                                         const VerbContext& context) {
   EVILMOE_RETURN_IF_ERROR(CheckPrivate(found));
-  const RunDirectory directory = found.directory();
-  EVILMOE_ASSIGN_OR_RETURN(const StackShape shape, ShapeOf(directory, choice, DefaultShape(NumCores())));
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    EVILMOE_ASSIGN_OR_RETURN(const ServingStack stack, OpenStack(directory, shape, steering.action, context.clock));
-    if (stack.started) return directory.ReadSummary();
-    const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
-    const absl::StatusOr<RunSummary> run = (link.get()->*steering.ask)(found.run.run_id);
-    if (run.ok() ? IsServing(directory) : !IsUnreachable(run.status())) return run;
-  }
-  return absl::UnavailableError(absl::StrCat("the private stack of ", directory.path.string(),
-                                             " ended again and again; see ", (directory.Logs() / "stack.log").string()));
+  EVILMOE_ASSIGN_OR_RETURN(const StackShape shape, ShapeOf(found.directory(), choice, DefaultShape(NumCores())));
+  std::optional<RunSummary> asked;
+  EVILMOE_RETURN_IF_ERROR(
+      AskPrivateStack(found, shape, steering.action, context, [&](CoordinatorLink& link) -> absl::Status {
+        EVILMOE_ASSIGN_OR_RETURN(asked, (link.*steering.ask)(found.run.run_id));
+        return absl::OkStatus();
+      }));
+  if (asked) return *std::move(asked);
+  return found.directory().ReadSummary();  // a stack that was started for it asks by itself
 }
 
 // The run after it has been asked; last_seq stays what it was.

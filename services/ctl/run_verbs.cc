@@ -10,6 +10,7 @@
 #include "common/status_macros.h"
 #include "services/ctl/dry_run.h"
 #include "services/ctl/local_stack.h"
+#include "services/ctl/private_stack.h"
 #include "services/ctl/verb_table.h"
 #include "services/report/report.h"
 #include "services/runs/ulid.h"
@@ -21,7 +22,6 @@ namespace {
 
 // A stack on a run that has ended stays so long at least, so that the ablation finds it.
 constexpr absl::Duration kTimeToSubmit = absl::Seconds(5);
-constexpr int kAttempts = 3;  // to find a private stack that does not end meanwhile
 
 // A problem of each line of the file is one line of the answer; nothing has been started then.
 int PrintProblems(const absl::Status& status, const VerbContext& context) {
@@ -87,17 +87,15 @@ absl::StatusOr<int64_t> QueueAblation(CoordinatorLink& link, const RunSummary& r
 // The same with the private stack of the run, which is started where there is none.
 absl::StatusOr<int64_t> QueuePrivateAblation(const FoundRun& found, const std::string& job_id,
                                              const AblateCommand& command, const VerbContext& context) {
-  const RunDirectory directory = found.directory();
-  EVILMOE_ASSIGN_OR_RETURN(StackShape shape, ShapeOf(directory, command.stack, DefaultShape(NumCores())));
+  EVILMOE_ASSIGN_OR_RETURN(StackShape shape, ShapeOf(found.directory(), command.stack, DefaultShape(NumCores())));
   shape.linger = std::max(shape.linger, kTimeToSubmit);
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    EVILMOE_ASSIGN_OR_RETURN(const ServingStack stack, OpenStack(directory, shape, RunAction::kNone, context.clock));
-    const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
-    const absl::StatusOr<int64_t> seq = QueueAblation(*link, found.run, job_id, command);
-    if (seq.ok() ? IsServing(directory) : !IsUnreachable(seq.status())) return seq;
-  }
-  return absl::UnavailableError(absl::StrCat("the private stack of ", directory.path.string(),
-                                             " ended again and again; see ", (directory.Logs() / "stack.log").string()));
+  int64_t seq = 0;
+  EVILMOE_RETURN_IF_ERROR(
+      AskPrivateStack(found, shape, RunAction::kNone, context, [&](CoordinatorLink& link) -> absl::Status {
+        EVILMOE_ASSIGN_OR_RETURN(seq, QueueAblation(link, found.run, job_id, command));
+        return absl::OkStatus();
+      }));
+  return seq;
 }
 
 // What completion suggests behind --set.
