@@ -5,8 +5,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status_macros.h"
-#include "services/ctl/run_directory.h"
-#include "services/ctl/run_feed.h"
+#include "services/runs/run_directory.h"
+#include "services/runs/run_feed.h"
 
 namespace evilmoe {
 namespace {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/exit_code.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 #include "services/ctl/comparison_table.h"
 #include "services/ctl/verb_table.h"
@@ -51,7 +52,7 @@ absl::StatusOr<ComparedRun> ReadCompared(const FoundRun& found) {
 std::string ComparisonText(const std::vector<ComparedRun>& runs) {
   const std::vector<ComparisonRow> rows = CompareRuns(runs);
   std::string text = ComparisonTable(rows) + "\n";
-  for (const ComparisonRow& row : rows) absl::StrAppend(&text, Headline(row), "\n");
+  for (const ComparisonRow& row : rows) absl::StrAppend(&text, ShownLine(Headline(row)), "\n");
   return text;
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/exit_code.h"
 #include "common/file.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 #include "services/ctl/fetched_run.h"
 #include "services/ctl/process.h"
@@ -46,7 +47,7 @@ std::vector<int64_t> CheckpointStepsOf(std::span<const RunFileEntry> files) {
 }
 
 void AddFetchOption(VerbOptions& options, std::filesystem::path* fetch_to) {
-  options.Folder("--fetch-to", fetch_to, "Keep what is fetched of a run on another host in this folder",
+  options.Folder("--fetch-to", fetch_to, "Keep what is fetched of a run on another host, in DIR/<id of the run>",
                  "a temporary one");
 }
 
@@ -154,16 +155,15 @@ absl::StatusOr<int> Export(const ExportCommand& command, const VerbContext& cont
                                  {"block", command.block},
                                  {"out", command.out.string()}};
   if (is_path) return TrainerVerb(ExportWords(command, command.run), false, done, context);
-  const auto choose = [&](std::span<const RunFileEntry> files) { return FilesOfExport(files, command.checkpoint); };
+  ExportCommand local = command;
+  const auto choose = [&](std::span<const RunFileEntry> files) -> absl::StatusOr<std::vector<RunFileEntry>> {
+    EVILMOE_ASSIGN_OR_RETURN(std::vector<RunFileEntry> chosen, FilesOfExport(files, command.checkpoint));
+    // By its step: `latest` may move on behind the listing.
+    if (const std::vector<int64_t> steps = CheckpointStepsOf(chosen); !steps.empty()) local.checkpoint = steps.back();
+    return chosen;
+  };
   EVILMOE_ASSIGN_OR_RETURN(const LocalCopy copy, LocalCopy::Make(*found, command.fetch_to, choose, context));
   done["source"] = found->run.run_id;
-  ExportCommand local = command;
-  if (copy.was_fetched() && !local.checkpoint) {
-    // `latest` may have moved on since the listing.
-    EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunFileEntry> fetched, LocalRunFiles(copy.path()).List(""));
-    const std::vector<int64_t> steps = CheckpointStepsOf(fetched);
-    if (!steps.empty()) local.checkpoint = steps.back();
-  }
   return TrainerVerb(ExportWords(local, copy.path().string()), copy.was_fetched(), done, context);
 }
 

@@ -7,8 +7,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
-#include "services/ctl/run_directory.h"
 #include "services/ctl/stack_supervisor.h"
+#include "services/runs/run_directory.h"
 
 namespace evilmoe {
 

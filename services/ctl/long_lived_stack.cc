@@ -52,6 +52,7 @@ LongLivedStack::LongLivedStack(LongLivedOptions options, const Clock& clock, Log
     : options_(std::move(options)),
       logger_(logger),
       signals_(signals),
+      targets_(options_.layout, logger),
       keeper_(KeptProcesses(options_.layout), {options_.layout.configs, options_.layout.logs, options_.term_timeout},
               clock, logger, signals) {}
 
@@ -65,21 +66,13 @@ absl::Status LongLivedStack::Run() {
   int signal = 0;
   while (!AsksToStop(signal = signals_.Wait(kTick))) {
     EVILMOE_RETURN_IF_ERROR(keeper_.Tend(StartAgain));
-    GatherTargets();
+    targets_.Update();
   }
   logger_.Info("stopping", {{"signal", signal}});
   keeper_.EndAll();
   std::error_code ignored;
   std::filesystem::remove(options_.home.File(), ignored);
   return absl::OkStatus();
-}
-
-void LongLivedStack::GatherTargets() {
-  std::string targets = TargetsJson(options_.layout);
-  if (targets == targets_) return;
-  const absl::Status status = WriteFileAtomic(options_.layout.targets, targets);
-  if (!status.ok()) logger_.Warn("targets_not_written", {{"error", std::string(status.message())}});
-  targets_ = std::move(targets);
 }
 
 absl::StatusOr<HomeDirectory::Served> StartLongLivedStack(const HomeDirectory& home, const StackShape& shape,

@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "common/exit_code.h"
 #include "common/file.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 #include "services/ctl/fetched_run.h"
 #include "services/ctl/file_verbs.h"
@@ -24,7 +25,7 @@ int TellPage(const std::string& key, const std::string& value, const std::filesy
   if (context.global.json) {
     context.out << nlohmann::ordered_json({{key, value}, {"report", page.string()}}).dump() << "\n";
   } else {
-    context.out << "report " << page.string() << "\n";
+    context.out << "report " << ShownLine(page.string()) << "\n";
   }
   return kExitOk;
 }
@@ -83,7 +84,7 @@ void AddReportOptions(VerbOptions& options, ReportCommand& command) {
              "Runs (id, start of an id, or name) or sweeps' names")
       ->required();
   options.File("--out", &command.out, "HTML file", "report.html in the run's directory; here, of several runs");
-  options.Folder("--fetch-to", &command.fetch_to, "Keep what is fetched of a run on another host in this folder",
+  options.Folder("--fetch-to", &command.fetch_to, "Keep what is fetched of a run on another host, in DIR/<id of the run>",
                  "a temporary one");
 }
 

@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "services/ctl/run_directory.h"
+#include "services/runs/run_directory.h"
 
 namespace evilmoe {
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/exit_code.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 #include "services/ctl/command_line.h"
 #include "services/ctl/compare_verb.h"
@@ -70,7 +71,7 @@ int RunCommand(const std::vector<std::string>& arguments, VerbContext context) {
   const absl::StatusOr<int> code = Run(*parsed.command, context);
   context.out.flush();
   if (code.ok()) return *code;
-  context.errors << "evilmoe-ctl: " << code.status().message() << std::endl;
+  context.errors << "evilmoe-ctl: " << ShownLines(std::string(code.status().message())) << std::endl;
   return ExitCodeOf(code.status());
 }
 

@@ -1,4 +1,4 @@
-#include "services/ctl/run_directory.h"
+#include "services/runs/run_directory.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -13,7 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "common/file.h"
 #include "common/status_macros.h"
-#include "services/ctl/ulid.h"
+#include "services/runs/ulid.h"
 
 namespace evilmoe {
 namespace {

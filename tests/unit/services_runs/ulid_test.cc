@@ -1,4 +1,4 @@
-#include "services/ctl/ulid.h"
+#include "services/runs/ulid.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "services/ctl/run_feed.h"
+#include "services/runs/run_feed.h"
 
 #include <fstream>
 

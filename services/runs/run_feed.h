@@ -1,12 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "services/ctl/run_directory.h"
-#include "services/ctl/run_view.h"
+#include "services/runs/run_directory.h"
+#include "services/runs/run_event.h"
 
 namespace evilmoe {
 

@@ -1,4 +1,4 @@
-#include "services/ctl/run_directory.h"
+#include "services/runs/run_directory.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
