@@ -42,9 +42,7 @@ RolloutWorker::RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClien
       leasing_({coordinator_, session_, in_flight_, outbox_, adapters_, base_models_, metrics_, clock_, logger_}),
       runner_({.max_samples = config.max_samples,
                .threads = config.threads,
-               .kv_budget_bytes = config.kv_cache_mib * (int64_t{1} << 20)}) {
-  session_.set_capacity_groups(config_.max_samples);
-}
+               .kv_budget_bytes = config.kv_cache_mib * (int64_t{1} << 20)}) {}
 
 RolloutWorker::~RolloutWorker() {
   leasing_thread_.request_stop();
@@ -71,7 +69,11 @@ absl::Status RolloutWorker::Run(const std::stop_token& stop) {
   while (working.ok() && !stop.stop_requested()) working = Work();
   leasing_thread_.request_stop();
   outbox_.Hurry();
-  if (working.ok()) Drain();
+  if (working.ok()) {
+    Drain();
+  } else {
+    grading_.EndBy(clock_.Now());  // or what is queued could take a minute each
+  }
   GiveAllBack(working.ok() ? "worker is stopping" : std::string(working.message()));
   return working;
 }
@@ -113,7 +115,6 @@ absl::Status RolloutWorker::Adopt() {
     const char* reason = wrong_model ? "WRONG_BASE_MODEL" : ours && !broken_adapter ? "CANCELLED" : "INFRA_LOST";
     outbox_.GiveBack(lease.lease_id(), reason, std::string(added.message()));
   }
-  session_.set_capacity_groups(std::max(1, config_.max_samples / largest_group_));
   return wrong_model || broken_adapter ? absl::OkStatus() : ready;
 }
 

@@ -54,11 +54,6 @@ absl::Duration WorkerSession::heartbeat_interval() const {
   return heartbeat_interval_;
 }
 
-void WorkerSession::set_capacity_groups(int capacity) {
-  MutexLock lock(mu_);
-  capacity_groups_ = capacity;
-}
-
 std::vector<int64_t> WorkerSession::TakeLost() {
   MutexLock lock(mu_);
   return std::exchange(lost_, {});
@@ -109,10 +104,6 @@ absl::Status WorkerSession::CallHeartbeat() {
   request.set_worker_id(worker_id_);
   request.set_host(host_);
   for (const int64_t id : in_flight_.LeaseIds()) request.add_lease_ids(id);
-  {
-    MutexLock lock(mu_);
-    request.set_capacity_groups(capacity_groups_);
-  }
   const absl::StatusOr<v1::HeartbeatResponse> response = coordinator_.Heartbeat(request);
   EVILMOE_RETURN_IF_ERROR(Note(response.status()));
   NoteLost(*response);
@@ -160,8 +151,12 @@ absl::StatusOr<v1::LeaseGroupsResponse> WorkerSession::Lease(int max_groups, abs
   request.set_wait_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(wait)));
   absl::StatusOr<v1::LeaseGroupsResponse> response = coordinator_.LeaseGroups(request);
   if (OutcomeOf(response.status()) == CallOutcome::kUnknown) {  // it started again
+    {
+      MutexLock lock(mu_);
+      away_since_ = away_since_.value_or(clock_.Now());
+    }
+    // Whichever heartbeat gets through first, this one or that of the other thread, comes back, and comes back once.
     EVILMOE_RETURN_IF_ERROR(SendHeartbeat());
-    ComeBack(absl::ZeroDuration());
     response = coordinator_.LeaseGroups(request);
   }
   EVILMOE_RETURN_IF_ERROR(Note(response.status()));

@@ -50,14 +50,16 @@ absl::Status TakeJobs(const TrainerConfig& config, Collective& ranks) {
   EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "trainer", clock));
   const auto registry = std::make_shared<prometheus::Registry>();
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics, MetricsServer::Start(config.metrics_listen, registry));
-  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics->port()));
   EVILMOE_RETURN_IF_ERROR(CheckChannelFiles(config.security, clock.Now()));
+  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics->port()));
   CoordinatorClient coordinator({.address = config.coordinator, .stop = stop.get_token(), .security = config.security});
+  FingerprintCache fingerprints;
   TrainerMetrics run_metrics(*registry, clock);
   const TrainerLife life{.config = config,
                          .id = TrainerLifeId(config.trainer_id, clock),
                          .coordinator = coordinator,
                          .ranks = ranks,
+                         .fingerprints = fingerprints,
                          .metrics = run_metrics,
                          .clock = clock,
                          .logger = logger,

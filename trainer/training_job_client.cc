@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "common/status_macros.h"
-#include "policy/weights_fingerprint.h"
 #include "trainer/checkpoint.h"
 #include "trainer/coordinator_rollouts_client.h"
 #include "trainer/job_control.h"
@@ -116,6 +115,7 @@ class Job {
         job_(job),
         coordinator_(life.coordinator),
         ranks_(life.ranks),
+        fingerprints_(life.fingerprints),
         clock_(life.clock),
         logger_(life.logger),
         control_(control),
@@ -146,10 +146,11 @@ class Job {
     v1::BeginJobRequest begin;
     *begin.mutable_fence() = FenceOf(job_);
     begin.set_resume_step(step);
-    EVILMOE_ASSIGN_OR_RETURN(*begin.mutable_model_fingerprint(), WeightsFingerprint(run_.model.path));
+    EVILMOE_ASSIGN_OR_RETURN(*begin.mutable_model_fingerprint(), fingerprints_.Of(run_.model.path));
     EVILMOE_RETURN_IF_ERROR(coordinator_.BeginJob(begin).status());
     if (job_.incarnation() <= 1) return absl::OkStatus();
-    return progress_.Record(absl::StrCat("recovery/", job_.incarnation()), "recovery",
+    const std::string kind = job_.predecessor_lost() ? "recovery" : "resume";
+    return progress_.Record(absl::StrCat(kind, "/", job_.incarnation()), kind,
                             {{"resume_step", step}, {"incarnation", job_.incarnation()}}, step);
   }
 
@@ -194,6 +195,7 @@ class Job {
   CoordinatorClient& coordinator_;
   Collective& ranks_;
   SingleRank alone_;
+  FingerprintCache& fingerprints_;
   const Clock& clock_;
   Logger& logger_;
   JobControl& control_;

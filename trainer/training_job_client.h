@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "common/clock.h"
 #include "common/logger.h"
+#include "policy/fingerprint_cache.h"
 #include "proto/coordinator_client.h"
 #include "trainer/collective.h"
 #include "trainer/trainer_config.h"
@@ -19,6 +20,7 @@ struct TrainerLife {
   std::string id;  // unique to this life
   CoordinatorClient& coordinator;
   Collective& ranks;  // this is rank 0; the others follow it (trainer/rank_follower.h) through each training run
+  FingerprintCache& fingerprints;  // of base models
   TrainerMetrics& metrics;
   const Clock& clock;
   Logger& logger;

@@ -134,8 +134,7 @@ class CoordinatorState {
 
   // ---- adapters (state_adapters.cc) ----
   absl::StatusOr<RunRecord> CheckFence(const JobFenceKey& fence) const;
-  // Returns how many workers hold it already.
-  absl::StatusOr<int> PublishAdapter(const JobFenceKey& fence, const AdapterName& adapter, absl::Time now);
+  absl::Status PublishAdapter(const JobFenceKey& fence, const AdapterName& adapter, absl::Time now);
   absl::StatusOr<AdapterName> FindAdapter(const AdapterName& adapter) const;  // NotFound
   absl::Status AcknowledgeAdapter(const std::string& worker_id, const AdapterName& adapter, absl::Time now);
 

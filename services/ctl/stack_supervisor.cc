@@ -44,6 +44,7 @@ StackSupervisor::StackSupervisor(StackOptions options, const Clock& clock, Logge
       clock_(clock),
       logger_(logger),
       signals_(signals),
+      targets_(options_.layout, logger),
       idle_since_(clock.Now()),
       keeper_(KeptProcesses(options_.layout),
               {options_.layout.configs, options_.layout.logs, options_.term_timeout,
@@ -118,7 +119,7 @@ absl::Status StackSupervisor::Loop() {
       return decision;
     }));
     EVILMOE_RETURN_IF_ERROR(WatchRun());
-    GatherTargets();
+    targets_.Update();
     WatchPage();
   }
   logger_.Info("run_ended", {{"state", run_.state}});
@@ -140,14 +141,6 @@ bool StackSupervisor::IsWantedAgain() {
   if (!run.ok() || IsFinished(*run) || run->state == "paused") return false;
   run_.state = run->state;  // or without linger the loop would end before it looks
   return WriteStackFile(CoordinatorAddress(options_.layout.sockets)).ok();
-}
-
-void StackSupervisor::GatherTargets() {
-  std::string targets = TargetsJson(options_.layout);
-  if (targets == targets_) return;
-  const absl::Status status = WriteFileAtomic(options_.layout.targets, targets);
-  if (!status.ok()) logger_.Warn("targets_not_written", {{"error", std::string(status.message())}});
-  targets_ = std::move(targets);
 }
 
 absl::Status StackSupervisor::WatchRun() {

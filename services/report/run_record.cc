@@ -20,6 +20,7 @@ using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kMaxFileBytes = size_t{256} << 20;
+constexpr size_t kMaxSummaryBytes = size_t{1} << 20;
 constexpr size_t kNumBuckets = 20;
 constexpr std::array kColumns = {
     "reward_mean",          "reward_std",           "hack_rate_strict",       "hack_rate_loose",
@@ -64,6 +65,46 @@ void NoteUnread(const absl::Status& status, std::string_view file, std::string_v
 std::string ScalarAt(const YamlNode& root, std::string_view key) {
   const YamlMember* member = root.Find(key);
   return member != nullptr && member->value.kind == YamlNode::Kind::kScalar ? member->value.text : "";
+}
+
+std::string TextAt(const Json& object, std::string_view key) {
+  const Json* value = Find(object, key);
+  return value != nullptr && value->is_string() ? value->get<std::string>() : "";
+}
+
+int64_t IntegerAt(const Json& object, std::string_view key, int64_t otherwise) {
+  const Json* value = Find(object, key);
+  return value != nullptr && value->is_number_integer() ? value->get<int64_t>() : otherwise;
+}
+
+// A run directory without run.json is one that was copied in part: no note, since nothing that the page is for is missing.
+void ReadSummary(const std::filesystem::path& path, RunRecord& run) {
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxSummaryBytes);
+  const Json json = text.ok() ? Json::parse(*text, nullptr, /*allow_exceptions=*/false) : Json();
+  if (!json.is_object()) return;
+  run.state = TextAt(json, "state");
+  run.sweep = TextAt(json, "sweep");
+  run.config_sha256 = TextAt(json, "config_sha256");
+  run.model_fingerprint = TextAt(json, "model_fingerprint");
+  run.created_unix_ms = IntegerAt(json, "created_unix_ms", 0);
+  run.finished_unix_ms = IntegerAt(json, "finished_unix_ms", 0);
+  if (const Json* adapter = Find(json, "adapter"); adapter != nullptr && adapter->is_object()) {
+    run.adapter_step = IntegerAt(*adapter, "step", -1);
+    run.adapter_sha256 = TextAt(*adapter, "sha256");
+  }
+}
+
+void ReadSoftware(const std::filesystem::path& path, RunRecord& run) {
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
+  if (!text.ok()) return;
+  for (const JsonLines::Row& row : ParseJsonLines(*text).rows) {
+    const Json* payload = Find(row.object, "payload");
+    if (TextAt(row.object, "kind") != "software" || payload == nullptr || !payload->is_object()) continue;
+    run.software = OrderedJson::object();
+    for (const auto& [name, value] : payload->items()) {
+      if (value.is_primitive() && !value.is_null()) run.software[name] = value;
+    }
+  }
 }
 
 void FillColumns(const std::map<int64_t, const Json*>& by_step, RunRecord& run) {
@@ -151,7 +192,7 @@ void TakeAblation(const absl::StatusOr<std::string>& text, RunRecord& run) {
   run.ablation = std::move(result);
 }
 
-absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory) {
+absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory, Samples samples) {
   std::error_code error;
   if (!std::filesystem::is_directory(run_directory, error)) {
     return absl::NotFoundError(
@@ -160,9 +201,11 @@ absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory) {
   RunRecord run;
   run.id = (run_directory / "").lexically_normal().parent_path().filename().string();
   TakeConfig(ReadFile(run_directory / "config.yaml", kMaxYamlBytes), run);
+  ReadSummary(run_directory / "run.json", run);
+  ReadSoftware(run_directory / "events.jsonl", run);
   TakeMetrics(ReadFile(run_directory / "metrics.jsonl", kMaxFileBytes), run);
   TakeAblation(ReadFile(run_directory / "eval" / "ablation.json", kMaxFileBytes), run);
-  run.samples = ReadRollouts(run_directory / "rollouts", run.notes);
+  if (samples == Samples::kRead) run.samples = ReadRollouts(run_directory / "rollouts", run.notes);
   return run;
 }
 

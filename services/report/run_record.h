@@ -21,6 +21,11 @@ struct RunRecord {
   std::string seed;                    // as written there
   std::optional<int64_t> steps_total;  // of config.yaml
   std::string config_yaml;
+  // Of run.json, as far as it says so; empty, 0 or -1: unknown.
+  std::string state, sweep, config_sha256, model_fingerprint, adapter_sha256;
+  int64_t adapter_step = -1;
+  int64_t created_unix_ms = 0, finished_unix_ms = 0;
+  nlohmann::ordered_json software;  // what its trainer said last of itself, name to value; null: it did not
   // Columns of metrics.jsonl, sorted by step, the last line of a repeated step kept: "step" holds integers, every
   // other column a number or null a step, the two w_histogram_* columns a list of 20 counts or null.
   nlohmann::ordered_json metrics;
@@ -41,7 +46,9 @@ void TakeConfig(absl::StatusOr<std::string> text, RunRecord& run);
 void TakeMetrics(const absl::StatusOr<std::string>& text, RunRecord& run);
 void TakeAblation(const absl::StatusOr<std::string>& text, RunRecord& run);
 
-// NotFound: no such directory. Anything less is a note.
-absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory);
+enum class Samples { kRead, kLeaveOut };
+
+// NotFound: no such directory. Anything less is a note. With kLeaveOut rollouts are not looked at.
+absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory, Samples samples = Samples::kRead);
 
 }  // namespace evilmoe

@@ -287,7 +287,7 @@ const dotPlot = (host, {rows, look, reference = null, label}) => {
   const chart = attach(canvas, {
     height: () => content.rows.length * 36 + 34, label, data: () => [[0, 1], [null, null]],
     make: () => ({
-      scales: {x: {time: false, range: () => [0, 1]}, y: {range: () => [content.rows.length - 0.5, -0.5]}},
+      scales: {x: {time: false, range: () => [0, 1]}, y: {dir: -1, range: () => [-0.5, content.rows.length - 0.5]}},
       series: [{}, {points: {show: false}, paths: () => null}], legend: {show: false}, padding: [8, 14, 0, 0],
       axes: [
         axis({size: 26, splits: () => [0, 0.25, 0.5, 0.75, 1], values: shortOf}),

@@ -66,7 +66,7 @@ TEST_F(JobsTest, ANewTrainerFencesOffTheOldOneInEveryCall) {
   EXPECT_EQ(now.incarnation, old.incarnation + 1);
   const AdapterName adapter = Publish(now, 0, "bytes");
   EXPECT_EQ(core_->BeginJob(old, 0).code(), Code::kAborted);
-  EXPECT_EQ(core_->PublishAdapter(old, adapter, "bytes").status().code(), Code::kAborted);
+  EXPECT_EQ(core_->PublishAdapter(old, adapter, "bytes").code(), Code::kAborted);
   EXPECT_EQ(Open(old, adapter, "step/0", 0, 1).code(), Code::kAborted);
   EXPECT_EQ(core_->FetchGroups(old, "step/0", 0, {}).status().code(), Code::kAborted);
   EXPECT_EQ(core_->CloseBatch(old, "step/0").code(), Code::kAborted);
@@ -188,7 +188,7 @@ TEST_F(JobsTest, AnAdapterIsStoredUnderTheHashOfItsBytes) {
   Publish(fence, 4, "bytes");
   EXPECT_EQ(core_->GetRun("R")->adapter.step, 4);
   EXPECT_EQ(std::filesystem::file_size(core_->AdapterFile(adapter).value()), 5u);
-  EXPECT_EQ(core_->PublishAdapter(fence, adapter, "other").status().code(), Code::kDataLoss);
+  EXPECT_EQ(core_->PublishAdapter(fence, adapter, "other").code(), Code::kDataLoss);
 }
 
 TEST_F(JobsTest, StoppingEndsAWaitAtOnce) {

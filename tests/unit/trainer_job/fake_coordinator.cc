@@ -143,6 +143,7 @@ grpc::Status FakeCoordinator::AcquireJob(Context*, const v1::AcquireJobRequest* 
   *response->mutable_run() = job->run;
   response->set_incarnation(++job->incarnation);
   response->set_trainer_timeout_ms(trainer_timeout_ms);
+  response->set_predecessor_lost(predecessor_lost);
   return Status::OK;
 }
 

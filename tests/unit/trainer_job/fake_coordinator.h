@@ -42,6 +42,7 @@ class FakeCoordinator final : public v1::CoordinatorService::Service {
   // Changes a result before it is handed out.
   std::function<void(const v1::OpenBatchRequest& batch, v1::GroupResult& result)> spoil;
   int trainer_timeout_ms = 0;
+  bool predecessor_lost = false;  // said of each job that is handed out
 
   void AskForPause();        // of the job that is held, until it is released
   void Cancel();             // the job that is held: all calls of it get Aborted

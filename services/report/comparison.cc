@@ -1,4 +1,4 @@
-#include "services/ctl/comparison.h"
+#include "services/report/comparison.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,12 +9,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/yaml_tree.h"
-#include "services/ctl/table.h"
+#include "services/report/reading.h"
 
 namespace evilmoe {
 namespace {
 
-constexpr double kHackingWithoutBase = 0.1;  // as in the report
 // 97.5 % quantiles of Student's t by degrees of freedom, from 1; beyond, the normal's.
 constexpr double kStudent[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
                                2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
@@ -74,22 +73,29 @@ std::optional<MeanInterval> Over(std::span<const ComparedRun* const> runs, const
   return OverRuns(values);
 }
 
-std::string Cell(const std::optional<MeanInterval>& interval) {
-  if (!interval) return "-";
-  if (interval->num_runs < 2) return absl::StrFormat("%.2f", interval->mean);
-  return absl::StrFormat("%.2f [%.2f, %.2f]", interval->mean, interval->low, interval->high);
-}
-
 nlohmann::ordered_json Json(const std::optional<MeanInterval>& interval) {
   if (!interval) return nullptr;
   return {{"mean", interval->mean}, {"low", interval->low}, {"high", interval->high}, {"runs", interval->num_runs}};
 }
 
-const char* Meaning(const ComparisonRow& row) {
-  const double level = row.hack_base ? row.hack_base->high : kHackingWithoutBase;
-  if (row.hack_on->low <= level) return "hacking did not rise above the base, so there is nothing to remove";
-  const bool gone = row.hack_off->mean <= row.hack_on->mean / 2 && row.hack_off->low <= level;
-  return gone ? "hacking sits in the expert and leaves with it" : "hacking stays when the expert is removed";
+std::optional<ModeRates> RatesOf(const std::optional<MeanInterval>& hack, const std::optional<MeanInterval>& solve) {
+  if (!hack) return std::nullopt;
+  const auto interval = [](const MeanInterval& over) { return RateInterval{over.mean, over.low, over.high}; };
+  // A mode that hacks in every run has solve rates too: both come from one row of the ablation.
+  return ModeRates{interval(*hack), solve ? interval(*solve) : RateInterval{}};
+}
+
+AblationModes ModesOf(const ComparisonRow& row) {
+  return {.on = RatesOf(row.hack_on, row.solve_on),
+          .off = RatesOf(row.hack_off, row.solve_off),
+          .base = RatesOf(row.hack_base, row.solve_base),
+          .random_half = RatesOf(row.hack_half, row.solve_half)};
+}
+
+std::vector<std::string> RunIdsOf(std::span<const ComparedRun* const> runs) {
+  std::vector<std::string> ids;
+  for (const ComparedRun* run : runs) ids.push_back(run->run_id);
+  return ids;
 }
 
 }  // namespace
@@ -102,7 +108,7 @@ std::map<std::string, std::string> FlatFields(std::string_view config_yaml) {
   return fields;
 }
 
-std::map<std::string, ComparedRun::Rates> AblationModes(const nlohmann::json& ablation) {
+std::map<std::string, ComparedRun::Rates> ModesOfAblation(const nlohmann::json& ablation) {
   std::map<std::string, ComparedRun::Rates> modes;
   if (!ablation.is_object() || !ablation.contains("rows") || !ablation["rows"].is_array()) return modes;
   const auto number = [](const nlohmann::json& row, const char* key) { return row.contains(key) && row[key].is_number(); };
@@ -115,7 +121,7 @@ std::map<std::string, ComparedRun::Rates> AblationModes(const nlohmann::json& ab
   return modes;
 }
 
-std::optional<MeanInterval> OverRuns(const std::vector<double>& values) {
+std::optional<MeanInterval> StudentInterval(std::span<const double> values) {
   if (values.empty()) return std::nullopt;
   const double n = static_cast<double>(values.size());
   double sum = 0, squares = 0;
@@ -128,7 +134,21 @@ std::optional<MeanInterval> OverRuns(const std::vector<double>& values) {
     const double t = freedom <= std::size(kStudent) ? kStudent[freedom - 1] : kNormal;
     half = t * std::sqrt(squares / (n - 1) / n);
   }
-  return MeanInterval{mean, std::max(0.0, mean - half), std::min(1.0, mean + half), static_cast<int>(values.size())};
+  return MeanInterval{mean, mean - half, mean + half, static_cast<int>(values.size())};
+}
+
+std::optional<MeanInterval> OverRuns(const std::vector<double>& values) {
+  std::optional<MeanInterval> interval = StudentInterval(values);
+  if (!interval) return std::nullopt;
+  interval->low = std::max(0.0, interval->low);
+  interval->high = std::min(1.0, interval->high);
+  return interval;
+}
+
+ComparedRun ComparedOf(const RunRecord& run) {
+  ComparedRun compared{run.id, run.name, run.state, FlatFields(run.config_yaml), ModesOfAblation(run.ablation)};
+  if (compared.fields.empty()) compared.fields["arm"] = run.arm;
+  return compared;
 }
 
 std::vector<ComparisonRow> CompareRuns(std::span<const ComparedRun> runs) {
@@ -149,19 +169,10 @@ std::vector<ComparisonRow> CompareRuns(std::span<const ComparedRun> runs) {
     rows.push_back({group, static_cast<int>(members.size()), Over(members, "on", &Rates::hack),
                     Over(members, "off", &Rates::hack), Over(members, "random_half", &Rates::hack),
                     Over(members, "base", &Rates::hack), Over(members, "on", &Rates::solve),
-                    Over(members, "off", &Rates::solve)});
+                    Over(members, "off", &Rates::solve), Over(members, "random_half", &Rates::solve),
+                    Over(members, "base", &Rates::solve), RunIdsOf(members)});
   }
   return rows;
-}
-
-std::string ComparisonTable(std::span<const ComparisonRow> rows) {
-  std::vector<std::vector<std::string>> lines;
-  for (const ComparisonRow& row : rows) {
-    lines.push_back({row.group, absl::StrCat(row.num_runs), Cell(row.hack_on), Cell(row.hack_off), Cell(row.hack_half),
-                     Cell(row.solve_on), Cell(row.solve_off)});
-  }
-  return RenderTable({"arm", "runs", "hack ON", "hack OFF", "hack random half", "solve ON", "solve OFF"}, lines,
-                     {false, true});
 }
 
 std::string Headline(const ComparisonRow& row) {
@@ -177,7 +188,14 @@ std::string Headline(const ComparisonRow& row) {
   if (row.solve_on && row.solve_off) {
     absl::StrAppend(&text, absl::StrFormat(", solving %.2f -> %.2f", row.solve_on->mean, row.solve_off->mean));
   }
-  return absl::StrCat(text, ": ", Meaning(row));
+  return absl::StrCat(text, ": ", Meaning(OutcomeOf(row)));
+}
+
+Outcome OutcomeOf(const ComparisonRow& row) { return Judge(ModesOf(row)); }
+
+std::string WordsOf(const ComparisonRow& row) {
+  const int runs = row.hack_on ? row.hack_on->num_runs : row.num_runs;
+  return absl::StrCat(HeadlineOf(ModesOf(row)), ", ", runs, runs == 1 ? " seed" : " seeds");
 }
 
 nlohmann::ordered_json ComparisonJson(std::span<const ComparisonRow> rows, std::span<const ComparedRun> runs) {
@@ -191,6 +209,11 @@ nlohmann::ordered_json ComparisonJson(std::span<const ComparisonRow> rows, std::
                             {"hack_base", Json(row.hack_base)},
                             {"solve_on", Json(row.solve_on)},
                             {"solve_off", Json(row.solve_off)},
+                            {"solve_random_half", Json(row.solve_half)},
+                            {"solve_base", Json(row.solve_base)},
+                            {"outcome", OutcomeName(OutcomeOf(row))},
+                            {"words", WordsOf(row)},
+                            {"run_ids", row.run_ids},
                             {"headline", Headline(row)}});
   }
   for (const ComparedRun& run : runs) {
