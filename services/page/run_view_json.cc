@@ -12,16 +12,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxPoints = 60;
 
-const char* OutcomeName(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kLocalised: return "localised";
-    case Outcome::kSolvingLost: return "solving_lost";
-    case Outcome::kNotLocalised: return "not_localised";
-    case Outcome::kNoHacking: return "no_hacking";
-    default: return "no_ablation";
-  }
-}
-
 Json Spread(const Json& values) {
   if (values.size() <= kMaxPoints) return values;
   Json spread = Json::array();
@@ -47,7 +37,8 @@ nlohmann::ordered_json GlanceJson(const RunRecord& record) {
     if (!values.empty() && !name.starts_with("w_histogram")) last[name] = values.back();
   }
   const bool has_line = record.ablation.is_object() && record.ablation.contains("final_line");
-  return {{"verdict", {{"outcome", OutcomeName(reading.outcome)}, {"text", reading.verdict}, {"sentence", reading.sentence}}},
+  return {{"verdict", {{"tone", OutcomeClass(reading.outcome)}, {"text", reading.verdict}, {"headline", reading.headline},
+                        {"sentence", reading.sentence}}},
           {"final_line", has_line ? record.ablation["final_line"] : Json("")},
           {"steps", record.num_steps},
           {"last", std::move(last)},

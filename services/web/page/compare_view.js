@@ -1,6 +1,6 @@
 // Several runs side by side: the same curves in one frame, the same ablation in one table.
 import {get, runPath} from './api.js';
-import {debounce, makeHash, outcomeTone, stateBadge} from './format.js';
+import {debounce, makeHash, stateBadge} from './format.js';
 import {cellOf, markOf, modes, scrollTable} from './ablation_view.js';
 
 const kMost = 6;
@@ -65,7 +65,7 @@ export class CompareView {
       drop.addEventListener('click', () => this.go(this.ids.filter((other) => other !== id)));
       return tag('li', {className: `run-${i}`}, tag('span', {className: 'swatch'}), tag('a', {href: makeHash(['runs', id]), textContent: this.nameOf(id)}),
         ...(run ? [tag('small', {textContent: `${run.arm}, ${run.steps_done}/${run.steps_total}`}), stateBadge(run.state)] : []),
-        ...(part?.glance ? [tag('span', {className: `badge ${outcomeTone(part.glance.verdict.outcome)}`, textContent: part.glance.verdict.text})] : []),
+        ...(part?.glance ? [tag('span', {className: `badge ${part.glance.verdict.tone}`, textContent: part.glance.verdict.text})] : []),
         ...(part?.problem ? [tag('span', {className: 'problem', textContent: part.problem})] : []), drop);
     }));
   }

@@ -25,9 +25,6 @@ const tones = {
 export const isActive = (state) => ['queued', 'running', 'pausing'].includes(state);
 export const stateBadge = (state) => tag('span', {className: `badge ${tones[state] ?? 'idle'}`, textContent: state});
 
-const outcomeTones = {localised: 'good', solving_lost: 'open', not_localised: 'bad', no_hacking: 'open', no_ablation: 'idle'};
-export const outcomeTone = (outcome) => outcomeTones[outcome] ?? 'idle';
-
 // What actions a state allows, most wanted first.
 export const actionsOf = (state) => ({
   queued: ['pause', 'cancel'], running: ['pause', 'cancel'], pausing: ['cancel'], paused: ['resume', 'cancel'],

@@ -1,6 +1,6 @@
 // A run at a glance: whether hacking emerges, where the router sends it, whether the ablation works; then all curves.
 import {get, runPath} from './api.js';
-import {makeHash, outcomeTone, sparkline, svg} from './format.js';
+import {makeHash, sparkline, svg} from './format.js';
 import {Columns, rateSeries, routerPanels, trainingPanels} from './panels.js';
 
 const figure = (title, note) => {
@@ -52,10 +52,10 @@ export class Overview {
   }
 
   drawVerdict() {
-    const {verdict, final_line: line} = this.view.glance;
-    this.verdict.className = `headline ${outcomeTone(verdict.outcome)}`;
-    this.verdict.replaceChildren(tag('p', {className: 'verdict', textContent: verdict.text}),
-      ...(line ? [tag('p', {className: 'final'}, tag('code', {textContent: line}))] : []), tag('p', {className: 'sentence', textContent: verdict.sentence}));
+    const {verdict} = this.view.glance;
+    this.verdict.className = `headline ${verdict.tone}`;
+    this.verdict.replaceChildren(tag('p', {className: 'verdict', textContent: verdict.headline}),
+      tag('p', {className: 'sentence', textContent: verdict.sentence}));
   }
 
   drawAnswers() {

@@ -1,6 +1,6 @@
 // All runs: what each shows at a glance, live.
 import {get, runPath} from './api.js';
-import {debounce, duration, isActive, makeHash, outcomeTone, progress, sparkline, stateBadge, when} from './format.js';
+import {debounce, duration, isActive, makeHash, progress, sparkline, stateBadge, when} from './format.js';
 
 const kRowsAtATime = 100;
 const kGlancesAtATime = 3;
@@ -129,11 +129,11 @@ export class RunsView {
       const {created_unix_ms: created, finished_unix_ms: finished} = row.run;
       time.textContent = `${when(created)} · ${duration((finished || Date.now()) - created)}`;
     };
-    row.showGlance = ({verdict: {outcome, text}, last, hack, solve}) => {
+    row.showGlance = ({verdict: {tone, text, headline}, last, hack, solve}) => {
       const part = (name, look, value) => tag('span', {className: look}, tag('small', {textContent: name}), tag('b', {textContent: percent(value)}));
       glance.replaceChildren(sparkline([{look: 'solve', values: solve}, {look: 'hack', values: hack}],
         `hack and solve rate over ${run.name}`), part('hack', 'hack', last.hack_rate_strict), part('solve', 'solve', last.solve_rate));
-      verdict.replaceChildren(tag('span', {className: `badge ${outcomeTone(outcome)}`, textContent: text}));
+      verdict.replaceChildren(tag('span', {className: `badge ${tone}`, textContent: text, title: headline}));
     };
     return row;
   }
