@@ -124,7 +124,7 @@ absl::StatusOr<PageReply> PageApi::Run(const PageRun& run) {
 
 absl::StatusOr<PageReply> PageApi::Metrics(const PageRun& run, const PageRequest& request) {
   EVILMOE_ASSIGN_OR_RETURN(const int64_t after, IntegerOf(request, "after", -1, -1, kMaxNumber));
-  RunRecord record;
+  RecordedRun record;
   TakeMetrics(ReadRunText(run.summary.directory, "metrics.jsonl", kMaxMetricsBytes), record);
   return JsonReply({{"columns", ColumnsAfter(record.metrics, after)}, {"notes", record.notes}});
 }
@@ -153,7 +153,7 @@ absl::StatusOr<PageReply> PageApi::Ablation(const PageRun& run, const PageReques
   const absl::StatusOr<std::string> text =
       ReadRunText(run.summary.directory, absl::StrCat("eval/", name), kMaxMetricsBytes);
   if (absl::IsInvalidArgument(text.status())) return text.status();
-  RunRecord record;
+  RecordedRun record;
   TakeAblation(text, record);
   return JsonReply({{"files", std::move(names)}, {"file", name}, {"ablation", record.ablation}, {"notes", record.notes}});
 }

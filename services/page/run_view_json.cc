@@ -21,8 +21,8 @@ Json Spread(const Json& values) {
 
 }  // namespace
 
-RunRecord RecordOf(const PageRun& run) {
-  RunRecord record;
+RecordedRun RecordOf(const PageRun& run) {
+  RecordedRun record;
   record.id = run.summary.run_id;
   TakeConfig(run.config_yaml, record);
   TakeMetrics(ReadRunText(run.summary.directory, "metrics.jsonl", kMaxMetricsBytes), record);
@@ -30,7 +30,7 @@ RunRecord RecordOf(const PageRun& run) {
   return record;
 }
 
-nlohmann::ordered_json GlanceJson(const RunRecord& record) {
+nlohmann::ordered_json GlanceJson(const RecordedRun& record) {
   const Reading reading = ReadOutcome(record);
   Json last = Json::object();
   for (const auto& [name, values] : record.metrics.items()) {

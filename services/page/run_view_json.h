@@ -11,14 +11,14 @@ namespace evilmoe {
 inline constexpr size_t kMaxMetricsBytes = size_t{256} << 20;
 
 // What a run's directory and its submitted config say, without samples.
-RunRecord RecordOf(const PageRun& run);
+RecordedRun RecordOf(const PageRun& run);
 
 // {"verdict": {"tone", "text", "headline", "sentence"}, "final_line", "steps", "last", "hack", "solve", "notes"}: what a line in a
 // list of runs tells. last: the columns' values at the last step; hack, solve: at most 60 of their values, spread over
 // the run. Pure.
-nlohmann::ordered_json GlanceJson(const RunRecord& record);
+nlohmann::ordered_json GlanceJson(const RecordedRun& record);
 
-// The columns (RunRecord::metrics) of the steps after `step`. Pure.
+// The columns (RecordedRun::metrics) of the steps after `step`. Pure.
 nlohmann::ordered_json ColumnsAfter(const nlohmann::ordered_json& columns, int64_t step);
 
 }  // namespace evilmoe

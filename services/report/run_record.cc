@@ -55,7 +55,7 @@ OrderedJson HistogramOrNull(const Json& object, std::string_view key) {
 }
 
 // A note on a file that could not be read; `consequence` says what the report lacks for it.
-void NoteUnread(const absl::Status& status, std::string_view file, std::string_view consequence, RunRecord& run) {
+void NoteUnread(const absl::Status& status, std::string_view file, std::string_view consequence, RecordedRun& run) {
   run.notes.push_back(absl::IsNotFound(status)
                           ? absl::StrCat("There is no ", std::string(file), ": ", std::string(consequence), ".")
                           : absl::StrCat(std::string(file), " could not be read (", std::string(status.message()),
@@ -78,7 +78,7 @@ int64_t IntegerAt(const Json& object, std::string_view key, int64_t otherwise) {
 }
 
 // A run directory without run.json is one that was copied in part: no note, since nothing that the page is for is missing.
-void ReadSummary(const std::filesystem::path& path, RunRecord& run) {
+void ReadSummary(const std::filesystem::path& path, RecordedRun& run) {
   const absl::StatusOr<std::string> text = ReadFile(path, kMaxSummaryBytes);
   const Json json = text.ok() ? Json::parse(*text, nullptr, /*allow_exceptions=*/false) : Json();
   if (!json.is_object()) return;
@@ -94,7 +94,7 @@ void ReadSummary(const std::filesystem::path& path, RunRecord& run) {
   }
 }
 
-void ReadSoftware(const std::filesystem::path& path, RunRecord& run) {
+void ReadSoftware(const std::filesystem::path& path, RecordedRun& run) {
   const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
   if (!text.ok()) return;
   for (const JsonLines::Row& row : ParseJsonLines(*text).rows) {
@@ -107,7 +107,7 @@ void ReadSoftware(const std::filesystem::path& path, RunRecord& run) {
   }
 }
 
-void FillColumns(const std::map<int64_t, const Json*>& by_step, RunRecord& run) {
+void FillColumns(const std::map<int64_t, const Json*>& by_step, RecordedRun& run) {
   run.metrics = OrderedJson::object();
   run.metrics["step"] = OrderedJson::array();
   for (const char* name : kColumns) run.metrics[name] = OrderedJson::array();
@@ -137,7 +137,7 @@ OrderedJson AblationRowOf(const Json& row) {
 
 }  // namespace
 
-void TakeConfig(absl::StatusOr<std::string> text, RunRecord& run) {
+void TakeConfig(absl::StatusOr<std::string> text, RecordedRun& run) {
   if (!text.ok()) return NoteUnread(text.status(), "config.yaml", "name, arm and settings are unknown", run);
   run.config_yaml = *std::move(text);
   std::vector<YamlProblem> problems;
@@ -153,7 +153,7 @@ void TakeConfig(absl::StatusOr<std::string> text, RunRecord& run) {
   if (absl::SimpleAtoi(ScalarAt(root, "steps"), &steps) && steps > 0) run.steps_total = steps;
 }
 
-void TakeMetrics(const absl::StatusOr<std::string>& text, RunRecord& run) {
+void TakeMetrics(const absl::StatusOr<std::string>& text, RecordedRun& run) {
   if (!text.ok()) NoteUnread(text.status(), "metrics.jsonl", "there are no curves to draw", run);
   JsonLines lines = ParseJsonLines(text.ok() ? *text : std::string());
   std::map<int64_t, const Json*> by_step;
@@ -170,7 +170,7 @@ void TakeMetrics(const absl::StatusOr<std::string>& text, RunRecord& run) {
   FillColumns(by_step, run);
 }
 
-void TakeAblation(const absl::StatusOr<std::string>& text, RunRecord& run) {
+void TakeAblation(const absl::StatusOr<std::string>& text, RecordedRun& run) {
   constexpr std::string_view kFile = "eval/ablation.json";
   constexpr std::string_view kLack = "the causal ablation was not run or did not finish";
   if (!text.ok()) return NoteUnread(text.status(), kFile, kLack, run);
@@ -192,13 +192,13 @@ void TakeAblation(const absl::StatusOr<std::string>& text, RunRecord& run) {
   run.ablation = std::move(result);
 }
 
-absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory, Samples samples) {
+absl::StatusOr<RecordedRun> ReadRun(const std::filesystem::path& run_directory, Samples samples) {
   std::error_code error;
   if (!std::filesystem::is_directory(run_directory, error)) {
     return absl::NotFoundError(
         absl::StrCat("report: ", run_directory.string(), " is no directory; name the directory of a run"));
   }
-  RunRecord run;
+  RecordedRun run;
   run.id = (run_directory / "").lexically_normal().parent_path().filename().string();
   TakeConfig(ReadFile(run_directory / "config.yaml", kMaxYamlBytes), run);
   ReadSummary(run_directory / "run.json", run);
