@@ -45,7 +45,7 @@ class Coordinator:
         if self.tokens:
             config["tokens"] = "tokens.yaml"
         (self.path / "c.yaml").write_text(json.dumps(config))
-        self.process = subprocess.Popen([self.binaries / "evilmoe-coordinator", "--config", self.path / "c.yaml"])
+        self.process = subprocess.Popen([self.binaries / "evilmoe-coordinator", "--config", self.path / "c.yaml"], stdout=subprocess.DEVNULL)
         self.page_port = json.loads(await_that("the coordinator serves", 60, lambda: ready.exists() and ready.read_text()))["page_port"]
         self.url = f"http://127.0.0.1:{self.page_port}/"
 

@@ -1,5 +1,10 @@
 // What the policy wrote, with its Python coloured. The text is untrusted: it reaches the page as text alone, in elements
 // made here; of the highlighter only the tree of names is used, never its markup.
+import hljs from '../vendor/highlight/core.min.js';
+import python from '../vendor/highlight/python.min.js';
+
+hljs.registerLanguage('python', python);
+
 const kMostToColour = 20000;  // characters: beyond that it costs more than it helps
 
 const nodesOf = (tree) => tree.children.map((child) => {

@@ -119,6 +119,7 @@ export class Rollouts {
       const labels = Object.keys(first.labels).filter(Boolean).sort();
       if (this.filter.label && !labels.includes(this.filter.label)) labels.push(this.filter.label);
       this.label.replaceChildren(...choice([['', 'any'], ...labels.map((name) => [name, `${name} (${first.labels[name] ?? 0})`])], this.filter.label).children);
+      this.label.value = this.filter.label;
       this.list.reset(first.matching);
       this.split.classList.remove('open');
       if (row !== null) return this.openLine(row);
