@@ -132,7 +132,7 @@ class PageServer::Impl {
   }
   static int Log(const mg_connection* connection, const char* message) {
     Impl& self = Self(connection);
-    if (!self.is_up_) self.problem_ = absl::StrCat(" (", message, ")");
+    if (!self.is_up_) absl::StrAppend(&self.problem_, self.problem_.empty() ? ": " : "; ", message);
     return 1;  // readers that go away are no news
   }
   // Asked at the start, and at the end, where it says that the context is not civetweb's to free.

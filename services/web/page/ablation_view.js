@@ -47,7 +47,7 @@ export class Ablation {
     const {ablation, files, notes} = this.answer;
     const select = tag('select', {}, ...files.map((name) => tag('option', {value: name, textContent: name, selected: name === this.file})));
     select.addEventListener('change', () => { location.hash = makeHash(['runs', this.id, 'ablation'], {file: select.value === 'ablation.json' ? '' : select.value}); });
-    const choose = files.length > 1 ? [tag('label', {className: 'field'}, tag('span', {textContent: 'Evaluation'}), select)] : [];
+    const choose = files.length > 1 ? [tag('div', {className: 'bar'}, tag('label', {className: 'field'}, tag('span', {textContent: 'Evaluation'}), select))] : [];
     if (!ablation || ablation.rows.length === 0) {
       const why = files.includes(this.file) ? notes.join(' ') : 'No ablation is recorded yet: it comes at the end of the run, unless its config has evaluation.at_end off. `evilmoe-ctl ablate --run ID` asks for one.';
       this.content.replaceChildren(...choose, tag('p', {className: 'empty', textContent: why}));

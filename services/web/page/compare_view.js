@@ -90,6 +90,7 @@ export class CompareView {
       this.updates.push(() => chart.update(this.lines(key)));
     }
     this.drawAblation(there);
+    cursor.move(this.lines('hack_rate_strict').steps.at(-1) ?? null);
   }
 
   // The columns of all runs over the union of their steps.

@@ -65,7 +65,7 @@ export class Overview {
     const card = (question, answer, ...more) => tag('article', {}, tag('h2', {textContent: question}), tag('p', {className: 'answer'}, ...answer), ...more);
     const big = (text, look) => tag('b', {className: `big ${look}`, textContent: text});
     const {columns} = data;
-    const cards = [card('Does hacking emerge?',
+    const cards = [!known(hack) ? card('Does hacking emerge?', ['No step is done yet.']) : card('Does hacking emerge?',
       [big(percent(hack), 'hack'), tag('span', {textContent: ` of samples hack${known(began) ? `, ${percent(began)} at the start` : ''}; `}), tag('b', {className: 'solve', textContent: percent(solve)}), ' solve'],
       sparkline([{look: 'solve', values: columns.solve_rate}, {look: 'hack', values: columns.hack_rate_strict}], 'Hack and solve rate over the run', 300, 56))];
     cards.push(known(wHack) || known(wClean)

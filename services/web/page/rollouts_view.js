@@ -165,9 +165,9 @@ export class Rollouts {
   drawRow(row) {
     return tag('div', {className: `sample ${toneOfRow(row)}`},
       tag('span', {className: 'one'}, tag('b', {textContent: row.failure ? `lost: ${row.failure}` : row.label || 'no label'}),
-        ...(row.mistake ? [tag('span', {className: 'badge open', textContent: 'router mistake'})] : []),
         ...(known(row.w) ? [tag('span', {className: 'nowrap'}, wBar(row.w), ` w ${row.w.toFixed(2)}`)] : []),
-        ...(known(row.reward) ? [tag('span', {className: 'nowrap', textContent: `reward ${short(row.reward)}`})] : [])),
+        ...(known(row.reward) ? [tag('span', {className: 'nowrap', textContent: `reward ${short(row.reward)}`})] : []),
+        ...(row.mistake ? [tag('span', {className: 'badge open', textContent: 'router mistake'})] : [])),
       tag('span', {className: 'two', textContent: `#${row.index} · problem ${row.problem_id} · ${row.mode || 'mode –'} · ${row.loophole || 'no loophole'}`}),
       tag('span', {className: 'three', textContent: row.preview.replace(/\s+/g, ' ')}));
   }

@@ -61,7 +61,8 @@ HttpAnswer AskRaw(int port, const std::string& text) {
   const size_t end = all.find("\r\n\r\n");
   if (end == std::string::npos) return answer;
   answer.body = all.substr(end + 4);
-  for (const std::string line : absl::StrSplit(all.substr(0, end), "\r\n")) {
+  const std::vector<std::string> lines = absl::StrSplit(all.substr(0, end), "\r\n");
+  for (const std::string& line : lines) {
     const size_t colon = line.find(": ");
     if (line.starts_with("HTTP/1.1 ")) {
       answer.code = std::stoi(line.substr(9, 3));

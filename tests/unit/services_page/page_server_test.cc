@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <openssl/ssl.h>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "tests/unit/proto_security/certificates_kit.h"
@@ -15,7 +16,7 @@ using ::testing::Not;
 class PageServerTest : public PageTest {
  protected:
   Headers Bearing(const std::string& role) {
-    return {{"Authorization", absl::StrCat("Bearer ", ReadFile(folder_ / (role + ".token")).value().substr(0, 43))}};
+    return {{"Authorization", absl::StrCat("Bearer ", std::string(absl::StripAsciiWhitespace(ReadFile(folder_ / (role + ".token")).value())))}};
   }
   ScratchFolder folder_;
 };
@@ -108,7 +109,7 @@ TEST_F(PageServerTest, AStreamEndsWithItsServerAndWithItsSource) {
 
 TEST_F(PageServerTest, ReadingNeedsATokenWhereThereAreSome) {
   MakeCertificates(folder_.path());
-  Start({.security = {.tokens = folder_ / "tokens.yaml"}});
+  ASSERT_NO_FATAL_FAILURE(Start({.security = {.tokens = folder_ / "tokens.yaml"}}));
   EXPECT_EQ(Get("/").code, 200);
   const HttpAnswer nobody = Get("/api/v1/runs");
   EXPECT_EQ(nobody.code, 401);
@@ -154,14 +155,14 @@ std::string AskOverTls(int port, const std::string& ca) {
 
 TEST_F(PageServerTest, SpeaksTls) {
   MakeCertificates(folder_.path());
-  Start({.security = {.certificate = folder_ / "server.pem", .key = folder_ / "server.key"}});
+  ASSERT_NO_FATAL_FAILURE(Start({.security = {.certificate = folder_ / "server.pem", .key = folder_ / "server.key"}}));
   EXPECT_THAT(AskOverTls(server_->port(), (folder_ / "ca.pem").string()), HasSubstr("HTTP/1.1 200"));
   EXPECT_EQ(Get("/api/v1/runs").code, 0);  // plain
 }
 
 TEST_F(PageServerTest, WithAClientCaWhoShowsNoCertificateIsRefused) {
   MakeCertificates(folder_.path());
-  Start({.security = {.certificate = folder_ / "server.pem", .key = folder_ / "server.key", .client_ca = folder_ / "ca.pem"}});
+  ASSERT_NO_FATAL_FAILURE(Start({.security = {.certificate = folder_ / "server.pem", .key = folder_ / "server.key", .client_ca = folder_ / "ca.pem"}}));
   EXPECT_EQ(AskOverTls(server_->port(), (folder_ / "ca.pem").string()), "");
 }
 

@@ -32,7 +32,8 @@ TEST(RolloutTable, ListsStepsInOrder) {
     WriteZstd(folder / name, "{}\n");
   }
   std::vector<int64_t> steps;
-  for (const StepFile& file : ListRolloutSteps(run.summary.directory).value()) steps.push_back(file.step);
+  const std::vector<StepFile> files = ListRolloutSteps(run.summary.directory).value();
+  for (const StepFile& file : files) steps.push_back(file.step);
   EXPECT_THAT(steps, ElementsAre(3, 12));
 }
 
