@@ -156,7 +156,7 @@ std::string ProcessConfigYaml(const StackLayout& layout, const StackProcess& pro
 std::string PageUrl(const StackLayout& layout) {
   const int64_t port = PortIn(ReadyFile(layout, "coordinator"), "page_port");
   if (port == 0) return "";
-  return absl::StrCat(layout.listener.certificate.empty() ? "http" : "https", "://127.0.0.1:", port, "/");
+  return absl::StrCat("http://127.0.0.1:", port, "/");
 }
 
 std::string TargetsJson(const StackLayout& layout) {

@@ -1,8 +1,14 @@
 #include "services/page/page_server.h"
 
+#include <arpa/inet.h>
 #include <civetweb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -10,14 +16,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "proto/security/address.h"
-#include "proto/security/certificate_files.h"
 #include "services/page/event_stream.h"
 #include "services/page/page_api.h"
 #include "services/page/page_assets.h"
 #include "services/page/page_guard.h"
-#include "services/page/page_tls.h"
 #include "services/page/run_board.h"
 #include "services/page/stream_slots.h"
+#include "services/page/tls_front.h"
 
 namespace evilmoe {
 namespace {
@@ -39,6 +44,11 @@ constexpr char kSecurityHeaders[] =
     "Cross-Origin-Resource-Policy: same-origin\r\n"
     "Permissions-Policy: camera=(), geolocation=(), microphone=()\r\n"
     "Connection: close\r\n";
+
+// On loopback there is nobody to hide from, and no certificate has its name.
+bool IsTls(const PageServerOptions& options) {
+  return !options.security.certificate.empty() && !IsLoopbackAddress(options.listen);
+}
 
 std::string HeadOf(mg_connection* connection, const PageReply& reply) {
   std::string head = absl::StrCat("HTTP/1.1 ", reply.code, " ", mg_get_response_code_text(connection, reply.code),
@@ -74,6 +84,18 @@ absl::StatusOr<PageRequest> RequestOf(const mg_request_info& info) {
   return request;
 }
 
+// Comes and goes again, then waits a moment.
+void Knock(int port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) shutdown(fd, SHUT_RDWR);
+  close(fd);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+}
+
 }  // namespace
 
 class PageServer::Impl {
@@ -91,13 +113,19 @@ class PageServer::Impl {
         slots_(options_.max_streams) {}
   ~Impl() {
     slots_.Close();
-    if (context_ != nullptr) mg_stop(context_);  // waits for its threads
+    tls_.reset();
+    if (context_ == nullptr) return;
+    // Its listening thread looks whether it is to end when somebody comes, or after two seconds.
+    const std::jthread knocks([port = InnerPort()](const std::stop_token& ended) {
+      for (int i = 0; i < 100 && !ended.stop_requested(); ++i) Knock(port);
+    });
+    mg_stop(context_);  // waits for its threads
   }
 
   absl::Status Listen() {
-    EVILMOE_RETURN_IF_ERROR(StartTls());
-    const bool is_tls = !options_.security.certificate.empty();
-    const std::string address = absl::StrCat(options_.listen, is_tls ? "s" : "");
+    // Debian's civetweb cannot speak TLS: it asks OpenSSL 3 for a function of OpenSSL 1. A front does, and forwards.
+    const bool is_tls = IsTls(options_);
+    const std::string address = is_tls ? "127.0.0.1:0" : options_.listen;
     const std::string threads = absl::StrCat(kThreads + options_.max_streams);
     const std::string patience = absl::StrCat(absl::ToInt64Milliseconds(options_.patience));
     const char* settings[] = {"listening_ports", address.c_str(), "num_threads", threads.c_str(), "request_timeout_ms",
@@ -106,17 +134,13 @@ class PageServer::Impl {
     callbacks.begin_request = &Serve;
     callbacks.http_error = &ServeError;
     callbacks.log_message = &Log;
-    callbacks.external_ssl_ctx = is_tls ? &GiveTls : nullptr;
     context_ = mg_start(&callbacks, this, settings);
-    if (context_ != nullptr) return absl::OkStatus();
+    if (context_ != nullptr) return is_tls ? StartTls() : absl::OkStatus();
     return absl::UnavailableError(absl::StrCat("page: cannot listen at ", options_.listen, problem_,
                                                ", expected a free address; change page_listen"));
   }
 
-  int port() const {
-    mg_server_port ports[4];
-    return mg_get_server_ports(context_, 4, ports) > 0 ? ports[0].port : 0;
-  }
+  int port() const { return tls_ == nullptr ? InnerPort() : tls_->port(); }
 
  private:
   static Impl& Self(const mg_connection* connection) {
@@ -135,16 +159,16 @@ class PageServer::Impl {
     if (!self.is_up_) absl::StrAppend(&self.problem_, self.problem_.empty() ? ": " : "; ", message);
     return 1;  // readers that go away are no news
   }
-  // Asked at the start, and at the end, where it says that the context is not civetweb's to free.
-  static int GiveTls(void** context, void* self) {
-    *context = static_cast<Impl*>(self)->tls_->context();
-    return 1;
-  }
-
   absl::Status StartTls() {
-    if (options_.security.certificate.empty()) return absl::OkStatus();
-    EVILMOE_ASSIGN_OR_RETURN(tls_, PageTls::Create(options_.security, clock_.Now()));
+    EVILMOE_ASSIGN_OR_RETURN(tls_, TlsFront::Start(options_.listen, options_.security, InnerPort(),
+                                                   {.max_connections = kThreads + options_.max_streams,
+                                                    .patience = options_.patience},
+                                                   clock_.Now()));
     return absl::OkStatus();
+  }
+  int InnerPort() const {
+    mg_server_port ports[4];
+    return mg_get_server_ports(context_, 4, ports) > 0 ? ports[0].port : 0;
   }
 
   int Answer(mg_connection* connection) {
@@ -201,10 +225,10 @@ class PageServer::Impl {
   PageApi api_;
   RunBoard board_;
   StreamSlots slots_;
-  std::unique_ptr<PageTls> tls_;
   std::string problem_;  // that civetweb had with starting
   std::atomic<bool> is_up_ = false;
   mg_context* context_ = nullptr;
+  std::unique_ptr<TlsFront> tls_;  // of what context_ serves
 
   friend class PageServer;
 };

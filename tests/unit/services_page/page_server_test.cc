@@ -155,20 +155,26 @@ std::string AskOverTls(int port, const std::string& ca) {
 
 TEST_F(PageServerTest, SpeaksTls) {
   MakeCertificates(folder_.path());
-  ASSERT_NO_FATAL_FAILURE(Start({.security = {.certificate = folder_ / "server.pem", .key = folder_ / "server.key"}}));
+  ASSERT_NO_FATAL_FAILURE(Start({.listen = "0.0.0.0:0", .security = {.certificate = folder_ / "server.pem", .key = folder_ / "server.key"}}));
   EXPECT_THAT(AskOverTls(server_->port(), (folder_ / "ca.pem").string()), HasSubstr("HTTP/1.1 200"));
   EXPECT_EQ(Get("/api/v1/runs").code, 0);  // plain
 }
 
 TEST_F(PageServerTest, WithAClientCaWhoShowsNoCertificateIsRefused) {
   MakeCertificates(folder_.path());
-  ASSERT_NO_FATAL_FAILURE(Start({.security = {.certificate = folder_ / "server.pem", .key = folder_ / "server.key", .client_ca = folder_ / "ca.pem"}}));
+  ASSERT_NO_FATAL_FAILURE(Start({.listen = "0.0.0.0:0", .security = {.certificate = folder_ / "server.pem", .key = folder_ / "server.key", .client_ca = folder_ / "ca.pem"}}));
   EXPECT_EQ(AskOverTls(server_->port(), (folder_ / "ca.pem").string()), "");
+}
+
+TEST_F(PageServerTest, OnLoopbackItIsPlain) {
+  MakeCertificates(folder_.path());
+  ASSERT_NO_FATAL_FAILURE(Start({.security = {.certificate = folder_ / "server.pem", .key = folder_ / "server.key"}}));
+  EXPECT_EQ(Get("/api/v1/runs").code, 200);
 }
 
 TEST_F(PageServerTest, ACertificateThatIsNotThereIsAnError) {
   const auto server = PageServer::Start(
-      {.listen = "127.0.0.1:0", .security = {.certificate = folder_ / "none.pem", .key = folder_ / "none.key"}}, source_,
+      {.listen = "0.0.0.0:0", .security = {.certificate = folder_ / "none.pem", .key = folder_ / "none.key"}}, source_,
       clock_, logger_);
   EXPECT_TRUE(absl::IsNotFound(server.status()));
 }

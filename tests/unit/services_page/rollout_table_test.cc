@@ -89,7 +89,7 @@ TEST(RolloutTable, CutsALongTextAndBoundsALine) {
   EXPECT_THAT(table.rows[0].text, HasSubstr("[cut: 100000 bytes in all]"));
   const RolloutTable bounded = TableOf(std::string(8 << 20, 'x') + "\n" + Lines({Rollout(0, 0.5, true, "a")}));
   EXPECT_TRUE(bounded.rows.empty());
-  EXPECT_THAT(bounded.notes, ElementsAre(HasSubstr("longer than may be read")));
+  EXPECT_THAT(bounded.notes, ::testing::Contains(HasSubstr("longer than may be read")));
 }
 
 TEST(RolloutCache, ReadsAFileAnewWhenItIsAnother) {
