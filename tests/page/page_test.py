@@ -240,9 +240,10 @@ class UseTest(PageTest):
 
     # ---- acting, and what goes wrong ----
     def test_a_run_is_paused_resumed_and_cancelled(self):
-        run, _ = self.coordinator.submit("to-act-on")
-        self.addCleanup(lambda: None)
-        page = self.open(f"#/runs/{run}")
+        coordinator = Coordinator(BINARIES)
+        self.addCleanup(lambda: coordinator.close())
+        run, _ = coordinator.submit("to-act-on")
+        page = self.enterContext(browser.window(self.chromium, coordinator.url + f"#/runs/{run}"))
         state = page.locator(".runline .badge")
         page.get_by_role("button", name="Pause").click()
         page.locator(".runline .badge", has_text="paused").wait_for()
@@ -254,7 +255,7 @@ class UseTest(PageTest):
         page.get_by_role("button", name="Cancel").click()
         page.get_by_role("button", name="Cancel the run").click()
         page.locator(".runline .badge", has_text="cancelled").wait_for()
-        page.goto(self.coordinator.url + f"#/runs/{run}/events")
+        page.goto(coordinator.url + f"#/runs/{run}/events")
         page.get_by_role("option").filter(has_text="cancelled").wait_for()
         self.assert_well(page)
 
@@ -279,10 +280,10 @@ class UseTest(PageTest):
         run, _ = coordinator.submit("guarded")
         for given, may_act in (("token-for-reading", False), ("token-for-submitting", True)):
             with browser.window(self.chromium, coordinator.url + f"#/runs/{run}") as page:
-                page.get_by_label("Token").fill("not-a-token")
+                page.get_by_role("textbox", name="Token").fill("not-a-token")
                 page.get_by_role("button", name="Use it").click()
                 page.get_by_text("That token is not known here").wait_for()
-                page.get_by_label("Token").fill(given)
+                page.get_by_role("textbox", name="Token").fill(given)
                 page.get_by_role("button", name="Use it").click()
                 page.locator(".runline").wait_for()
                 self.assertEqual(page.get_by_role("button", name="Pause").is_visible(), may_act)

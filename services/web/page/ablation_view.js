@@ -58,7 +58,7 @@ export class Ablation {
     const said = ablation.final_line ? [tag('p', {className: 'final'}, tag('code', {textContent: ablation.final_line}))] : [];
     const body = rows.map((row) => tag('tr', {}, tag('th', {scope: 'row', textContent: row.mode === 'random_half_doubled' ? 'Random half off, doubled' : modeName(row.mode)}),
       tag('td', {textContent: row.markers}), ...outcomes.map(([key]) => cellOf(markOf(row, key)))));
-    this.content.replaceChildren(...choose, ...said, tag('p', {className: 'lead', textContent: leadOf(ablation)}), plots,
+    this.content.replaceChildren(...choose, tag('h2', {textContent: 'Causal ablation'}), ...said, tag('p', {className: 'lead', textContent: leadOf(ablation)}), plots,
       scrollTable('Ablation table', ['Mode', 'Markers', ...outcomes.map(([, name]) => name)], body));
     for (const [key, title, look] of outcomes) {
       const figure = tag('figure', {}, tag('figcaption', {}, tag('h3', {textContent: title})));

@@ -49,6 +49,7 @@ TEST(ProcessConfigYaml, NamesWhatEachProcessReads) {
             "listen: [\"unix:/tmp/evilmoe-abc/coordinator.sock\"]\n"
             "database: /runs/X/store.db\n"
             "lease_timeout_s: 10\n"
+            "page_listen: \"127.0.0.1:0\"\n"
             "log: /runs/X/logs/coordinator.log\n"
             "metrics_listen: \"127.0.0.1:0\"\n"
             "ready_file: /runs/X/logs/coordinator.ready.json\n");
@@ -85,6 +86,7 @@ TEST(ProcessConfigYaml, ALongLivedStackServesAFolderOfRuns) {
             "database: /runs/coordinator.db\n"
             "lease_timeout_s: 10\n"
             "runs: /runs\n"
+            "page_listen: \"127.0.0.1:0\"\n"
             "tls:\n"
             "  certificate: /c.pem\n"
             "  key: /k.pem\n"
@@ -111,6 +113,18 @@ TEST(ProcessConfigYaml, RanksShareTheCores) {
   EXPECT_THAT(ProcessConfigYaml(layout, trainer, 1), ::testing::HasSubstr("threads: 2\nranks: 2\n"));
   layout.shape.num_ranks = 64;
   EXPECT_THAT(ProcessConfigYaml(layout, trainer, 1), ::testing::HasSubstr("threads: 1\nranks: 64\n"));
+}
+
+TEST(PageUrl, IsWhatTheCoordinatorSaid) {
+  StackLayout layout = Private();
+  layout.logs = std::filesystem::path(::testing::TempDir()) / "page_url_test";
+  std::filesystem::remove_all(layout.logs);
+  std::filesystem::create_directories(layout.logs);
+  EXPECT_EQ(PageUrl(layout), "");
+  ASSERT_TRUE(WriteFileAtomic(layout.logs / "coordinator.ready.json", "{\"pid\": 1, \"page_port\": 4321}").ok());
+  EXPECT_EQ(PageUrl(layout), "http://127.0.0.1:4321/");
+  ASSERT_TRUE(WriteFileAtomic(layout.logs / "coordinator.ready.json", "{\"page_port\": \"x\"}").ok());
+  EXPECT_EQ(PageUrl(layout), "");
 }
 
 TEST(StackShape, ReadsBackAsItWasWritten) {
