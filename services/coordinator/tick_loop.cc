@@ -33,7 +33,9 @@ void TickLoop::EverySecond() {
   core_.UpdateGauges();
   std::error_code error;
   const std::filesystem::space_info space = std::filesystem::space(folder_, error);
-  if (!error) metrics_.disk_free_bytes.Set(static_cast<double>(space.available));
+  if (error) return;
+  metrics_.disk_free_bytes.Set(static_cast<double>(space.available));
+  metrics_.disk_size_bytes.Set(static_cast<double>(space.capacity));
 }
 
 }  // namespace evilmoe

@@ -26,13 +26,13 @@ class TensorBoardTest(unittest.TestCase):
     def test_scalars_are_there_once_with_or_without_its_purge(self):
         for purge in (True, False):
             reader = self.reader(purge_orphaned_data=purge)
-            self.assertEqual(sorted(reader.Tags()["scalars"]), ["loss/loss", "outcome/reward_mean"])
-            for tag, name in (("loss/loss", "loss"), ("outcome/reward_mean", "reward_mean")):
+            self.assertEqual(sorted(reader.Tags()["scalars"]), ["loss", "reward"])
+            for tag, name in (("loss", "loss"), ("reward", "reward_mean")):
                 self.assertEqual([(scalar.step, scalar.value) for scalar in reader.Scalars(tag)],
                                  [(step["step"], step[name]) for step in self.steps])
 
     def test_wall_times_are_the_clocks(self):
-        self.assertEqual([scalar.wall_time for scalar in self.reader().Scalars("loss/loss")], [10, 20, 50, 60, 70])
+        self.assertEqual([scalar.wall_time for scalar in self.reader().Scalars("loss")], [10, 20, 50, 60, 70])
 
     def test_histograms_have_the_counts(self):
         reader = self.reader()
