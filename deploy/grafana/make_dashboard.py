@@ -194,9 +194,10 @@ def training(board):
     board.add(lines("Gradient norm", "Before clipping, by block.",
                     [(f"evilmoe_train_grad_norm{{{RUN}}}", "{{block}}")], compare=True,
                     colour={"deployed": GREEN, "quarantine": RED, "router": BLUE}), 6, 8)
-    board.add(lines("Clip fraction and importance ratio", "Tokens outside of the clip range; the trainer's probability over "
-                    "the sampler's.", [(f"evilmoe_train_clip_fraction{{{RUN}}}", "clipped {{side}}"),
-                                       (f"evilmoe_train_importance_ratio{{{RUN}}}", "ratio, {{stat}}")]), 6, 8)
+    board.add(lines("Clip fraction", "Tokens outside of the clip range, on the side that the advantage pushes to.",
+                    [(f"evilmoe_train_clip_fraction{{{RUN}}}", "{{side}}")], "percentunit", limits={"min": 0}), 6, 8)
+    board.add(lines("Importance ratio", "The trainer's probability of a token over the sampler's.",
+                    [(f"evilmoe_train_importance_ratio{{{RUN}}}", "{{stat}}")]), 6, 8)
     board.add(lines("Sampler against trainer", "|difference| of a token's log-probability; alerts over 0.1.",
                     [(f"evilmoe_train_logp_difference{{{RUN}}}", "{{stat}}")]), 6, 8)
     board.add(lines("Completion tokens", "", [(f"evilmoe_train_completion_tokens{{{RUN}}}", "{{stat}}")], compare=True), 6, 8)
@@ -204,9 +205,11 @@ def training(board):
                     [(f"evilmoe_train_truncated_ratio{{{RUN}}}", "truncated")], "percentunit", True, limits=SHARE), 6, 8)
     board.add(lines("Masked samples", "Share of ten minutes; alerts over 5 %.",
                     [(f"run:evilmoe_train_masked:share10m{{{RUN}}}", "masked")], "percentunit", limits={"min": 0}), 6, 8)
+    board.add(lines("Learning rate", "Of the adapter.", [(f"evilmoe_train_learning_rate{{{RUN}}}", "learning rate")],
+                    compare=True), 12, 8)
     board.add(lines("Groups without a signal, and bad steps", "A minute: groups whose rewards are all equal; steps dropped.",
                     [(f"rate(evilmoe_train_zero_variance_groups_total{{{RUN}}}[$__rate_interval]) * 60", "equal rewards"),
-                     (f"rate(evilmoe_train_bad_steps_total{{{RUN}}}[$__rate_interval]) * 60", "bad steps")]), 6, 8)
+                     (f"rate(evilmoe_train_bad_steps_total{{{RUN}}}[$__rate_interval]) * 60", "bad steps")]), 12, 8)
 
 
 def speed(board):
@@ -243,16 +246,17 @@ def rollouts(board):
                     [(f"min(evilmoe_grader_self_check_ok{{{SERVES}}})", "self-check"),
                      (f"sum by (syscall) (increase(evilmoe_grader_violations_total{{{SERVES}}}[$__rate_interval]))",
                       "{{syscall}}")]), 8, 8)
-    board.add(lines("Samples under way, KV cache", "",
-                    [(f"sum(evilmoe_rollout_running{{{SERVES}}})", "running"),
-                     (f"max(evilmoe_rollout_kv_cache_usage_ratio{{{SERVES}}})", "KV cache used"),
-                     (f"min(evilmoe_rollout_prefix_hit_ratio{{{SERVES}}})", "prefix hits")]), 8, 8)
+    board.add(lines("Samples under way", "In the batches of all workers.",
+                    [(f"sum(evilmoe_rollout_running{{{SERVES}}})", "running")]), 6, 8)
+    board.add(lines("KV cache", "Share in use on the fullest worker; prompt positions that were there already, on the worst.",
+                    [(f"max(evilmoe_rollout_kv_cache_usage_ratio{{{SERVES}}})", "used"),
+                     (f"min(evilmoe_rollout_prefix_hit_ratio{{{SERVES}}})", "prefix hits")], "percentunit", limits=SHARE), 6, 8)
     board.add(lines("Groups by outcome", "A second, on the workers.",
                     [(f"sum by (outcome) (rate(evilmoe_rollout_groups_total{{{SERVES}}}[$__rate_interval]))",
-                      "{{outcome}}")], stacked=True), 8, 8)
+                      "{{outcome}}")], stacked=True), 6, 8)
     board.add(lines("Events", "Since the trainer took the run; workers lost since the coordinator began.",
                     [(f"evilmoe_train_events_total{{{RUN}}}", "{{kind}}"),
-                     (f"sum(evilmoe_coordinator_workers_lost_total{{{SERVES}}})", "workers lost")]), 8, 8)
+                     (f"sum(evilmoe_coordinator_workers_lost_total{{{SERVES}}})", "workers lost")]), 6, 8)
 
 
 def coordinator(board):
@@ -262,7 +266,7 @@ def coordinator(board):
                       "{{outcome}}")]), 6, 8)
     board.add(lines("Calls, 99th percentile", "Long polls with their wait.",
                     [(f"histogram_quantile(0.99, sum by (method, le) (rate(evilmoe_coordinator_rpc_seconds_bucket"
-                      f"{{{SERVES}}}[$__rate_interval])))", "{{method}}")], "s"), 6, 8)
+                      f"{{{SERVES}}}[$__rate_interval]))) > 0", "{{method}}")], "s"), 6, 8)
     board.add(lines("Runs by state", "", [(f"sum by (state) (evilmoe_coordinator_runs{{{SERVES}}} > 0)", "{{state}}")]), 6, 8)
     board.add(lines("Disk free", "Where the runs are; alerts under 5 %.",
                     [(f"min(evilmoe_coordinator_disk_free_bytes{{{SERVES}}} / "

@@ -6,10 +6,8 @@
 #include "common/hash.h"
 #include "grader_sandbox/grader_metrics.h"
 #include "rollout_workers/rollout_metrics.h"
-#include "services/coordinator/coordinator_core.h"
+#include "services/coordinator/coordinator_state.h"
 #include "tests/fakes/fake_clock.h"
-#include "tests/fakes/memory_store.h"
-#include "tests/unit/services_coordinator/blocking_core.h"
 #include "trainer/trainer_metrics.h"
 
 namespace evilmoe {
@@ -80,56 +78,55 @@ TEST(MetricsCardinality, OfATrainerStaysOverARun) {
 }
 
 // One step as a trainer and a worker go through it.
-void CoordinatorStep(BlockingCore& core, FakeClock& clock, const JobFenceKey& fence, int64_t step) {
+void CoordinatorStep(CoordinatorState& state, const JobFenceKey& fence, int64_t step, absl::Time now) {
   const std::string key = absl::StrCat("step/", step), worker = absl::StrCat("worker-", step / 500);
   const AdapterName adapter{
       .run_id = fence.run_id, .step = step, .sha256 = Sha256Hex(key), .size_bytes = static_cast<int64_t>(key.size())};
-  ASSERT_TRUE(core.PublishAdapter(fence, adapter, key).ok());
-  ASSERT_TRUE(core.OpenBatch(fence, {.key = key, .step = step, .adapter = adapter, .sampling = "s"},
-                             {{.index = 0, .num_samples = 2, .spec = "spec"}})
+  ASSERT_TRUE(state.PublishAdapter(fence, adapter, now).ok());
+  ASSERT_TRUE(state.OpenBatch(fence, {.key = key, .step = step, .adapter = adapter, .sampling = "s"},
+                              {{.index = 0, .num_samples = 2, .spec = "spec"}}, now)
                   .ok());
-  ASSERT_TRUE(core.Heartbeat(worker, {}).ok());
-  ASSERT_TRUE(core.AcknowledgeAdapter(worker, adapter).ok());
-  auto granted = core.LeaseGroups(worker, 1, {});
+  state.Heartbeat(worker, "host", {}, now);
+  ASSERT_TRUE(state.AcknowledgeAdapter(worker, adapter, now).ok());
+  auto granted = state.LeaseGroups(worker, 1, now);
   ASSERT_TRUE(granted.ok() && granted->leases.size() == 1) << step;
   if (step % 10 == 0) {  // given back, and sampled anew
-    ASSERT_TRUE(core.AbandonGroup(worker, granted->leases[0].lease_id, "INFRA_LOST", "").ok());
-    granted = core.LeaseGroups(worker, 1, {});
+    ASSERT_TRUE(state.AbandonGroup(worker, granted->leases[0].lease_id, "INFRA_LOST", "", now).ok());
+    granted = state.LeaseGroups(worker, 1, now);
     ASSERT_TRUE(granted.ok() && granted->leases.size() == 1) << step;
   }
-  ASSERT_TRUE(core.CompleteGroup(worker, granted->leases[0].lease_id,
-                                 {.index = 0, .num_samples = 2, .adapter = adapter, .result = "r"})
+  ASSERT_TRUE(state.CompleteGroup(worker, granted->leases[0].lease_id,
+                                  {.index = 0, .num_samples = 2, .adapter = adapter, .result = "r"}, now)
                   .ok());
-  ASSERT_TRUE(core.RecordEvent(fence, key, {.kind = "step", .payload_json = "{}"}, step).ok());
-  ASSERT_TRUE(core.CloseBatch(fence, key).ok());
-  clock.Advance(absl::Seconds(1));
+  ASSERT_TRUE(state.RecordEvent(fence, key, {.kind = "step", .payload_json = "{}"}, step, now).ok());
+  ASSERT_TRUE(state.CloseBatch(fence, key, now).ok());
 }
 
 TEST(MetricsCardinality, OfACoordinatorStaysOverARun) {
-  FakeClock clock;
   prometheus::Registry registry;
   CoordinatorMetrics metrics(registry);
-  MemoryStore store;
-  Logger logger = *Logger::Open("/dev/null", "test", clock);
-  auto made = CoordinatorCore::Create(store, {}, clock, logger, metrics);
-  ASSERT_TRUE(made.ok()) << made.status();
-  BlockingCore core(*std::move(made));
-  ASSERT_TRUE(core.SubmitRun({.run_id = "R", .config_yaml = "name: x", .steps_total = kSteps}).ok());
-  const auto job = core.AcquireJob({.trainer_id = "T", .trainer_name = "T"}, {});
-  ASSERT_TRUE(job.ok());
-  const JobFenceKey fence{.run_id = "R", .job_id = job->job.job_id, .incarnation = job->job.incarnation};
-  ASSERT_TRUE(core.BeginJob(fence, 0).ok());
+  absl::Time now = absl::UnixEpoch();
+  auto state = CoordinatorState::Create({}, {}, now, metrics);
+  ASSERT_TRUE(state.ok()) << state.status();
+  ASSERT_TRUE(state->SubmitRun({.run_id = "R", .config_yaml = "name: x", .steps_total = kSteps}, now).ok());
+  const auto job = state->AcquireJob({.trainer_id = "T", .trainer_name = "T"}, now);
+  ASSERT_TRUE(job.ok() && job->has_value());
+  const JobFenceKey fence{.run_id = "R", .job_id = (*job)->job.job_id, .incarnation = (*job)->job.incarnation};
+  ASSERT_TRUE(state->BeginJob(fence, 0, "", now).ok());
   size_t after_warm_up = 0;
   for (int64_t step = 0; step < kSteps; ++step) {
-    ASSERT_NO_FATAL_FAILURE(CoordinatorStep(core, clock, fence, step));
-    core.ExpireOverdue();
-    core.UpdateGauges();
+    ASSERT_NO_FATAL_FAILURE(CoordinatorStep(*state, fence, step, now));
+    metrics.RpcSeconds("CompleteGroup").Observe(0.01);
+    now += absl::Seconds(1);
+    state->ExpireOverdue(now);
+    state->SetGauges(now);
+    state->TakeChanges();  // the store's part
     if (step == kWarmUp) after_warm_up = NumSeries(registry);
   }
   EXPECT_EQ(NumSeries(registry), after_warm_up);
-  EXPECT_GT(after_warm_up, 15u);
-  ASSERT_TRUE(core.FinishJob(fence, true, "").ok());
-  core.UpdateGauges();
+  EXPECT_GT(after_warm_up, 25u);
+  ASSERT_TRUE(state->FinishJob(fence, true, "", now).ok());
+  state->SetGauges(now);
   EXPECT_EQ(NumSeries(registry), after_warm_up - 1) << "the progress of a run that has ended";
 }
 
