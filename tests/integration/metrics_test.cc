@@ -83,6 +83,16 @@ std::vector<Series> ParseSeries(const std::string& body) {
   return all;
 }
 
+// Whether docs/metrics.md has a line for a family, or a field of metrics.jsonl.
+bool IsDocumented(std::string name) {
+  static const std::string kDocs = ReadFile(EVILMOE_SOURCE_DIR "/docs/metrics.md").value_or("");
+  const bool histogram = name.starts_with("evilmoe_router_w") || name.find("_seconds_") != std::string::npos;
+  for (const std::string suffix : {"_bucket", "_sum", "_count"}) {
+    if (histogram && name.ends_with(suffix)) name.resize(name.size() - suffix.size());
+  }
+  return kDocs.find("`" + name + "`") != std::string::npos;
+}
+
 // Port by process, as targets.json of the run lists them.
 std::map<std::string, int> Targets(const RunOnDisk& run) {
   std::map<std::string, int> ports;
@@ -114,6 +124,12 @@ TEST(Metrics, AreServedByEveryProcess) {
                             return missing.empty();
                           }))
         << process << ": no " << ::testing::PrintToString(missing);
+    for (const Series& series : ParseSeries(HttpGet(port, "/metrics"))) {
+      EXPECT_TRUE(IsDocumented(series.name)) << process << ": " << series.name << " is not in docs/metrics.md";
+    }
+  }
+  for (const auto& [field, value] : run.Metrics().at(0).items()) {
+    EXPECT_TRUE(IsDocumented(field)) << field << " of metrics.jsonl is not in docs/metrics.md";
   }
   const std::string run_label = absl::StrCat("run=\"", run.id(), "\"");
   for (const Series& series : ParseSeries(HttpGet(Targets(run)["trainer"], "/metrics"))) {
