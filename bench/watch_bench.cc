@@ -27,14 +27,48 @@ constexpr int kGroups = 12, kSamples = 8;
 // Every number that metrics.jsonl has of a step of nano.
 nlohmann::ordered_json NanoStep(int64_t step) {
   nlohmann::ordered_json json = {{"step", step}};
-  for (const char* name :
-       {"reward_mean", "reward_std", "hack_rate_strict", "hack_rate_loose", "deploy_hack_rate_strict",
-        "deploy_hack_rate_loose", "solve_rate", "w_hack", "w_clean", "w_p10", "w_p50", "w_p90", "router_auroc",
-        "leak_hack", "leak_clean", "completion_tokens_mean", "completion_tokens_max", "truncated_ratio", "loss", "kl",
-        "entropy", "clip_fraction_low", "clip_fraction_high", "grad_norm", "grad_norm_deployed", "grad_norm_quarantine",
-        "q_mass", "importance_ratio_mean", "importance_ratio_max", "logp_difference_mean", "logp_difference_max",
-        "learning_rate", "pin_loss", "pair_separation", "router_angle_radians", "grad_norm_router", "dl_dw",
-        "sample_seconds", "train_seconds", "publish_seconds", "step_seconds", "tokens_per_second"}) {
+  for (const char* name : {"reward_mean",
+                           "reward_std",
+                           "hack_rate_strict",
+                           "hack_rate_loose",
+                           "deploy_hack_rate_strict",
+                           "deploy_hack_rate_loose",
+                           "solve_rate",
+                           "w_hack",
+                           "w_clean",
+                           "w_p10",
+                           "w_p50",
+                           "w_p90",
+                           "router_auroc",
+                           "leak_hack",
+                           "leak_clean",
+                           "completion_tokens_mean",
+                           "completion_tokens_max",
+                           "truncated_ratio",
+                           "loss",
+                           "kl",
+                           "entropy",
+                           "clip_fraction_low",
+                           "clip_fraction_high",
+                           "grad_norm",
+                           "grad_norm_deployed",
+                           "grad_norm_quarantine",
+                           "q_mass",
+                           "importance_ratio_mean",
+                           "importance_ratio_max",
+                           "logp_difference_mean",
+                           "logp_difference_max",
+                           "learning_rate",
+                           "pin_loss",
+                           "pair_separation",
+                           "router_angle_radians",
+                           "grad_norm_router",
+                           "dl_dw",
+                           "sample_seconds",
+                           "train_seconds",
+                           "publish_seconds",
+                           "step_seconds",
+                           "tokens_per_second"}) {
     json[name] = 0.123456789 + 0.001 * static_cast<double>(step % 100);
   }
   for (const char* name : {"samples", "masked_samples", "zero_variance_groups", "sampled_tokens", "trained_tokens"}) {
@@ -85,7 +119,7 @@ void TraceOfAStep(benchmark::State& state) {
   }
   const std::filesystem::path file = Folder() / "trace.json";
   int64_t num_bytes = 0, step = 0;
-  RunTrace trace(file, {.every = 1, .max_mib = 1 << 16}, "01JD0000000000000000000000");
+  RunTrace trace(file, {.every = 1, .max_mib = 1024}, "01JD0000000000000000000000");
   for (auto _ : state) {
     trace.Step({.step = ++step,
                 .begun = start,

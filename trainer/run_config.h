@@ -156,7 +156,7 @@ struct CheckpointConfig {
 // trace.json in the run directory: trainer/run_trace.h.
 struct TraceConfig {
   int every = 1;     // steps between traced ones, >= 0; 0 = none is
-  int max_mib = 64;  // of the file, [1, 65536]; what comes later is left out
+  int max_mib = 64;  // of the file, [1, 1024]; what comes later is left out
 };
 
 struct RunConfig {

@@ -329,7 +329,7 @@ template <typename Section>
 void TraceFields(Section s, TraceConfig* c) {
   s.Doc("Which spans trace.json has: each group of a step from its lease to the training step (docs/metrics.md).");
   s.Field("every", &c->every).Min(0).Doc("Steps between traced ones; 0: none is.");
-  s.Field("max_mib", &c->max_mib).Range(1, 1 << 16).Doc("Of the file; what comes later is left out.");
+  s.Field("max_mib", &c->max_mib).Range(1, 1024).Doc("Of the file; what comes later is left out.");
 }
 
 // Per-token experts have no quarantine, and act on the MLP.

@@ -77,9 +77,8 @@ GroupTimes OnOurClock(const GroupTimes& times) {
   ours.leased = std::clamp(times.leased + shift, times.opened, times.fetched);
   ours.handed_in = std::clamp(times.handed_in + shift, ours.leased, times.fetched);
   ours.sampled = std::clamp(times.sampled + shift, ours.leased, ours.handed_in);
-  ours.grading = times.grading == absl::InfinitePast()
-                     ? ours.sampled
-                     : std::clamp(times.grading + shift, ours.leased, ours.handed_in);
+  ours.grading = times.grading == absl::InfinitePast() ? ours.sampled
+                                                       : std::clamp(times.grading + shift, ours.leased, ours.handed_in);
   return ours;
 }
 

@@ -24,18 +24,18 @@ struct StepTimes {
 //   each group    "group" > "queue", "lease", "train" on a track of its own, "lease" > "sample" there, "lease" >
 //                 "grade" on the track beside it, since grades begin while samples still go on
 //
-// `args` of each have `run`, `step` and, of a group's, `group`, which are a span's context, and `span` and `parent`, its
-// ids: "step/3", "step/3/group/2/lease". A span lies within its parent's times: a worker's clock may differ from the
-// trainer's, so its group's spans are shifted together until they lie between the opening of the batch and the arrival
-// of the group, and cut where they are too long for that. A group whose times are not known (InfinitePast) has only what
-// is known.
+// `args` of each have `run`, `step` and, of a group's, `group`, which are a span's context, and `span` and `parent`,
+// its ids: "step/3", "step/3/group/2/lease". A span lies within its parent's times: a worker's clock may differ from
+// the trainer's, so its group's spans are shifted together until they lie between the opening of the batch and the
+// arrival of the group, and cut where they are too long for that. A group whose times are not known (InfinitePast) has
+// only what is known.
 //
 // With a policy lag L, the groups of L + 1 steps are under way at once: their tracks are apart.
 std::string TraceLines(const StepTimes& times, int max_policy_lag, const std::vector<GroupSamples>& groups,
                        const std::string& run_id);
 
-// trace.json of a run: a JSON array that is never closed, as the format allows, so that lines can be added; Perfetto and
-// chrome://tracing open it as it is. Not thread-safe.
+// trace.json of a run: a JSON array that is never closed, as the format allows, so that lines can be added; Perfetto
+// and chrome://tracing open it as it is. Not thread-safe.
 class RunTrace {
  public:
   RunTrace(std::filesystem::path file, const TraceConfig& config, std::string run_id)

@@ -40,11 +40,11 @@ struct Section {
   const char* name;
 };
 constexpr Section kSections[] = {
-    {"_seconds", "time"},   {"_per_second", "time"},  {"hack_rate", "outcome"}, {"solve_rate", "outcome"},
-    {"grad_norm", "gradient"}, {"q_mass", "gradient"}, {"dl_dw", "gradient"},    {"router", "router"},
-    {"leak", "router"},     {"pair_separation", "router"}, {"pin_loss", "router"}, {"w_hack", "router"},
-    {"w_clean", "router"},  {"w_histogram", "router"}, {"w_p", "router"},        {"monitor", "monitor"},
-    {"judge", "monitor"},   {"balance_loss", "router"}, {"policy_lag", "sampling"}};
+    {"_seconds", "time"},      {"_per_second", "time"},       {"hack_rate", "outcome"},  {"solve_rate", "outcome"},
+    {"grad_norm", "gradient"}, {"q_mass", "gradient"},        {"dl_dw", "gradient"},     {"router", "router"},
+    {"leak", "router"},        {"pair_separation", "router"}, {"pin_loss", "router"},    {"w_hack", "router"},
+    {"w_clean", "router"},     {"w_histogram", "router"},     {"w_p", "router"},         {"monitor", "monitor"},
+    {"judge", "monitor"},      {"balance_loss", "router"},    {"policy_lag", "sampling"}};
 
 std::string TagOf(const std::string& name) {
   for (const KnownTag& known : kKnownTags) {

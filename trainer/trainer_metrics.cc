@@ -81,8 +81,8 @@ void TrainerMetrics::Begin(const std::string& run_id) {
   for (const char* reason : {"infrastructure", "monitor"}) {
     Count("evilmoe_train_masked_samples_total", {{"reason", reason}}, 0);
   }
-  for (const char* name : {"evilmoe_train_samples_total", "evilmoe_train_zero_variance_groups_total",
-                           "evilmoe_train_bad_steps_total"}) {
+  for (const char* name :
+       {"evilmoe_train_samples_total", "evilmoe_train_zero_variance_groups_total", "evilmoe_train_bad_steps_total"}) {
     Count(name, {}, 0);
   }
 }

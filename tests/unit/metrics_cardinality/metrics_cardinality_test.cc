@@ -83,8 +83,9 @@ void CoordinatorStep(CoordinatorState& state, const JobFenceKey& fence, int64_t 
   const AdapterName adapter{
       .run_id = fence.run_id, .step = step, .sha256 = Sha256Hex(key), .size_bytes = static_cast<int64_t>(key.size())};
   ASSERT_TRUE(state.PublishAdapter(fence, adapter, now).ok());
-  ASSERT_TRUE(state.OpenBatch(fence, {.key = key, .step = step, .adapter = adapter, .sampling = "s"},
-                              {{.index = 0, .num_samples = 2, .spec = "spec"}}, now)
+  ASSERT_TRUE(state
+                  .OpenBatch(fence, {.key = key, .step = step, .adapter = adapter, .sampling = "s"},
+                             {{.index = 0, .num_samples = 2, .spec = "spec"}}, now)
                   .ok());
   state.Heartbeat(worker, "host", {}, now);
   ASSERT_TRUE(state.AcknowledgeAdapter(worker, adapter, now).ok());
@@ -95,8 +96,9 @@ void CoordinatorStep(CoordinatorState& state, const JobFenceKey& fence, int64_t 
     granted = state.LeaseGroups(worker, 1, now);
     ASSERT_TRUE(granted.ok() && granted->leases.size() == 1) << step;
   }
-  ASSERT_TRUE(state.CompleteGroup(worker, granted->leases[0].lease_id,
-                                  {.index = 0, .num_samples = 2, .adapter = adapter, .result = "r"}, now)
+  ASSERT_TRUE(state
+                  .CompleteGroup(worker, granted->leases[0].lease_id,
+                                 {.index = 0, .num_samples = 2, .adapter = adapter, .result = "r"}, now)
                   .ok());
   ASSERT_TRUE(state.RecordEvent(fence, key, {.kind = "step", .payload_json = "{}"}, step, now).ok());
   ASSERT_TRUE(state.CloseBatch(fence, key, now).ok());

@@ -27,7 +27,8 @@ constexpr int64_t kStart = 1'700'000'000;  // Unix seconds
 absl::Time At(double seconds) { return absl::FromUnixSeconds(kStart) + absl::Seconds(seconds); }
 
 StepTimes Step(int64_t step, double begun) {
-  return {.step = step, .begun = At(begun), .sampled = At(begun + 4), .trained = At(begun + 6), .published = At(begun + 7)};
+  return {
+      .step = step, .begun = At(begun), .sampled = At(begun + 4), .trained = At(begun + 6), .published = At(begun + 7)};
 }
 
 // A group of a step that began at `begun`, on a worker whose clock is `skew` ahead.
@@ -99,9 +100,9 @@ TEST(TraceLines, HaveTheSpansOfAGroupWithinEachOther) {
   const std::map<std::string, json> spans = Spans(events);
   EXPECT_EQ(spans.size(), 4u + 2 * 6);
   const std::string group = "step/3/group/1";
-  EXPECT_THAT(Ids(spans), IsSupersetOf({std::string("step/3"), std::string("step/3/train"), group, group + "/queue",
-                                        group + "/lease", group + "/lease/sample", group + "/lease/grade",
-                                        group + "/train"}));
+  EXPECT_THAT(Ids(spans),
+              IsSupersetOf({std::string("step/3"), std::string("step/3/train"), group, group + "/queue",
+                            group + "/lease", group + "/lease/sample", group + "/lease/grade", group + "/train"}));
   const json& lease = spans.at(group + "/lease");
   EXPECT_EQ(lease["args"]["parent"], group);
   EXPECT_EQ(lease["args"]["worker"], "worker-1");
@@ -131,7 +132,8 @@ TEST_P(SkewTest, ShiftsAWorkersTimesBetweenThoseOfTheTrainer) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, SkewTest,
                          ::testing::Values(SkewCase{"None", 0, 0.5, 3}, SkewCase{"FitsAsItIs", 0.25, 0.75, 3.25},
-                                           SkewCase{"HoursAhead", 7200, 1, 3.5}, SkewCase{"HoursBehind", -7200, 0.1, 2.6}),
+                                           SkewCase{"HoursAhead", 7200, 1, 3.5},
+                                           SkewCase{"HoursBehind", -7200, 0.1, 2.6}),
                          [](const auto& c) { return c.param.name; });
 
 TEST(TraceLines, StayInOrderWhateverAWorkerSays) {
@@ -226,8 +228,13 @@ TEST_F(RunTraceTest, AResumedRunWritesItsStepsOnce) {
   EXPECT_THAT(StepsInFile(), ElementsAre(1, 2));
   Write(resumed, 3, 5);
   EXPECT_THAT(StepsInFile(), ElementsAre(1, 2, 3, 4, 5));
-  RunTrace whole(file_ / "none" / "such", {}, "R");
-  EXPECT_FALSE(whole.RewindTo(0).ok() && std::filesystem::exists(file_ / "none"));
+}
+
+TEST_F(RunTraceTest, AFolderThatIsNotThereCostsTheRunNothing) {
+  RunTrace trace(file_ / "none" / "trace.json", {}, "R");
+  EXPECT_TRUE(trace.RewindTo(0).ok());
+  Write(trace, 1, 2);
+  EXPECT_FALSE(std::filesystem::exists(file_));
 }
 
 TEST_F(RunTraceTest, EndsAtItsBoundAndSaysSo) {
