@@ -310,9 +310,10 @@ def variables():
             variable("run", "Run", "label_values(evilmoe_train_step, run)"),
             variable("compare", "Compare with", others, regex='/run="([^"]+)"/', sort=0,
                      current={"text": "none", "value": "none", "selected": True}),
-            # Of a run that began earlier: how much. Its curves then begin where those of the run do.
-            {"name": "age", "type": "textbox", "label": "which began earlier by", "query": "0s",
-             "current": {"text": "0s", "value": "0s", "selected": True}}]
+            # Of a run that began earlier: how much. Its curves then begin where those of the run do. Prometheus 2 takes
+            # no offset of 0.
+            {"name": "age", "type": "textbox", "label": "which began earlier by", "query": "1s",
+             "current": {"text": "1s", "value": "1s", "selected": True}}]
 
 
 def dashboard():
