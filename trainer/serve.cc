@@ -22,6 +22,7 @@
 #include "trainer/rank_launcher.h"
 #include "trainer/rank_leader.h"
 #include "trainer/rank_link.h"
+#include "trainer/software_report.h"
 #include "trainer/trainer_config.h"
 #include "trainer/trainer_device.h"
 #include "trainer/training_job_client.h"
@@ -63,7 +64,8 @@ absl::Status TakeJobs(const TrainerConfig& config, Collective& ranks) {
                          .metrics = run_metrics,
                          .clock = clock,
                          .logger = logger,
-                         .stop = stop.get_token()};
+                         .stop = stop.get_token(),
+                         .software = SoftwareReport(config)};
   while (!stop.stop_requested()) {
     const absl::Status done = DoOneJob(life);
     if (!done.ok() && !stop.stop_requested()) {

@@ -118,6 +118,7 @@ class Job {
         fingerprints_(life.fingerprints),
         clock_(life.clock),
         logger_(life.logger),
+        software_(life.software),
         control_(control),
         rollouts_(coordinator_, FenceOf(job), absl::Seconds(config_.stall_timeout_s), control, clock_),
         progress_(rollouts_, life.metrics) {}
@@ -148,6 +149,10 @@ class Job {
     begin.set_resume_step(step);
     EVILMOE_ASSIGN_OR_RETURN(*begin.mutable_model_fingerprint(), fingerprints_.Of(run_.model.path));
     EVILMOE_RETURN_IF_ERROR(coordinator_.BeginJob(begin).status());
+    if (!software_.is_null()) {
+      EVILMOE_RETURN_IF_ERROR(progress_.Record(absl::StrCat("software/", job_.job_id(), "/", job_.incarnation()),
+                                               "software", software_, step));
+    }
     if (job_.incarnation() <= 1) return absl::OkStatus();
     const std::string kind = job_.predecessor_lost() ? "recovery" : "resume";
     return progress_.Record(absl::StrCat(kind, "/", job_.incarnation()), kind,
@@ -198,6 +203,7 @@ class Job {
   FingerprintCache& fingerprints_;
   const Clock& clock_;
   Logger& logger_;
+  const nlohmann::ordered_json& software_;
   JobControl& control_;
   CoordinatorRollouts rollouts_;
   JobProgress progress_;

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "common/clock.h"
 #include "common/logger.h"
+#include "nlohmann/json.hpp"
 #include "policy/fingerprint_cache.h"
 #include "proto/coordinator_client.h"
 #include "trainer/collective.h"
@@ -25,6 +26,7 @@ struct TrainerLife {
   const Clock& clock;
   Logger& logger;
   std::stop_token stop;  // also the one of `coordinator`
+  nlohmann::ordered_json software;  // payload of the event "software" of each job (software_report.h); null: none
 };
 
 // "<trainer_id>-<pid>-<milliseconds>": a restarted trainer is another life of the same name.
