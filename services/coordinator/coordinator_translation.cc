@@ -4,8 +4,8 @@
 #include <cctype>
 #include <limits>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "common/status_macros.h"
 
