@@ -57,7 +57,7 @@ absl::Status TakeJobs(const TrainerConfig& config, Collective& ranks) {
   FingerprintCache fingerprints;
   TrainerMetrics run_metrics(*registry, clock);
   const TrainerLife life{.config = config,
-                         .id = TrainerLifeId(config.trainer_id, clock),
+                         .id = LifeId(config.trainer_id, clock),
                          .coordinator = coordinator,
                          .ranks = ranks,
                          .fingerprints = fingerprints,

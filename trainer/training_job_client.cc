@@ -1,11 +1,10 @@
 #include "trainer/training_job_client.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
+#include "common/process.h"
 #include "common/status_macros.h"
 #include "trainer/checkpoint.h"
 #include "trainer/coordinator_rollouts_client.h"
@@ -100,11 +99,6 @@ absl::StatusOr<std::filesystem::path> RunDirectory(const TrainerConfig& config, 
   return absl::FailedPreconditionError(
       absl::StrCat("run ", run.run_id(), ": directory ", directory.string(), ": ", error.message(),
                    ", expected one that this trainer may write; does it share a file system with the coordinator?"));
-}
-
-std::string HostName() {
-  char name[256] = "";
-  return gethostname(name, sizeof name - 1) == 0 ? name : "";
 }
 
 // One job's objects, built in the order that they need each other.
@@ -265,10 +259,6 @@ absl::Status LeaveJob(const TrainerLife& life, const v1::AcquireJobResponse& job
 }
 
 }  // namespace
-
-std::string TrainerLifeId(const std::string& trainer_id, const Clock& clock) {
-  return absl::StrCat(trainer_id, "-", getpid(), "-", absl::ToUnixMillis(clock.Now()));
-}
 
 absl::Status DoOneJob(const TrainerLife& life) {
   v1::AcquireJobRequest acquire;

@@ -18,7 +18,7 @@ namespace evilmoe {
 // One process's life as a trainer: what it does each of its jobs with. All that it refers to must outlive it.
 struct TrainerLife {
   const TrainerConfig& config;
-  std::string id;  // unique to this life
+  std::string id;  // LifeId()
   CoordinatorClient& coordinator;
   Collective& ranks;  // this is rank 0; the others follow it (trainer/rank_follower.h) through each training run
   FingerprintCache& fingerprints;  // of base models
@@ -28,9 +28,6 @@ struct TrainerLife {
   std::stop_token stop;  // also the one of `coordinator`
   nlohmann::ordered_json software;  // payload of the event "software" of each job (software_report.h); null: none
 };
-
-// "<trainer_id>-<pid>-<milliseconds>": a restarted trainer is another life of the same name.
-std::string TrainerLifeId(const std::string& trainer_id, const Clock& clock);
 
 // Takes one job from the coordinator and does it: a training run from its last checkpoint, or an ablation. Says that it
 // lives while it has the job. What can never succeed (a bad config, a broken checkpoint) ends the job as failed; what a

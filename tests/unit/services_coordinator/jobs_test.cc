@@ -1,6 +1,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "services/coordinator/coordinator_translation.h"
 #include "tests/unit/services_coordinator/coordinator_fixture.h"
 
 namespace evilmoe {
@@ -56,6 +57,26 @@ TEST_F(JobsTest, TheOldestJobComesFirstAndKeepsItsTrainer) {
   ASSERT_TRUE(core_->HeartbeatJob(fence).ok());
   clock_.Advance(kTrainerTimeout * 0.6);
   EXPECT_EQ(Acquire("T3").run_id, "S") << "its trainer is silent";
+}
+
+TEST_F(JobsTest, ATrainerLearnsWhetherTheOneBeforeItWasLost) {
+  Submit("R");
+  JobFenceKey fence;
+  const auto lost_before = [&](const std::string& trainer) {
+    const absl::StatusOr<AcquiredJob> job = core_->AcquireJob({.trainer_id = trainer, .trainer_name = trainer}, {});
+    EXPECT_TRUE(job.ok()) << job.status();
+    fence = {"R", job->job.job_id, job->job.incarnation};
+    return ToProto(*job).predecessor_lost();
+  };
+  EXPECT_FALSE(lost_before("T1")) << "there was none";
+  ASSERT_TRUE(core_->ReleaseJob(fence).ok());
+  EXPECT_FALSE(lost_before("T2"));
+  clock_.Advance(2 * kTrainerTimeout);
+  EXPECT_TRUE(lost_before("T3"));
+  EXPECT_TRUE(lost_before("T3")) << "its answer was lost";
+  ASSERT_TRUE(core_->RecordEvent(fence, "step/1", {.kind = "step", .payload_json = "{}"}, 1).ok());
+  ASSERT_TRUE(core_->ReleaseJob(fence).ok());
+  EXPECT_FALSE(lost_before("T4"));
 }
 
 TEST_F(JobsTest, ANewTrainerFencesOffTheOldOneInEveryCall) {
