@@ -154,6 +154,7 @@ absl::Status RolloutWorker::SampleOneToken() {
   for (FinishedSample& sample : finished) {
     std::vector<int32_t> body = sample.ids;
     if (sample.stopped) body.pop_back();
+    in_flight_.NoteSampled(sample.tag, clock_.Now());
     grading_.Add(std::move(sample), policies_.tokenizer().Decode(body));
   }
   return absl::OkStatus();

@@ -27,6 +27,7 @@ class JobProgress final : public ProgressSink {
     metrics_.Observe(kind, payload);
     return coordinator_.Record(key, kind, payload, steps_done);
   }
+  void Saved(int64_t) override { metrics_.CountEvent("checkpoint"); }
   absl::Status Held() const override { return coordinator_.Held(); }
 
  private:

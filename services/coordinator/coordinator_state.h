@@ -200,6 +200,7 @@ class CoordinatorState {
     std::vector<AdapterName> adapters;
     std::map<std::string, int64_t> batches;  // key -> id
     int64_t num_leased = 0;
+    absl::Time progress;  // its last event, or when its trainer got it
   };
 
   CoordinatorState(Options options, CoordinatorMetrics& metrics) : options_(options), metrics_(&metrics) {}

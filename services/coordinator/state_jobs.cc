@@ -22,6 +22,7 @@ std::string Dump(const nlohmann::json& json) {
 bool CoordinatorState::AddEvent(Run& run, const std::string& key, EventRecord event) {
   if (!run.event_keys.insert(key).second) return false;
   event.seq = ++run.record.last_seq;
+  run.progress = absl::FromUnixMillis(event.unix_ms);
   changes_.push_back(PutEvent{run.record.run_id, key, std::move(event)});
   changed_.runs.insert(run.record.run_id);
   return true;
@@ -210,6 +211,7 @@ void CoordinatorState::GiveTo(Run& run, Job& job, const TrainerOffer& offer, abs
   ++job.record.incarnation;
   job.heard = now;
   job.host = offer.host;
+  run.progress = now;
   for (const auto& [key, id] : run.batches) changed_.batches.insert(id);  // the earlier trainer may wait for them
   SetPhase(run, job, RunPhase::kRunning, "", now);
 }

@@ -231,5 +231,39 @@ TEST_F(JobsTest, GaugesTellWhatIsThere) {
   EXPECT_EQ(metrics_.runs.Add({{"state", "running"}}).Value(), 1);
 }
 
+// Seconds of evilmoe_coordinator_run_progress_timestamp_seconds{run="R"}; nullopt: there is no such series.
+std::optional<double> ProgressOf(const prometheus::Registry& registry) {
+  for (const prometheus::MetricFamily& family : registry.Collect()) {
+    if (family.name != "evilmoe_coordinator_run_progress_timestamp_seconds" || family.metric.empty()) continue;
+    EXPECT_EQ(family.metric.size(), 1u);
+    EXPECT_EQ(family.metric[0].label[0].value, "R");
+    return family.metric[0].gauge.value;
+  }
+  return std::nullopt;
+}
+
+TEST_F(JobsTest, ProgressIsOfTheLastEventWhileATrainerHoldsTheRun) {
+  const auto progress = [this] {
+    core_->UpdateGauges();
+    return ProgressOf(registry_);
+  };
+  Submit("R");
+  EXPECT_EQ(progress(), std::nullopt) << "queued";
+  clock_.Advance(absl::Seconds(100));
+  const JobFenceKey fence = Acquire("T");
+  EXPECT_EQ(progress(), 100);
+  ASSERT_TRUE(core_->BeginJob(fence, 0).ok());
+  clock_.Advance(absl::Seconds(5));
+  ASSERT_TRUE(core_->HeartbeatJob(fence).ok());
+  EXPECT_EQ(progress(), 100) << "a heartbeat is no step";
+  ASSERT_TRUE(core_->RecordEvent(fence, "step/1", {.kind = "step", .payload_json = "{}"}, 1).ok());
+  EXPECT_EQ(progress(), 105);
+  clock_.Advance(absl::Seconds(5));
+  Restart();
+  EXPECT_EQ(progress(), 110) << "nothing is known of the time before";
+  ASSERT_TRUE(core_->FinishJob(fence, true, "").ok());
+  EXPECT_EQ(progress(), std::nullopt) << "ended";
+}
+
 }  // namespace
 }  // namespace evilmoe
