@@ -149,7 +149,7 @@ class Job {
                                                "software", software_, step));
     }
     if (job_.incarnation() <= 1) return absl::OkStatus();
-    const std::string kind = job_.predecessor_lost() ? "recovery" : "resume";
+    const std::string kind = job_.after_pause() ? "resume" : "recovery";
     return progress_.Record(absl::StrCat(kind, "/", job_.incarnation()), kind,
                             {{"resume_step", step}, {"incarnation", job_.incarnation()}}, step);
   }

@@ -30,6 +30,7 @@ struct CompletedGroup {
 struct AcquiredJob {
   JobRecord job;
   RunRecord run;
+  bool after_pause = false;  // it goes on after a pause, as far as this life of the coordinator knows
 };
 
 // Who asks for a job.
@@ -191,6 +192,7 @@ class CoordinatorState {
     JobRecord record;
     absl::Time heard;  // of its trainer
     std::string host;
+    bool after_pause = false;  // its trainer, or its next one, goes on after a pause
   };
   struct Run {
     RunRecord record;

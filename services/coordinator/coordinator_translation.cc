@@ -313,7 +313,7 @@ v1::AcquireJobResponse ToProto(const AcquiredJob& job) {
   message.set_params_json(job.job.params_json);
   *message.mutable_run() = ToProto(job.run);
   message.set_incarnation(job.job.incarnation);
-  message.set_predecessor_lost(job.job.num_lost_trainers > 0);  // taken back to 0 by a release and by a new step
+  message.set_after_pause(job.after_pause);
   return message;
 }
 

@@ -31,7 +31,11 @@ const std::map<std::string, Names, std::less<>>& Layers() {
 // The same between the folders of services/.
 const std::map<std::string, Names, std::less<>>& Services() {
   static const auto* services = new std::map<std::string, Names, std::less<>>{
-      {"runs", {}}, {"report", {"runs"}}, {"coordinator", {"runs", "report"}}, {"ctl", {"runs", "report"}}};
+      {"runs", {}},
+      {"web", {}},
+      {"report", {"runs", "web"}},
+      {"coordinator", {"runs", "web", "report"}},
+      {"ctl", {"runs", "web", "report"}}};
   return *services;
 }
 

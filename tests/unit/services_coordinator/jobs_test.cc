@@ -59,24 +59,32 @@ TEST_F(JobsTest, TheOldestJobComesFirstAndKeepsItsTrainer) {
   EXPECT_EQ(Acquire("T3").run_id, "S") << "its trainer is silent";
 }
 
-TEST_F(JobsTest, ATrainerLearnsWhetherTheOneBeforeItWasLost) {
+TEST_F(JobsTest, ATrainerLearnsWhetherItGoesOnAfterAPause) {
   Submit("R");
   JobFenceKey fence;
-  const auto lost_before = [&](const std::string& trainer) {
+  const auto after_pause = [&](const std::string& trainer) {
     const absl::StatusOr<AcquiredJob> job = core_->AcquireJob({.trainer_id = trainer, .trainer_name = trainer}, {});
     EXPECT_TRUE(job.ok()) << job.status();
     fence = {"R", job->job.job_id, job->job.incarnation};
-    return ToProto(*job).predecessor_lost();
+    return ToProto(*job).after_pause();
   };
-  EXPECT_FALSE(lost_before("T1")) << "there was none";
-  ASSERT_TRUE(core_->ReleaseJob(fence).ok());
-  EXPECT_FALSE(lost_before("T2"));
+  const auto pause_and_resume = [&] {
+    ASSERT_TRUE(core_->PauseRun("R").ok());
+    ASSERT_TRUE(core_->ReleaseJob(fence).ok());
+    ASSERT_TRUE(core_->ResumeRun("R").ok());
+  };
+  EXPECT_FALSE(after_pause("T1"));
+  pause_and_resume();
+  EXPECT_TRUE(after_pause("T2"));
+  EXPECT_TRUE(after_pause("T2")) << "its answer was lost";
   clock_.Advance(2 * kTrainerTimeout);
-  EXPECT_TRUE(lost_before("T3"));
-  EXPECT_TRUE(lost_before("T3")) << "its answer was lost";
-  ASSERT_TRUE(core_->RecordEvent(fence, "step/1", {.kind = "step", .payload_json = "{}"}, 1).ok());
+  EXPECT_FALSE(after_pause("T3")) << "T2 was lost";
   ASSERT_TRUE(core_->ReleaseJob(fence).ok());
-  EXPECT_FALSE(lost_before("T4"));
+  EXPECT_FALSE(after_pause("T4")) << "given back for another reason";
+  pause_and_resume();
+  ASSERT_TRUE(core_->CancelRun("R").ok());
+  ASSERT_TRUE(core_->RetryRun("R").ok());
+  EXPECT_FALSE(after_pause("T5"));
 }
 
 TEST_F(JobsTest, ANewTrainerFencesOffTheOldOneInEveryCall) {
