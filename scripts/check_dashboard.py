@@ -157,7 +157,7 @@ def main(arguments=None):
     parser.add_argument("--step", type=float, default=2, help="seconds between two points (default %(default)s)")
     parser.add_argument("--end", type=float, default=None, help="end of the window, Unix seconds (default: now)")
     options = parser.parse_args(arguments)
-    values = {"run": options.run, "compare": options.compare or options.run, "__rate_interval": options.rate_interval, "__interval": f"{options.step:g}s",
+    values = {"run": options.run, "compare": options.compare or options.run, "age": "0s", "__rate_interval": options.rate_interval, "__interval": f"{options.step:g}s",
               "__range": f"{options.window:g}s"}
     server = Server(options.url, time.time() if options.end is None else options.end, options.window, options.step)
     try:

@@ -47,12 +47,13 @@ def target(ref, expression, legend, **more):
 
 
 def targets_of(queries, compare):
-    """One target a query and, where `compare` is set, one of the other run behind it: (targets, overrides)."""
+    """One target a query and, where `compare` is set, one of the other run behind it, as it was $age ago: (targets,
+    overrides). Such a query is a selector alone."""
     targets = [target(chr(ord("A") + i), expression, legend) for i, (expression, legend) in enumerate(queries)]
     if not compare:
         return targets, []
-    others = [target(f"{one['refId']}2", one["expr"].replace(RUN, COMPARE), f"{one['legendFormat']} · compared")
-              for one in targets]
+    others = [target(f"{one['refId']}2", f"{one['expr'].replace(RUN, COMPARE)} offset $age",
+                     f"{one['legendFormat']} · compared") for one in targets]
     dashed = [{"matcher": {"id": "byFrameRefID", "options": one["refId"]},
                "properties": [{"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 6]}},
                               {"id": "custom.fillOpacity", "value": 0}]} for one in others]
@@ -289,11 +290,11 @@ def grew(selector):
 
 
 def annotations():
+    firing = f'ALERTS{{alertname=~"EvilMoe.+",alertstate="firing",{SERVES}}}'
     return [annotation("Checkpoints", BLUE, grew(f'evilmoe_train_events_total{{{RUN},kind="checkpoint"}}'), "checkpoint"),
             annotation("Evaluations", GREEN, grew(f'evilmoe_train_events_total{{{RUN},kind="evaluation"}}'), "evaluation"),
             annotation("Workers lost", ORANGE, grew(f"evilmoe_coordinator_workers_lost_total{{{SERVES}}}"), "worker lost"),
-            annotation("Alerts", RED, 'ALERTS{alertname=~"EvilMoe.+",alertstate="firing",run=~"$run|shared|"}',
-                       "{{alertname}}")]
+            annotation("Alerts", RED, f"{firing} unless {firing} offset 15s", "{{alertname}}")]  # when each begins
 
 
 def variable(name, label, query, **more):
@@ -308,7 +309,10 @@ def variables():
     return [{"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Prometheus", "hide": 0},
             variable("run", "Run", "label_values(evilmoe_train_step, run)"),
             variable("compare", "Compare with", others, regex='/run="([^"]+)"/', sort=0,
-                     current={"text": "none", "value": "none", "selected": True})]
+                     current={"text": "none", "value": "none", "selected": True}),
+            # Of a run that began earlier: how much. Its curves then begin where those of the run do.
+            {"name": "age", "type": "textbox", "label": "which began earlier by", "query": "0s",
+             "current": {"text": "0s", "value": "0s", "selected": True}}]
 
 
 def dashboard():

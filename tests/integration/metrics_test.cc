@@ -85,12 +85,12 @@ std::vector<Series> ParseSeries(const std::string& body) {
 
 // Whether docs/metrics.md has a line for a family, or a field of metrics.jsonl.
 bool IsDocumented(std::string name) {
-  static const std::string kDocs = ReadFile(EVILMOE_SOURCE_DIR "/docs/metrics.md").value_or("");
+  const std::string docs = ReadFile(EVILMOE_SOURCE_DIR "/docs/metrics.md").value_or("");
   const bool histogram = name.starts_with("evilmoe_router_w") || name.find("_seconds_") != std::string::npos;
   for (const std::string suffix : {"_bucket", "_sum", "_count"}) {
     if (histogram && name.ends_with(suffix)) name.resize(name.size() - suffix.size());
   }
-  return kDocs.find("`" + name + "`") != std::string::npos;
+  return docs.find("`" + name + "`") != std::string::npos;
 }
 
 // Port by process, as targets.json of the run lists them.
@@ -128,7 +128,8 @@ TEST(Metrics, AreServedByEveryProcess) {
       EXPECT_TRUE(IsDocumented(series.name)) << process << ": " << series.name << " is not in docs/metrics.md";
     }
   }
-  for (const auto& [field, value] : run.Metrics().at(0).items()) {
+  const nlohmann::json step = run.Metrics().at(0);
+  for (const auto& [field, value] : step.items()) {
     EXPECT_TRUE(IsDocumented(field)) << field << " of metrics.jsonl is not in docs/metrics.md";
   }
   const std::string run_label = absl::StrCat("run=\"", run.id(), "\"");

@@ -165,7 +165,8 @@ class ShippedDashboardTest(unittest.TestCase):
         shown = [e for _, e in check_dashboard.queries(self.board)]
         self.assertGreater(len(compared), 20)
         for expression in compared:
-            self.assertIn(expression.replace("$compare", "$run"), shown)
+            self.assertRegex(expression, r"\A[a-z0-9_:]+\{[^}]*\} offset \$age\Z")
+            self.assertIn(expression.replace("$compare", "$run").replace(" offset $age", ""), shown)
 
     def test_recorded_series_are_those_of_the_rules(self):
         rules = (ROOT / "deploy/prometheus/rules.yml").read_text()
