@@ -51,10 +51,12 @@ std::string LifeId(const std::string& name, const Clock& clock) {
   return absl::StrCat(name, "-", getpid(), "-", absl::ToUnixMillis(clock.Now()));
 }
 
-absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports) {
+absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports,
+                            int page_port) {
   if (path.empty()) return absl::OkStatus();
   nlohmann::ordered_json json = {{"pid", getpid()}, {"metrics_port", metrics_port}};
   if (!ports.empty()) json["ports"] = ports;
+  if (page_port != 0) json["page_port"] = page_port;
   return WriteFileAtomic(path, json.dump() + "\n");
 }
 

@@ -27,8 +27,9 @@ std::string HostName();
 std::string LifeId(const std::string& name, const Clock& clock);
 
 // Writes {"pid", "metrics_port"} so that whoever started the process knows that it serves; and "ports", one an address
-// that it listens at, where it does: of an address with port 0 the one that was taken, of a Unix socket any. An empty
-// path: nothing.
-absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports = {});
+// that it listens at, where it does: of an address with port 0 the one that was taken, of a Unix socket any; and
+// "page_port", where it serves a page. An empty path: nothing.
+absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports = {},
+                            int page_port = 0);
 
 }  // namespace evilmoe

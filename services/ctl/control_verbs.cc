@@ -94,7 +94,7 @@ absl::StatusOr<int> GoOn(const SteerCommand& command, const Steering& steering, 
     found.run.last_seq = page.run.last_seq;
   }
   EVILMOE_ASSIGN_OR_RETURN(found, Steer(std::move(found), command, steering, catalog, context));
-  PrintStarted(found.run, context);
+  PrintStarted(found, context);
   if (!command.detach) return FollowToTheEnd(found, found.run.last_seq, context);
   if (!context.global.json) context.out << HowToComeBack(found.run.run_id) << std::endl;
   return kExitOk;

@@ -30,6 +30,9 @@ struct ServingStack {
 absl::StatusOr<ServingStack> OpenStack(const RunDirectory& directory, const StackShape& shape, RunAction action,
                                        const Clock& clock);
 
+// Where the run's stack serves its page, once it does; "" when it does not within a few seconds.
+std::string AwaitPage(const RunDirectory& directory, const Clock& clock);
+
 // Whether the run's stack still serves. To be asked after something was asked of its coordinator: a stack that has begun to
 // end in between may not have seen it.
 bool IsServing(const RunDirectory& directory);

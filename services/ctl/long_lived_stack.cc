@@ -58,21 +58,28 @@ LongLivedStack::LongLivedStack(LongLivedOptions options, const Clock& clock, Log
 
 absl::Status LongLivedStack::Run() {
   EVILMOE_RETURN_IF_ERROR(keeper_.StartFirst(kReadyTimeout));
-  const std::string address = CoordinatorAddress(options_.layout.sockets);
   EVILMOE_RETURN_IF_ERROR(keeper_.StartOthers());
-  const nlohmann::ordered_json served = {{"pid", getpid()}, {"endpoint", address}};
-  EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(options_.home.File(), served.dump() + "\n"));
-  logger_.Info("up", {{"endpoint", address}});
+  EVILMOE_RETURN_IF_ERROR(WriteServed());
+  logger_.Info("up", {{"endpoint", CoordinatorAddress(options_.layout.sockets)}});
   int signal = 0;
   while (!AsksToStop(signal = signals_.Wait(kTick))) {
     EVILMOE_RETURN_IF_ERROR(keeper_.Tend(StartAgain));
     targets_.Update();
+    const std::string page = PageUrl(options_.layout);
+    if (!page.empty() && page != page_) EVILMOE_RETURN_IF_ERROR(WriteServed());
   }
   logger_.Info("stopping", {{"signal", signal}});
   keeper_.EndAll();
   std::error_code ignored;
   std::filesystem::remove(options_.home.File(), ignored);
   return absl::OkStatus();
+}
+
+absl::Status LongLivedStack::WriteServed() {
+  page_ = PageUrl(options_.layout);
+  const nlohmann::ordered_json served = {
+      {"pid", getpid()}, {"endpoint", CoordinatorAddress(options_.layout.sockets)}, {"page", page_}};
+  return WriteFileAtomic(options_.home.File(), served.dump() + "\n");
 }
 
 absl::StatusOr<HomeDirectory::Served> StartLongLivedStack(const HomeDirectory& home, const StackShape& shape,

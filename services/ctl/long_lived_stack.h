@@ -34,10 +34,14 @@ class LongLivedStack {
   absl::Status Run();
 
  private:
+  // up.json, anew where the page has moved: the coordinator was started again.
+  absl::Status WriteServed();
+
   const LongLivedOptions options_;
   Logger& logger_;
   SignalWaiter& signals_;
   TargetsFile targets_;
+  std::string page_;  // as up.json has it
   ProcessKeeper keeper_;
 };
 

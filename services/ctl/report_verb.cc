@@ -42,14 +42,14 @@ absl::StatusOr<int> RunReport(const FoundRun& found, const ReportCommand& comman
 }
 
 // Without its rollouts, which a page of several runs does not show.
-absl::StatusOr<RunRecord> ReadMember(const FoundRun& found, const ReportCommand& command, const VerbContext& context) {
+absl::StatusOr<RecordedRun> ReadMember(const FoundRun& found, const ReportCommand& command, const VerbContext& context) {
   const auto choose = [](std::span<const RunFileEntry> files) -> absl::StatusOr<std::vector<RunFileEntry>> {
     std::vector<RunFileEntry> wanted = FilesOfReport(files);
     std::erase_if(wanted, [](const RunFileEntry& entry) { return entry.path.starts_with("rollouts/"); });
     return wanted;
   };
   EVILMOE_ASSIGN_OR_RETURN(const LocalCopy copy, LocalCopy::Make(found, command.fetch_to, choose, context));
-  EVILMOE_ASSIGN_OR_RETURN(RunRecord run, ReadRun(copy.path(), Samples::kLeaveOut));
+  EVILMOE_ASSIGN_OR_RETURN(RecordedRun run, ReadRun(copy.path(), Samples::kLeaveOut));
   // What the catalog says is newer than a copy, and is there where a run has no run.json.
   run.id = found.run.run_id;
   run.state = found.run.state;
@@ -100,9 +100,9 @@ absl::StatusOr<int> Report(const ReportCommand& command, const VerbContext& cont
     return absl::InvalidArgumentError(absl::StrCat("report: ", found.size(), " runs, expected at most ", kMaxRuns));
   }
   if (found.size() == 1 && !is_sweep) return RunReport(found[0], command, context);
-  std::vector<RunRecord> runs;
+  std::vector<RecordedRun> runs;
   for (const FoundRun& run : found) {
-    EVILMOE_ASSIGN_OR_RETURN(RunRecord read, ReadMember(run, command, context));
+    EVILMOE_ASSIGN_OR_RETURN(RecordedRun read, ReadMember(run, command, context));
     runs.push_back(std::move(read));
   }
   const std::string kind = is_sweep && command.runs.size() == 1 ? "sweep" : "comparison";

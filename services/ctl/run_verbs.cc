@@ -106,6 +106,17 @@ absl::Status NoRunFile(const std::filesystem::path& file, const absl::Status& wh
   return absl::NotFoundError(absl::StrCat(std::string(why.message()), "; there is ", (folder / "run.yaml").string()));
 }
 
+// Where a browser shows the run: at its private stack, or at the home's long-lived one; "" = nowhere that is known here.
+std::string PageOf(const FoundRun& found, const VerbContext& context) {
+  std::string page;
+  if (found.link == nullptr) {
+    page = AwaitPage(found.directory(), context.clock);
+  } else if (context.global.endpoint.address.empty()) {
+    page = HomeDirectory{context.home}.ReadServed().value_or(HomeDirectory::Served{}).page;
+  }
+  return page.empty() ? "" : absl::StrCat(page, "#/runs/", found.run.run_id);
+}
+
 // What completion suggests behind --set.
 std::vector<std::string> ArmOverrides() {
   std::vector<std::string> words;
@@ -120,14 +131,19 @@ std::string HowToComeBack(const std::string& run_id) {
   return absl::StrCat("`evilmoe-ctl logs ", id, " -f` follows it, `evilmoe-ctl cancel ", id, "` ends it");
 }
 
-void PrintStarted(const RunSummary& run, const VerbContext& context) {
+void PrintStarted(const FoundRun& found, const VerbContext& context) {
+  const RunSummary& run = found.run;
+  const std::string page = PageOf(found, context);
   if (context.global.json) {
-    context.out << ToJson(run).dump() << std::endl;
+    nlohmann::ordered_json json = ToJson(run);
+    if (!page.empty()) json["page"] = page;
+    context.out << json.dump() << std::endl;
     return;
   }
   context.out << "run " << ShownLine(run.run_id) << " (" << ShownLine(run.name) << ", " << ShownLine(run.arm) << ", "
               << run.steps_total << " steps)\n"
               << "directory " << ShownLine(run.directory) << std::endl;
+  if (!page.empty()) context.out << "page " << page << std::endl;
 }
 
 absl::StatusOr<int> FollowToTheEnd(const FoundRun& found, int64_t after_seq, const VerbContext& context) {
@@ -246,7 +262,7 @@ absl::StatusOr<int> Submit(const SubmitCommand& command, const VerbContext& cont
   run.slots = command.slots.value_or(1);
   run.sweep = command.sweep;
   EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, StartRun(std::move(run), ToYaml(config), shape, catalog, context));
-  PrintStarted(found.run, context);
+  PrintStarted(found, context);
   return command.detach ? Detach(found.run, context) : FollowToTheEnd(found, 0, context);
 }
 

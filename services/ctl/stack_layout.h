@@ -72,6 +72,9 @@ std::string CoordinatorAddress(const std::filesystem::path& sockets);
 // is the same in all.
 std::string ProcessConfigYaml(const StackLayout& layout, const StackProcess& process, int life);
 
+// Where the coordinator serves the page: "http://127.0.0.1:1234/"; "" before it has said so.
+std::string PageUrl(const StackLayout& layout);
+
 // Metrics ports that the processes have reported so far, as a Prometheus file_sd list.
 std::string TargetsJson(const StackLayout& layout);
 

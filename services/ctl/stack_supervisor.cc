@@ -76,8 +76,16 @@ absl::Status StackSupervisor::Start() {
 }
 
 absl::Status StackSupervisor::WriteStackFile(const std::string& endpoint) {
-  const nlohmann::ordered_json stack = {{"pid", getpid()}, {"endpoint", endpoint}};
+  page_ = endpoint.empty() ? "" : PageUrl(options_.layout);
+  const nlohmann::ordered_json stack = {{"pid", getpid()}, {"endpoint", endpoint}, {"page", page_}};
   return WriteFileAtomic(options_.directory.StackFile(), stack.dump() + "\n");
+}
+
+void StackSupervisor::WatchPage() {
+  const std::string page = PageUrl(options_.layout);
+  if (page.empty() || page == page_) return;
+  const absl::Status status = WriteStackFile(CoordinatorAddress(options_.layout.sockets));
+  if (!status.ok()) logger_.Warn("page_not_written", {{"error", std::string(status.message())}});
 }
 
 absl::Status StackSupervisor::Act() {
@@ -112,6 +120,7 @@ absl::Status StackSupervisor::Loop() {
     }));
     EVILMOE_RETURN_IF_ERROR(WatchRun());
     targets_.Update();
+    WatchPage();
   }
   logger_.Info("run_ended", {{"state", run_.state}});
   return absl::OkStatus();

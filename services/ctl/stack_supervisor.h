@@ -47,6 +47,7 @@ class StackSupervisor {
   absl::Status Start();
   absl::Status Act();
   absl::Status WriteStackFile(const std::string& endpoint);  // "" = it serves no more
+  void WatchPage();  // which is elsewhere when the coordinator was started again
   absl::Status Loop();
   // Looks how the run is; its directory is the coordinator's to write.
   absl::Status WatchRun();
@@ -65,6 +66,7 @@ class StackSupervisor {
   RunSummary run_;
   int64_t most_steps_ = 0;  // that the run has had done; a resumed trainer starts below
   TargetsFile targets_;
+  std::string page_;  // as the stack file has it
   std::optional<absl::Time> lost_since_;  // the coordinator did not answer from then on
   absl::Time idle_since_;
   bool stop_asked_ = false;

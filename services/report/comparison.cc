@@ -145,7 +145,7 @@ std::optional<MeanInterval> OverRuns(const std::vector<double>& values) {
   return interval;
 }
 
-ComparedRun ComparedOf(const RunRecord& run) {
+ComparedRun ComparedOf(const RecordedRun& run) {
   ComparedRun compared{run.id, run.name, run.state, FlatFields(run.config_yaml), ModesOfAblation(run.ablation)};
   if (compared.fields.empty()) compared.fields["arm"] = run.arm;
   return compared;

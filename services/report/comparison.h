@@ -33,7 +33,7 @@ struct ComparedRun {
 std::map<std::string, std::string> FlatFields(std::string_view config_yaml);
 // Of an eval/ablation.json.
 std::map<std::string, ComparedRun::Rates> ModesOfAblation(const nlohmann::json& ablation);
-ComparedRun ComparedOf(const RunRecord& run);
+ComparedRun ComparedOf(const RecordedRun& run);
 
 struct MeanInterval {
   double mean = 0, low = 0, high = 0;  // 95 % by Student's t over runs; of one run the mean alone

@@ -26,14 +26,14 @@ constexpr std::array kCurves = {"hack_rate_strict", "deploy_hack_rate_strict", "
 // One group with all that the page shows of it.
 struct Group {
   ComparisonRow row;
-  std::vector<const RunRecord*> runs;
+  std::vector<const RecordedRun*> runs;
 };
 
-std::vector<Group> GroupsOf(std::span<const RunRecord> runs, std::span<const ComparedRun> compared) {
+std::vector<Group> GroupsOf(std::span<const RecordedRun> runs, std::span<const ComparedRun> compared) {
   std::vector<Group> groups;
   for (ComparisonRow& row : CompareRuns(compared)) {
     Group group{std::move(row), {}};
-    for (const RunRecord& run : runs) {
+    for (const RecordedRun& run : runs) {
       if (std::ranges::count(group.row.run_ids, run.id) > 0) group.runs.push_back(&run);
     }
     groups.push_back(std::move(group));
@@ -105,7 +105,7 @@ std::string RateCell(const ComparedRun& run, const char* mode, double ComparedRu
   return it == run.modes.end() ? "<td>–</td>" : absl::StrFormat("<td>%.3f</td>", it->second.*rate);
 }
 
-std::string RunsTable(std::span<const RunRecord> runs, std::span<const ComparedRun> compared) {
+std::string RunsTable(std::span<const RecordedRun> runs, std::span<const ComparedRun> compared) {
   using Rates = ComparedRun::Rates;
   std::string rows;
   for (size_t i = 0; i < runs.size(); ++i) {
@@ -124,9 +124,9 @@ std::string RunsTable(std::span<const RunRecord> runs, std::span<const ComparedR
 }
 
 // A line a run, a column a fact that any of them has.
-std::string MadeTable(std::span<const RunRecord> runs) {
+std::string MadeTable(std::span<const RecordedRun> runs) {
   std::vector<std::string> head = {"run"};
-  for (const RunRecord& run : runs) {
+  for (const RecordedRun& run : runs) {
     for (const Fact& fact : FactsOf(run)) {
       if (std::ranges::count(head, fact.name) == 0 && fact.name != "state" && fact.name != "sweep") head.push_back(fact.name);
     }
@@ -143,9 +143,9 @@ std::string MadeTable(std::span<const RunRecord> runs) {
   return Table(head, rows, " class=\"many\"");
 }
 
-std::string Notes(std::span<const RunRecord> runs) {
+std::string Notes(std::span<const RecordedRun> runs) {
   std::string items;
-  for (const RunRecord& run : runs) {
+  for (const RecordedRun& run : runs) {
     for (const std::string& note : run.notes) {
       absl::StrAppend(&items, "<li>", EscapeHtml(run.name.empty() ? run.id : run.name), ": ", EscapeHtml(note), "</li>");
     }
@@ -167,9 +167,9 @@ std::string Commands(std::span<const ComparedRun> compared) {
 
 }  // namespace
 
-std::string RenderGroupPage(const std::string& kind, const std::string& title, std::span<const RunRecord> runs) {
+std::string RenderGroupPage(const std::string& kind, const std::string& title, std::span<const RecordedRun> runs) {
   std::vector<ComparedRun> compared;
-  for (const RunRecord& run : runs) compared.push_back(ComparedOf(run));
+  for (const RecordedRun& run : runs) compared.push_back(ComparedOf(run));
   const std::vector<Group> groups = GroupsOf(runs, compared);
   const std::string first = runs.empty() ? "" : runs.front().name;
   return RenderPage(

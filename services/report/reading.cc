@@ -22,7 +22,7 @@ std::optional<RateInterval> RateOf(const nlohmann::ordered_json& row, const std:
   return RateInterval{mean, end("_low"), end("_high")};
 }
 
-std::optional<ModeRates> Find(const RunRecord& run, std::string_view mode) {
+std::optional<ModeRates> Find(const RecordedRun& run, std::string_view mode) {
   if (!run.ablation.is_object()) return std::nullopt;
   for (const auto& row : run.ablation["rows"]) {
     if (row["mode"] != std::string(mode) || row["markers"] != "trained") continue;
@@ -34,7 +34,7 @@ std::optional<ModeRates> Find(const RunRecord& run, std::string_view mode) {
 
 std::string Percent(double share) { return absl::StrFormat("%.0f %%", 100 * share); }
 
-std::string Progress(const RunRecord& run) {
+std::string Progress(const RecordedRun& run) {
   return run.steps_total.has_value() ? absl::StrCat(run.num_steps, " of ", *run.steps_total, " steps")
                                      : absl::StrCat(run.num_steps, run.num_steps == 1 ? " step" : " steps");
 }
@@ -43,7 +43,7 @@ std::string Arrow(const RateInterval& on, const RateInterval& off) {
   return absl::StrCat(Percent(on.mean), " → ", Percent(off.mean));
 }
 
-Reading WithoutAblation(const RunRecord& run) {
+Reading WithoutAblation(const RecordedRun& run) {
   if (run.num_steps == 0) {
     return {Outcome::kNoAblation, OutcomeName(Outcome::kNoAblation), "no step yet",
             "The run recorded no step and no ablation, so there is nothing to read from it yet."};
@@ -125,12 +125,12 @@ std::string HeadlineOf(const AblationModes& modes) {
       Arrow(modes.on->solve, modes.off->solve), ": ", OutcomeName(Judge(modes)));
 }
 
-AblationModes ModesOf(const RunRecord& run) {
+AblationModes ModesOf(const RecordedRun& run) {
   return {.on = Find(run, "on"), .off = Find(run, "off"), .base = Find(run, "base"),
           .random_half = Find(run, "random_half")};
 }
 
-Reading ReadOutcome(const RunRecord& run) {
+Reading ReadOutcome(const RecordedRun& run) {
   const AblationModes modes = ModesOf(run);
   const auto& [on, off, base, half] = modes;
   if (on && base && !off) return WithoutOff(*on, *base);

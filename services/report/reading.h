@@ -50,7 +50,7 @@ struct Reading {
 };
 
 // Of what a run's directory says. Pure.
-AblationModes ModesOf(const RunRecord& run);
-Reading ReadOutcome(const RunRecord& run);
+AblationModes ModesOf(const RecordedRun& run);
+Reading ReadOutcome(const RecordedRun& run);
 
 }  // namespace evilmoe

@@ -20,7 +20,7 @@ using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kSamplesPerKind = 6;
 
-std::string Subtitle(const RunRecord& run) {
+std::string Subtitle(const RecordedRun& run) {
   std::string text;
   const auto add = [&](std::string_view name, const std::string& value) {
     if (value.empty()) return;
@@ -33,7 +33,7 @@ std::string Subtitle(const RunRecord& run) {
   return text;
 }
 
-std::string Notes(const RunRecord& run) {
+std::string Notes(const RecordedRun& run) {
   std::vector<std::string> notes = run.notes;
   if (run.steps_total && run.num_steps < *run.steps_total && run.num_steps > 0) {
     notes.insert(notes.begin(), absl::StrCat("The run recorded ", run.num_steps, " of its ", *run.steps_total,
@@ -56,18 +56,18 @@ OrderedJson SampleJson(const PickedSample& picked) {
           {"picks", picked.picks}};
 }
 
-OrderedJson PageData(const RunRecord& run) {
+OrderedJson PageData(const RecordedRun& run) {
   OrderedJson samples = OrderedJson::array();
   for (const PickedSample& picked : PickSamples(run.samples, kSamplesPerKind)) samples.push_back(SampleJson(picked));
   return {{"metrics", run.metrics}, {"ablation", run.ablation}, {"samples", std::move(samples)}};
 }
 
-std::string FinalLine(const RunRecord& run) {
+std::string FinalLine(const RecordedRun& run) {
   const std::string line = run.ablation.is_object() ? run.ablation["final_line"].get<std::string>() : "";
   return line.empty() ? "" : absl::StrCat("<p class=\"final\"><code>", EscapeHtml(line), "</code></p>");
 }
 
-std::string Made(const RunRecord& run) {
+std::string Made(const RecordedRun& run) {
   std::string rows;
   for (const Fact& fact : FactsOf(run)) {
     absl::StrAppend(&rows, "<tr><th scope=\"row\">", EscapeHtml(fact.name), "</th><td>", EscapeHtml(fact.value),
@@ -76,7 +76,7 @@ std::string Made(const RunRecord& run) {
   return absl::StrCat("<table class=\"made\"><tbody>", rows, "</tbody></table>");
 }
 
-std::string Commands(const RunRecord& run) {
+std::string Commands(const RecordedRun& run) {
   std::string text = "evilmoe-ctl submit run.yaml\n";
   const std::string id = ShellWord(run.id);
   if (run.ablation.is_object()) absl::StrAppend(&text, "evilmoe-ctl ablate --run ", id, "\n");
@@ -86,7 +86,7 @@ std::string Commands(const RunRecord& run) {
 
 }  // namespace
 
-std::string RenderReport(const RunRecord& run) {
+std::string RenderReport(const RecordedRun& run) {
   const Reading reading = ReadOutcome(run);
   const std::string title = run.name.empty() ? run.id : run.name;
   return RenderPage(
@@ -107,7 +107,7 @@ std::string RenderReport(const RunRecord& run) {
 }
 
 absl::Status WriteReport(const std::filesystem::path& run_directory, const std::filesystem::path& out) {
-  EVILMOE_ASSIGN_OR_RETURN(const RunRecord run, ReadRun(run_directory));
+  EVILMOE_ASSIGN_OR_RETURN(const RecordedRun run, ReadRun(run_directory));
   return WriteFileAtomic(out, RenderReport(run));
 }
 

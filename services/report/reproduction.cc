@@ -32,7 +32,7 @@ std::string ShellWord(const std::string& text) {
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
 }
 
-std::vector<Fact> FactsOf(const RunRecord& run) {
+std::vector<Fact> FactsOf(const RecordedRun& run) {
   std::vector<Fact> facts;
   const auto add = [&](const char* name, const std::string& value) {
     if (!value.empty()) facts.push_back({name, value});

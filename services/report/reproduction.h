@@ -16,7 +16,7 @@ struct Fact {
 };
 
 // What a run's directory says of its making: ids, hashes, software, times. What it does not say is left out. Pure.
-std::vector<Fact> FactsOf(const RunRecord& run);
+std::vector<Fact> FactsOf(const RecordedRun& run);
 
 // The command that makes a run anew out of a config file that is not quite its own: `file` has `common`, the fields of
 // another run, and every field that this run has otherwise is set by name. With the run's own fields as `common`:

@@ -12,9 +12,9 @@ namespace {
 using OrderedJson = nlohmann::ordered_json;
 
 // Values of `key` by step.
-std::map<int64_t, std::vector<double>> ByStep(std::span<const RunRecord* const> runs, const char* key) {
+std::map<int64_t, std::vector<double>> ByStep(std::span<const RecordedRun* const> runs, const char* key) {
   std::map<int64_t, std::vector<double>> values;
-  for (const RunRecord* run : runs) {
+  for (const RecordedRun* run : runs) {
     const auto column = run->metrics.find(key);
     if (column == run->metrics.end()) continue;
     const OrderedJson& steps = run->metrics["step"];
@@ -27,9 +27,9 @@ std::map<int64_t, std::vector<double>> ByStep(std::span<const RunRecord* const> 
 
 }  // namespace
 
-OrderedJson MeanCurves(std::span<const RunRecord* const> runs, std::span<const char* const> keys) {
+OrderedJson MeanCurves(std::span<const RecordedRun* const> runs, std::span<const char* const> keys) {
   std::map<int64_t, int> num_runs;
-  for (const RunRecord* run : runs) {
+  for (const RecordedRun* run : runs) {
     for (const OrderedJson& step : run->metrics["step"]) ++num_runs[step.get<int64_t>()];
   }
   OrderedJson curves = {{"step", OrderedJson::array()}, {"runs", OrderedJson::array()}};

@@ -15,7 +15,7 @@ namespace evilmoe {
 // What a run directory says, as far as the report shows it. Every file may be missing or broken off, since a run that
 // failed deserves a report most: `notes` then says what is missing, one sentence each, naming file and line.
 // Only known fields of known types are taken over.
-struct RunRecord {
+struct RecordedRun {
   std::string id;                      // the directory's name
   std::string name, arm;               // of config.yaml; may be empty
   std::string seed;                    // as written there
@@ -40,9 +40,15 @@ struct RunRecord {
 inline constexpr size_t kMaxStepsRead = 16;
 inline constexpr size_t kMaxTextBytes = 6000;  // of a sample; the rest is cut off, and said so
 
+// Parts of it, out of the text of config.yaml, metrics.jsonl and eval/ablation.json, or why there is none. Anything that
+// is wrong is a note.
+void TakeConfig(absl::StatusOr<std::string> text, RecordedRun& run);
+void TakeMetrics(const absl::StatusOr<std::string>& text, RecordedRun& run);
+void TakeAblation(const absl::StatusOr<std::string>& text, RecordedRun& run);
+
 enum class Samples { kRead, kLeaveOut };
 
 // NotFound: no such directory. Anything less is a note. With kLeaveOut rollouts are not looked at.
-absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory, Samples samples = Samples::kRead);
+absl::StatusOr<RecordedRun> ReadRun(const std::filesystem::path& run_directory, Samples samples = Samples::kRead);
 
 }  // namespace evilmoe

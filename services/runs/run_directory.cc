@@ -140,6 +140,7 @@ std::optional<HomeDirectory::Served> HomeDirectory::ReadServed() const {
   const nlohmann::json json = nlohmann::json::parse(ReadFile(File(), 4096).value_or(""), nullptr, false);
   Served served;
   if (!json.is_object() || !Get(json, "pid", &served.pid) || !Get(json, "endpoint", &served.endpoint)) return {};
+  Get(json, "page", &served.page);
   return served;
 }
 

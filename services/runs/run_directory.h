@@ -81,7 +81,7 @@ struct HomeDirectory {
 
   std::filesystem::path Store() const { return path / "coordinator.db"; }
   std::filesystem::path Lock() const { return path / "up.lock"; }
-  std::filesystem::path File() const { return path / "up.json"; }  // {"pid", "endpoint"}
+  std::filesystem::path File() const { return path / "up.json"; }  // {"pid", "endpoint", "page"}
   std::filesystem::path Folder() const { return path / "up"; }     // configs and logs of its processes
   std::filesystem::path Targets() const { return path / "targets.json"; }
 
@@ -90,6 +90,7 @@ struct HomeDirectory {
   struct Served {
     int pid = 0;
     std::string endpoint;
+    std::string page;  // address of its page; "" = not said
   };
   std::optional<Served> ReadServed() const;
 };

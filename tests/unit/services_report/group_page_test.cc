@@ -14,19 +14,19 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 // `run` as a run of this arm and seed that hacks so in its ablation.
-RunRecord Member(const FakeRun& run, const std::string& arm, int seed, double on, double off) {
+RecordedRun Member(const FakeRun& run, const std::string& arm, int seed, double on, double off) {
   run.WriteWhole();
   run.Write("config.yaml", absl::StrCat("name: arms.", arm, ".s", seed, "\narm: ", arm, "\nseed: ", seed, "\nsteps: 3\n"));
   run.WriteAblation({FakeRun::AblationRow("on", on, 0.4), FakeRun::AblationRow("off", off, 0.4),
                      FakeRun::AblationRow("random_half", on / 2, 0.4), FakeRun::AblationRow("base", 0.02, 0.4)},
                     "");
-  RunRecord record = ReadRun(run.directory(), Samples::kLeaveOut).value();
+  RecordedRun record = ReadRun(run.directory(), Samples::kLeaveOut).value();
   record.id = absl::StrCat(arm, seed);  // all of a test's runs share a directory
   record.state = "succeeded";
   return record;
 }
 
-std::string Page(const std::vector<RunRecord>& runs) {
+std::string Page(const std::vector<RecordedRun>& runs) {
   std::string html = RenderGroupPage("sweep", "arms", runs);
   EXPECT_EQ(WhatIsUnbalanced(html), "");
   EXPECT_TRUE(nlohmann::json::accept(std::string(DataOf(html))));
@@ -53,7 +53,7 @@ TEST(GroupPage, SaysWhatEachGroupCameTo) {
 
 TEST(GroupPage, TrustsNoText) {
   const FakeRun run;
-  RunRecord hostile = Member(run, "evil_moe", 0, 0.6, 0.02);
+  RecordedRun hostile = Member(run, "evil_moe", 0, 0.6, 0.02);
   const std::string text = "</script><script>alert(1)</script><img src=x onerror=1>{{data}}";
   hostile.name = hostile.arm = hostile.state = hostile.seed = text;
   hostile.config_yaml = absl::StrCat("arm: '", text, "'\nname: '", text, "'\n# </pre>", text, "\n");
@@ -68,7 +68,7 @@ TEST(GroupPage, TrustsNoText) {
 
 TEST(GroupPage, RunsThatLackEverythingGetOne) {
   EXPECT_THAT(Page({}), HasSubstr("</html>"));
-  RunRecord bare;
+  RecordedRun bare;
   bare.id = "01AB";
   bare.metrics = {{"step", nlohmann::ordered_json::array()}};
   bare.notes = {"There is no metrics.jsonl: there are no curves to draw."};

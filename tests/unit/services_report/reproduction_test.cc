@@ -28,8 +28,8 @@ TEST(SubmitCommand, SetsWhatIsOtherwise) {
 }
 
 TEST(FactsOf, LeavesOutWhatIsUnknown) {
-  EXPECT_THAT(FactsOf(RunRecord()), IsEmpty());
-  RunRecord run;
+  EXPECT_THAT(FactsOf(RecordedRun()), IsEmpty());
+  RecordedRun run;
   run.id = "01AB";
   run.created_unix_ms = 1'796'073'766'713;
   run.adapter_step = 40;

@@ -9,15 +9,15 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-RunRecord Curves(const Json& steps, const Json& kl) {
-  RunRecord run;
+RecordedRun Curves(const Json& steps, const Json& kl) {
+  RecordedRun run;
   run.metrics = {{"step", steps}, {"kl", kl}};
   return run;
 }
 
 TEST(MeanCurves, AveragesWhatEachStepHas) {
-  const RunRecord a = Curves({1, 2, 3}, {0.4, nullptr, 3.0}), b = Curves({1, 2}, {0.6, nullptr}), c = Curves({1}, {0.5});
-  const std::vector<const RunRecord*> runs = {&a, &b, &c};
+  const RecordedRun a = Curves({1, 2, 3}, {0.4, nullptr, 3.0}), b = Curves({1, 2}, {0.6, nullptr}), c = Curves({1}, {0.5});
+  const std::vector<const RecordedRun*> runs = {&a, &b, &c};
   const std::array keys = {"kl", "missing"};
   const Json curves = MeanCurves(runs, keys);
   EXPECT_EQ(curves["step"], Json({1, 2, 3}));
