@@ -132,7 +132,7 @@ std::string MadeTable(std::span<const RecordedRun> runs) {
     }
   }
   std::string rows;
-  for (const RunRecord& run : runs) {
+  for (const RecordedRun& run : runs) {
     std::map<std::string, std::string> values;
     for (const Fact& fact : FactsOf(run)) values[fact.name] = fact.value;
     values["run"] = run.name.empty() ? run.id : run.name;
