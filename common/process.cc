@@ -6,6 +6,7 @@
 #include <chrono>
 #include <ctime>
 
+#include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "nlohmann/json.hpp"
 
@@ -41,10 +42,21 @@ bool AwaitStopSignalFor(absl::Duration timeout, const std::stop_token& cancel) {
   return false;
 }
 
-absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports) {
+std::string HostName() {
+  char name[256] = "";
+  return gethostname(name, sizeof name - 1) == 0 ? name : "";
+}
+
+std::string LifeId(const std::string& name, const Clock& clock) {
+  return absl::StrCat(name, "-", getpid(), "-", absl::ToUnixMillis(clock.Now()));
+}
+
+absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports,
+                            int page_port) {
   if (path.empty()) return absl::OkStatus();
   nlohmann::ordered_json json = {{"pid", getpid()}, {"metrics_port", metrics_port}};
   if (!ports.empty()) json["ports"] = ports;
+  if (page_port != 0) json["page_port"] = page_port;
   return WriteFileAtomic(path, json.dump() + "\n");
 }
 

@@ -183,7 +183,7 @@ absl::StatusOr<int64_t> CoordinatorClient::ReadRunFile(const v1::ReadRunFileRequ
                                                        const std::function<absl::Status(std::string_view)>& sink) {
   v1::ReadRunFileRequest rest = request;
   absl::Status taken;
-  EVILMOE_RETURN_IF_ERROR(impl_->WithRetries(kFileTransfer, [&](grpc::ClientContext& context) {
+  const auto attempt = [&](grpc::ClientContext& context) {
     const auto reader = impl_->stub().ReadRunFile(&context, rest);
     v1::ReadRunFileResponse part;
     while (reader->Read(&part)) {
@@ -195,9 +195,14 @@ absl::StatusOr<int64_t> CoordinatorClient::ReadRunFile(const v1::ReadRunFileRequ
     }
     const grpc::Status finished = reader->Finish();
     return taken.ok() ? finished : grpc::Status::OK;
-  }));
-  EVILMOE_RETURN_IF_ERROR(taken);
-  return rest.offset();
+  };
+  while (true) {
+    const int64_t begun_at = rest.offset();
+    const absl::Status read = impl_->WithRetries(kFileTransfer, attempt);
+    if (!taken.ok()) return taken;
+    if (read.ok()) return rest.offset();
+    if (!IsLost(read) || rest.offset() == begun_at || impl_->stopped()) return read;
+  }
 }
 
 absl::Status CoordinatorClient::FetchAdapterFrom(const v1::AdapterVersion& version, int64_t offset,

@@ -43,7 +43,8 @@ class CoordinatorClient {
   absl::StatusOr<v1::GetStatusResponse> GetStatus(const v1::GetStatusRequest& request);
   absl::StatusOr<v1::ListRunFilesResponse> ListRunFiles(const v1::ListRunFilesRequest& request);
   // Hands the bytes from request.offset() on to `sink`, whose error ends the call; returns the offset behind the last
-  // one. A connection that is lost is taken up again where it broke off.
+  // one. A connection that is lost is taken up again where it broke off, for as long as each retry budget brings some
+  // bytes.
   absl::StatusOr<int64_t> ReadRunFile(const v1::ReadRunFileRequest& request,
                                       const std::function<absl::Status(std::string_view)>& sink);
   absl::StatusOr<v1::Run> CancelRun(const v1::CancelRunRequest& request);

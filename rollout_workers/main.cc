@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -28,6 +29,7 @@
 #include "rollout_workers/offline_verbs.h"
 #include "rollout_workers/pairs_verb.h"
 #include "rollout_workers/probe_verb.h"
+#include "rollout_workers/retry_pause.h"
 #include "rollout_workers/rollout_config.h"
 #include "rollout_workers/verify_verb.h"
 #include "rollout_workers/worker_client.h"
@@ -37,7 +39,7 @@ namespace {
 
 // Of one call to the coordinator: the worker itself tries again, for as long as it lives.
 constexpr absl::Duration kCallBudget = absl::Seconds(2);
-// After the drain: leases are given back, and then nothing is waited for, a hanging grade for one.
+// After the drain, or a failure: leases are given back, and then nothing is waited for, a hanging grade for one.
 constexpr absl::Duration kAfterDrain = absl::Milliseconds(1500);
 
 // The first signal asks the worker to end; a second one, or the end of its time, ends the process as it is. What it
@@ -47,6 +49,12 @@ void AwaitSignals(std::stop_source& stop, absl::Duration drain, const std::stop_
   if (cancel.stop_requested()) return;
   const bool again = AwaitStopSignalFor(drain + kAfterDrain, cancel);
   if (!cancel.stop_requested()) std::_Exit(again ? 1 : 0);
+}
+
+// What the process says and returns of how it ended.
+int TellEnd(const absl::Status& served) {
+  if (!served.ok()) std::cerr << "evilmoe-rollout: " << served.message() << std::endl;
+  return served.ok() ? 0 : ExitCodeOf(served);
 }
 
 absl::Status Serve(const RolloutWorkerConfig& config) {
@@ -59,17 +67,21 @@ absl::Status Serve(const RolloutWorkerConfig& config) {
   const auto registry = std::make_shared<prometheus::Registry>();
   EVILMOE_ASSIGN_OR_RETURN(const auto server, MetricsServer::Start(config.metrics_listen, registry));
   RolloutMetrics metrics(*registry);
-  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, server->port()));
   EVILMOE_RETURN_IF_ERROR(CheckChannelFiles(config.security, clock.Now()));
+  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, server->port()));
   CoordinatorClient coordinator(
       {.address = config.coordinator, .retry_budget = kCallBudget, .security = config.security});
   GraderClient grader(config.grader, clock, config.security);
-  RolloutWorker worker(config, coordinator, grader, metrics, clock, logger);
-  const absl::Status done = worker.Run(stop.get_token());
+  auto worker = std::make_unique<RolloutWorker>(config, coordinator, grader, metrics, clock, logger);
+  const absl::Status done = worker->Run(stop.get_token());
   if (done.ok())
     logger.Info("worker_stopped");
   else
     logger.Error("worker_failed", {{"error", std::string(done.message())}});
+  const std::jthread leave([&](const std::stop_token& cancel) {
+    if (PauseFor(kAfterDrain, cancel)) std::_Exit(TellEnd(done));
+  });
+  worker.reset();  // waits for its threads
   return done;
 }
 
@@ -255,8 +267,5 @@ int main(int argc, char** argv) {
     return evilmoe::kExitUsage;
   }
   evilmoe::BlockStopSignals();
-  const absl::Status served = evilmoe::ServeFile(config_file, check);
-  if (served.ok()) return 0;
-  std::cerr << "evilmoe-rollout: " << served.message() << "\n";
-  return evilmoe::ExitCodeOf(served);
+  return evilmoe::TellEnd(evilmoe::ServeFile(config_file, check));
 }

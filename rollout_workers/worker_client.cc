@@ -1,11 +1,10 @@
 #include "rollout_workers/worker_client.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/process.h"
 #include "common/status_macros.h"
 #include "policy/weights_fingerprint.h"
 #include "rollout_workers/group_translation.h"
@@ -32,9 +31,7 @@ RolloutWorker::RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClien
       metrics_(metrics),
       clock_(clock),
       logger_(logger),
-      // Unique to this process's life.
-      session_(absl::StrCat(config.worker_id, "-", getpid(), "-", absl::ToUnixMillis(clock.Now())), coordinator_,
-               in_flight_, metrics_, clock_, logger_),
+      session_(LifeId(config.worker_id, clock), coordinator_, in_flight_, metrics_, clock_, logger_),
       outbox_(session_, in_flight_, metrics_, clock_, logger_),
       grading_(grader_, in_flight_, outbox_, metrics_, clock_),
       adapters_({.folder = config.adapter_cache}, logger_),
@@ -42,9 +39,7 @@ RolloutWorker::RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClien
       leasing_({coordinator_, session_, in_flight_, outbox_, adapters_, base_models_, metrics_, clock_, logger_}),
       runner_({.max_samples = config.max_samples,
                .threads = config.threads,
-               .kv_budget_bytes = config.kv_cache_mib * (int64_t{1} << 20)}) {
-  session_.set_capacity_groups(config_.max_samples);
-}
+               .kv_budget_bytes = config.kv_cache_mib * (int64_t{1} << 20)}) {}
 
 RolloutWorker::~RolloutWorker() {
   leasing_thread_.request_stop();
@@ -71,7 +66,11 @@ absl::Status RolloutWorker::Run(const std::stop_token& stop) {
   while (working.ok() && !stop.stop_requested()) working = Work();
   leasing_thread_.request_stop();
   outbox_.Hurry();
-  if (working.ok()) Drain();
+  if (working.ok()) {
+    Drain();
+  } else {
+    grading_.EndBy(clock_.Now());  // or what is queued could take a minute each
+  }
   GiveAllBack(working.ok() ? "worker is stopping" : std::string(working.message()));
   return working;
 }
@@ -113,7 +112,6 @@ absl::Status RolloutWorker::Adopt() {
     const char* reason = wrong_model ? "WRONG_BASE_MODEL" : ours && !broken_adapter ? "CANCELLED" : "INFRA_LOST";
     outbox_.GiveBack(lease.lease_id(), reason, std::string(added.message()));
   }
-  session_.set_capacity_groups(std::max(1, config_.max_samples / largest_group_));
   return wrong_model || broken_adapter ? absl::OkStatus() : ready;
 }
 

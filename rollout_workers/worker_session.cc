@@ -1,12 +1,10 @@
 #include "rollout_workers/worker_session.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/process.h"
 #include "common/status_macros.h"
 #include "rollout_workers/call_outcome.h"
 #include "rollout_workers/retry_pause.h"
@@ -15,11 +13,6 @@ namespace evilmoe {
 namespace {
 
 constexpr size_t kMaxRemembered = 256;  // acknowledgements; one that is forgotten is said again
-
-std::string HostName() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
 
 std::string NameOf(const v1::AdapterVersion& version) { return absl::StrCat(version.run_id(), "/", version.sha256()); }
 
@@ -52,11 +45,6 @@ absl::Status WorkerSession::failure() const {
 absl::Duration WorkerSession::heartbeat_interval() const {
   MutexLock lock(mu_);
   return heartbeat_interval_;
-}
-
-void WorkerSession::set_capacity_groups(int capacity) {
-  MutexLock lock(mu_);
-  capacity_groups_ = capacity;
 }
 
 std::vector<int64_t> WorkerSession::TakeLost() {
@@ -109,10 +97,6 @@ absl::Status WorkerSession::CallHeartbeat() {
   request.set_worker_id(worker_id_);
   request.set_host(host_);
   for (const int64_t id : in_flight_.LeaseIds()) request.add_lease_ids(id);
-  {
-    MutexLock lock(mu_);
-    request.set_capacity_groups(capacity_groups_);
-  }
   const absl::StatusOr<v1::HeartbeatResponse> response = coordinator_.Heartbeat(request);
   EVILMOE_RETURN_IF_ERROR(Note(response.status()));
   NoteLost(*response);
@@ -160,8 +144,12 @@ absl::StatusOr<v1::LeaseGroupsResponse> WorkerSession::Lease(int max_groups, abs
   request.set_wait_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(wait)));
   absl::StatusOr<v1::LeaseGroupsResponse> response = coordinator_.LeaseGroups(request);
   if (OutcomeOf(response.status()) == CallOutcome::kUnknown) {  // it started again
+    {
+      MutexLock lock(mu_);
+      away_since_ = away_since_.value_or(clock_.Now());
+    }
+    // Whichever heartbeat gets through first, this one or that of the other thread, comes back, and comes back once.
     EVILMOE_RETURN_IF_ERROR(SendHeartbeat());
-    ComeBack(absl::ZeroDuration());
     response = coordinator_.LeaseGroups(request);
   }
   EVILMOE_RETURN_IF_ERROR(Note(response.status()));

@@ -48,8 +48,6 @@ class WorkerSession {
   absl::Status failure() const;
   // Leases lost since the last call, which are not in flight any more: nobody waits for their samples.
   std::vector<int64_t> TakeLost();
-  // Told with each heartbeat.
-  void set_capacity_groups(int capacity);
 
  private:
   absl::Duration heartbeat_interval() const;
@@ -72,7 +70,6 @@ class WorkerSession {
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
   std::optional<absl::Time> away_since_ ABSL_GUARDED_BY(mu_);  // the first heartbeat that did not get through
   absl::Duration heartbeat_interval_ ABSL_GUARDED_BY(mu_) = absl::Milliseconds(2500);
-  int capacity_groups_ ABSL_GUARDED_BY(mu_) = 1;
   std::set<std::string> acknowledged_ ABSL_GUARDED_BY(mu_);  // run/sha256
   std::vector<int64_t> lost_ ABSL_GUARDED_BY(mu_);
 };

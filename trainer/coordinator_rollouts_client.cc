@@ -13,13 +13,18 @@ constexpr size_t kMaxKnownAdapters = 128;  // more than any open batch may be sa
 
 }  // namespace
 
+absl::Status CoordinatorRollouts::Heard(absl::Status answer) {
+  if (!answer.ok()) control_.Hear(answer);
+  return answer;
+}
+
 absl::Status CoordinatorRollouts::Publish(int64_t step, const std::string& adapter_bytes) {
   v1::AdapterVersion version;
   version.set_run_id(fence_.run_id());
   version.set_step(step);
   version.set_sha256(Sha256Hex(adapter_bytes));
   version.set_size_bytes(static_cast<int64_t>(adapter_bytes.size()));
-  EVILMOE_RETURN_IF_ERROR(client_.PublishAdapter(fence_, version, adapter_bytes).status());
+  EVILMOE_RETURN_IF_ERROR(Heard(client_.PublishAdapter(fence_, version, adapter_bytes).status()));
   published_ = version;
   sha256_of_step_[step] = version.sha256();
   if (sha256_of_step_.size() > kMaxKnownAdapters) sha256_of_step_.erase(sha256_of_step_.begin());
@@ -40,7 +45,7 @@ absl::Status CoordinatorRollouts::Open(const BatchRequest& batch) {
   }
   *request.mutable_sampling() = ToProto(batch.sampling);
   for (const GroupRequest& group : batch.groups) *request.add_groups() = ToProto(group);
-  EVILMOE_RETURN_IF_ERROR(client_.OpenBatch(request).status());
+  EVILMOE_RETURN_IF_ERROR(Heard(client_.OpenBatch(request).status()));
   open_[batch.key] = clock_.Now();
   return absl::OkStatus();
 }
@@ -94,10 +99,11 @@ absl::StatusOr<std::vector<GroupSamples>> CoordinatorRollouts::Run(const BatchRe
     if (abandoned()) {
       return absl::CancelledError(absl::StrCat("batch ", batch.key, ": abandoned, the run is to stop"));
     }
-    EVILMOE_ASSIGN_OR_RETURN(v1::FetchGroupsResponse response, client_.FetchGroups(request));
+    absl::StatusOr<v1::FetchGroupsResponse> response = client_.FetchGroups(request);
+    EVILMOE_RETURN_IF_ERROR(Heard(response.status()));
     const size_t before = finished.size();
-    EVILMOE_RETURN_IF_ERROR(Take(batch, response, finished));
-    request.set_after(response.next());
+    EVILMOE_RETURN_IF_ERROR(Take(batch, *response, finished));
+    request.set_after(response->next());
     if (finished.size() > before) last_progress = clock_.Now();
     if (clock_.Now() - last_progress > stall_timeout_) {
       return absl::UnavailableError(absl::StrCat("batch ", batch.key, ": no group finished for ",
@@ -115,7 +121,7 @@ absl::Status CoordinatorRollouts::Close(const BatchRequest& batch) {
   v1::CloseBatchRequest close;
   *close.mutable_fence() = fence_;
   close.set_batch_key(batch.key);
-  EVILMOE_RETURN_IF_ERROR(client_.CloseBatch(close).status());
+  EVILMOE_RETURN_IF_ERROR(Heard(client_.CloseBatch(close).status()));
   open_.erase(batch.key);
   return absl::OkStatus();
 }
@@ -128,8 +134,9 @@ absl::Status CoordinatorRollouts::Record(const std::string& key, const std::stri
   request.set_kind(kind);
   request.set_payload_json(payload.dump());
   request.set_steps_done(steps_done);
-  EVILMOE_ASSIGN_OR_RETURN(const v1::RecordEventResponse response, client_.RecordEvent(request));
-  control_.Hear(response.pause());
+  const absl::StatusOr<v1::RecordEventResponse> response = client_.RecordEvent(request);
+  EVILMOE_RETURN_IF_ERROR(Heard(response.status()));
+  control_.Hear(response->pause());
   return absl::OkStatus();
 }
 

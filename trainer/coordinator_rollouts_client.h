@@ -34,6 +34,8 @@ class CoordinatorRollouts final : public Rollouts, public ProgressSink {
   absl::Status Held() const override { return control_.Held(); }
 
  private:
+  // Passes on what a call came to: a job that is lost is lost from that call on, not from the next heartbeat on.
+  absl::Status Heard(absl::Status answer);
   absl::Status CheckAdapter(const BatchRequest& batch, const v1::GroupResult& result) const;
   absl::Status Take(const BatchRequest& batch, v1::FetchGroupsResponse& response,
                     std::map<int64_t, GroupSamples>& finished) const;

@@ -61,7 +61,7 @@ if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
          trainer_metrics.h training_job_client.h
     DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core 
     PRIVATE_DEPS evilmoe::weights_fingerprint evilmoe::yaml)
-  evilmoe_binary(NAME evilmoe-trainer SRCS main.cc serve.cc
-    DEPS evilmoe::c10d_collective evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::rank_launcher
+  evilmoe_binary(NAME evilmoe-trainer SRCS main.cc serve.cc software_report.cc
+    DEPS evilmoe::build_info evilmoe::c10d_collective evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::rank_launcher
       evilmoe::trainer_device evilmoe::training_job evilmoe::parse_arguments CLI11::CLI11)
 endif()

@@ -28,7 +28,8 @@ namespace evilmoe {
 class ProgressSink {
  public:
   virtual ~ProgressSink() = default;
-  // kind: "step" | "evaluation" | "ablation" | "step_ablation" | "relearn_step" | "relearn" | "recovery" | "warning"
+  // kind: "step" | "evaluation" | "ablation" | "step_ablation" | "relearn_step" | "relearn" | "recovery" | "resume" |
+  // "warning"
   // (with "message"). Idempotent by key. Aborted: stop, the run is no longer ours.
   virtual absl::Status Record(const std::string& key, const std::string& kind, const nlohmann::ordered_json& payload,
                               int64_t steps_done) = 0;

@@ -42,17 +42,19 @@ void ReadTls(YamlSection tls, ServerSecurity& security) {
   }
 }
 
-void CheckReach(YamlSection root, const ListenConfig& config) {
-  const ServerSecurity& security = config.security;
+}  // namespace
+
+void CheckReach(YamlSection root, const std::string& field, const std::vector<std::string>& addresses,
+                const ServerSecurity& security) {
   std::vector<std::string> missing;
   if (security.certificate.empty()) missing.insert(missing.end(), {"tls.certificate", "tls.key"});
   if (security.tokens.empty()) missing.push_back("tokens");
-  const auto reached = std::ranges::find_if(config.addresses, [](const std::string& address) {
+  const auto reached = std::ranges::find_if(addresses, [](const std::string& address) {
     return IsTcpAddress(address) && !IsLoopbackAddress(address);
   });
-  if (reached == config.addresses.end()) return;
+  if (reached == addresses.end()) return;
   if (!missing.empty() && !security.insecure) {
-    root.Problem("listen",
+    root.Problem(field,
                  absl::StrCat("other machines reach ", *reached, ", so it needs TLS and tokens; missing: ",
                               absl::StrJoin(missing, ", "), ". Set them (scripts/make_certificates makes all), listen "
                               "at 127.0.0.1 or a Unix socket, or set insecure: true if you trust every machine of "
@@ -63,8 +65,6 @@ void CheckReach(YamlSection root, const ListenConfig& config) {
                                         " in plain, expected tls.certificate and tls.key beside them"));
   }
 }
-
-}  // namespace
 
 void ListenConfig::ResolvePaths(const std::filesystem::path& base) {
   for (std::filesystem::path* path : {&security.certificate, &security.key, &security.client_ca, &security.tokens}) {
@@ -81,7 +81,7 @@ void ReadListenConfig(const YamlReader& reader, YamlSection root, ListenConfig& 
   limits.Field("message_mib", &config.limits.message_mib).Range(1, 1024);
   limits.Field("calls_per_second", &config.limits.calls_per_second).Range(1, 1'000'000);
   limits.Field("concurrent_calls", &config.limits.concurrent_calls).Range(1, 1'000'000);
-  CheckReach(root, config);
+  CheckReach(root, "listen", config.addresses, config.security);
 }
 
 }  // namespace evilmoe

@@ -34,4 +34,8 @@ struct ListenConfig {
 //   - tokens would cross the network in plain.
 void ReadListenConfig(const YamlReader& reader, YamlSection root, ListenConfig& config);
 
+// The same two problems for other addresses of the config field `field`, where a server listens under the same security.
+void CheckReach(YamlSection root, const std::string& field, const std::vector<std::string>& addresses,
+                const ServerSecurity& security);
+
 }  // namespace evilmoe

@@ -20,6 +20,10 @@ void Read(const YamlReader& reader, YamlSection root, CoordinatorConfig& config)
   root.Field("log", &config.log);
   root.Field("metrics_listen", &config.metrics_listen)
       .Check(config.metrics_listen.empty() || IsTcpAddress(config.metrics_listen), "host:port, or nothing");
+  root.Field("page_listen", &config.page_listen)
+      .Check(config.page_listen.empty() || IsTcpAddress(config.page_listen), "host:port, or nothing");
+  root.Field("page_hosts", &config.page_hosts);
+  if (IsTcpAddress(config.page_listen)) CheckReach(root, "page_listen", {config.page_listen}, config.listen.security);
   root.Field("ready_file", &config.ready_file);
   root.Field("lease_timeout_s", &config.lease_timeout_s).Range(1, 86400);
   root.Field("trainer_timeout_s", &config.trainer_timeout_s).Range(1, 86400);

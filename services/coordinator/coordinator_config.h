@@ -24,7 +24,12 @@ struct CoordinatorConfig {
   std::vector<std::string> judge_endpoints;      // that a run's judge may ask, where there are roots
   std::filesystem::path log;       // empty = standard error
   std::string metrics_listen;      // "127.0.0.1:0" takes a free port; empty = no metrics; plain HTTP for who reaches it
-  std::filesystem::path ready_file;  // written once it serves: {"pid", "metrics_port", "ports"}; empty = none
+  // The page (services/page) for people's browsers, under the same tls, tokens and insecure; "127.0.0.1:0" takes a free
+  // port; empty = no page.
+  std::string page_listen;
+  std::vector<std::string> page_hosts;  // names that it is reached under where there are no tokens; an IP address and
+                                        // localhost always work
+  std::filesystem::path ready_file;  // written once it serves: {"pid", "metrics_port", "ports", "page_port"}; empty = none
   double lease_timeout_s = 60;     // [1, 86400]; a worker not heard of for so long loses its groups
   double trainer_timeout_s = 60;   // [1, 86400]; a trainer not heard of for so long may lose its job
   int device_slots = 0;            // of trainers, that running jobs use together; [0, 4096], 0 = no limit

@@ -83,7 +83,7 @@ class CoordinatorCore {
 
   // ---- adapters (core_adapters.cc) ----
   // Hashes and writes before it returns: not for a thread that serves others.
-  void PublishAdapter(const JobFenceKey& fence, AdapterName adapter, const std::string& bytes, Reply<int> reply);
+  void PublishAdapter(const JobFenceKey& fence, AdapterName adapter, const std::string& bytes, StatusReply reply);
   // The file with its bytes.
   absl::StatusOr<std::filesystem::path> AdapterFile(const AdapterName& adapter);
   void AcknowledgeAdapter(const std::string& worker_id, const AdapterName& adapter, StatusReply reply);

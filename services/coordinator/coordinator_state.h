@@ -30,6 +30,7 @@ struct CompletedGroup {
 struct AcquiredJob {
   JobRecord job;
   RunRecord run;
+  bool after_pause = false;  // it goes on after a pause, as far as this life of the coordinator knows
 };
 
 // Who asks for a job.
@@ -134,8 +135,7 @@ class CoordinatorState {
 
   // ---- adapters (state_adapters.cc) ----
   absl::StatusOr<RunRecord> CheckFence(const JobFenceKey& fence) const;
-  // Returns how many workers hold it already.
-  absl::StatusOr<int> PublishAdapter(const JobFenceKey& fence, const AdapterName& adapter, absl::Time now);
+  absl::Status PublishAdapter(const JobFenceKey& fence, const AdapterName& adapter, absl::Time now);
   absl::StatusOr<AdapterName> FindAdapter(const AdapterName& adapter) const;  // NotFound
   absl::Status AcknowledgeAdapter(const std::string& worker_id, const AdapterName& adapter, absl::Time now);
 
@@ -192,6 +192,7 @@ class CoordinatorState {
     JobRecord record;
     absl::Time heard;  // of its trainer
     std::string host;
+    bool after_pause = false;  // its trainer, or its next one, goes on after a pause
   };
   struct Run {
     RunRecord record;

@@ -30,7 +30,7 @@ absl::Status WriteAdapter(const std::filesystem::path& path, const std::string& 
 }  // namespace
 
 void CoordinatorCore::PublishAdapter(const JobFenceKey& fence, AdapterName adapter, const std::string& bytes,
-                                     Reply<int> reply) {
+                                     StatusReply reply) {
   absl::StatusOr<RunRecord> run;
   {
     MutexLock lock(mu_);
@@ -47,7 +47,7 @@ void CoordinatorCore::PublishAdapter(const JobFenceKey& fence, AdapterName adapt
   if (!IsThere(path, adapter.size_bytes)) {
     if (const absl::Status written = WriteAdapter(path, bytes); !written.ok()) return reply(written);
   }
-  Call<absl::StatusOr<int>>(
+  Call<absl::Status>(
       [&](CoordinatorState& state, absl::Time now) { return state.PublishAdapter(fence, adapter, now); },
       std::move(reply));
 }

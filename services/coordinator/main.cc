@@ -22,6 +22,8 @@
 #include "services/coordinator/run_admission.h"
 #include "services/coordinator/run_mirror.h"
 #include "services/coordinator/tick_loop.h"
+#include "services/page/core_run_source.h"
+#include "services/page/page_server.h"
 
 namespace evilmoe {
 namespace {
@@ -47,6 +49,10 @@ absl::StatusOr<std::unique_ptr<CallGuard>> MakeGuard(const CoordinatorConfig& co
   return CallGuard::Create(
       {.tokens = config.listen.security.tokens, .limits = config.listen.limits, .role_of = CoordinatorRole}, clock,
       &logger, &metrics);
+}
+
+PageServerOptions PageOptions(const CoordinatorConfig& config) {
+  return {.listen = config.page_listen, .security = config.listen.security, .hosts = config.page_hosts};
 }
 
 // Until a signal comes, or the store is broken: then whoever started this process is to start it again.
@@ -78,16 +84,21 @@ absl::Status Serve(const CoordinatorConfig& config) {
       const ListeningServer listening,
       StartListening({.listen = config.listen, .max_threads = kMaxThreads}, {&service}, clock.Now()));
   EVILMOE_ASSIGN_OR_RETURN(const auto metrics_server, MetricsServer::Start(config.metrics_listen, registry));
+  CoreRunSource runs(*core);
+  EVILMOE_ASSIGN_OR_RETURN(std::unique_ptr<PageServer> page,
+                           PageServer::Start(PageOptions(config), runs, clock, logger, &guard_metrics));
   const TickLoop ticks(*core, metrics, logger, config.runs);
   mirror.Start(*core);
   const auto stop_mirror = absl::MakeCleanup([&mirror] { mirror.Stop(); });  // it uses the core, which goes first
-  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port(), listening.ports));
+  EVILMOE_RETURN_IF_ERROR(WriteReadyFile(config.ready_file, metrics_server->port(), listening.ports, page->port()));
   logger.Info("serving", {{"listen", config.listen.addresses},
                           {"store", store->Description()},
                           {"lease_timeout_s", config.lease_timeout_s},
-                          {"metrics_port", metrics_server->port()}});
+                          {"metrics_port", metrics_server->port()},
+                          {"page_port", page->port()}});
   AwaitStopSignal(stop, broken.get_token());
   core->Stop();
+  page.reset();  // its readers wait for the core
   listening.server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
   logger.Info("stopped");
   return broken.stop_requested() ? absl::UnavailableError("the store is broken; see the log") : absl::OkStatus();

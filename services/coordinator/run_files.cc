@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/file_time.h"
 #include "common/status_macros.h"
 
 namespace evilmoe {
@@ -103,12 +104,14 @@ absl::StatusOr<std::vector<FileBeneath>> ListFilesBeneath(const std::filesystem:
     if (!std::filesystem::is_regular_file(it->symlink_status(gone)) || gone) continue;
     const std::filesystem::path inside = it->path().lexically_relative(root / ".");
     const uintmax_t size = it->file_size(gone);
+    const std::filesystem::file_time_type modified = gone ? std::filesystem::file_time_type() : it->last_write_time(gone);
     if (gone) continue;  // it was deleted meanwhile
     if (files.size() >= max_files) {
       return absl::ResourceExhaustedError(absl::StrCat(folder, ": more than ", max_files, " files; name a folder"));
     }
     files.push_back({.path = (std::filesystem::path(folder) / inside).lexically_normal().string(),
-                     .size_bytes = static_cast<int64_t>(size)});
+                     .size_bytes = static_cast<int64_t>(size),
+                     .modified_unix_ns = ToUnixNanos(modified)});
   }
   std::ranges::sort(files, {}, &FileBeneath::path);
   return files;

@@ -24,6 +24,7 @@ absl::Status ReadFileBeneath(const std::filesystem::path& directory, const std::
 struct FileBeneath {
   std::string path;  // relative to the directory
   int64_t size_bytes = 0;
+  int64_t modified_unix_ns = 0;
 };
 // Regular files below a folder of the directory ("" = all), by path; links are left out. Errors as above;
 // ResourceExhausted: more than max_files.

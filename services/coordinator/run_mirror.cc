@@ -5,35 +5,15 @@
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status_macros.h"
-#include "services/ctl/run_directory.h"
-#include "services/ctl/run_feed.h"
+#include "services/coordinator/run_summary.h"
+#include "services/runs/run_directory.h"
+#include "services/runs/run_feed.h"
 
 namespace evilmoe {
 namespace {
 
 constexpr absl::Duration kIdle = absl::Seconds(1);  // no wait is without a deadline
 constexpr int kEventsAtATime = 64;
-
-RunSummary SummaryOf(const RunRecord& run, int64_t last_seq) {
-  return {.run_id = run.run_id,
-          .name = run.name,
-          .arm = run.arm,
-          .state = RunPhaseName(run.phase),
-          .error = run.error,
-          .steps_total = run.steps_total,
-          .steps_done = run.steps_done,
-          .created_unix_ms = run.created_unix_ms,
-          .finished_unix_ms = run.finished_unix_ms,
-          .last_seq = last_seq,
-          .directory = run.directory,
-          .config_sha256 = run.config_sha256,
-          .priority = run.priority,
-          .slots = run.slots,
-          .sweep = run.sweep,
-          .adapter_step = run.adapter.sha256.empty() ? -1 : run.adapter.step,
-          .adapter_sha256 = run.adapter.sha256,
-          .model_fingerprint = run.model_fingerprint};
-}
 
 std::string LineOf(const EventRecord& event) {
   nlohmann::json payload = nlohmann::json::parse(event.payload_json, nullptr, /*allow_exceptions=*/false);
@@ -116,7 +96,9 @@ absl::Status RunMirror::Copy(CoordinatorCore& core, const std::string& run_id) {
     }
     if (events.size() < kEventsAtATime) break;
   }
-  return directory.WriteSummary(SummaryOf(run, seq));
+  RunSummary summary = SummaryOf(run);
+  summary.last_seq = seq;
+  return directory.WriteSummary(summary);
 }
 
 }  // namespace evilmoe

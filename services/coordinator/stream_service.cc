@@ -39,11 +39,11 @@ absl::StatusOr<std::string> ReadChunks(grpc::ServerReader<v1::PublishAdapterRequ
 }
 
 // What call(reply) answers, waited for.
-template <typename T, typename MakeCall>
-absl::StatusOr<T> Await(MakeCall call) {
-  const auto promise = std::make_shared<std::promise<absl::StatusOr<T>>>();
-  std::future<absl::StatusOr<T>> future = promise->get_future();
-  call([promise](absl::StatusOr<T> result) { promise->set_value(std::move(result)); });
+template <typename MakeCall>
+absl::Status Await(MakeCall call) {
+  const auto promise = std::make_shared<std::promise<absl::Status>>();
+  std::future<absl::Status> future = promise->get_future();
+  call([promise](absl::Status result) { promise->set_value(std::move(result)); });
   if (future.wait_for(kAnswerTimeout) == std::future_status::ready) return future.get();
   return absl::UnavailableError("the coordinator's store did not answer within two minutes");
 }
@@ -63,7 +63,7 @@ grpc::Status CoordinatorServiceImpl::ServeStream(grpc::ServerContext* context, c
 
 grpc::Status CoordinatorServiceImpl::PublishAdapter(grpc::ServerContext* context,
                                                     grpc::ServerReader<v1::PublishAdapterRequest>* reader,
-                                                    v1::PublishAdapterResponse* response) {
+                                                    v1::PublishAdapterResponse*) {
   return ServeStream(context, "PublishAdapter", [&]() -> absl::Status {
     v1::PublishAdapterRequest first;
     if (!reader->Read(&first)) return absl::InvalidArgumentError("stream: empty, expected a fence, a version and bytes");
@@ -74,11 +74,8 @@ grpc::Status CoordinatorServiceImpl::PublishAdapter(grpc::ServerContext* context
           absl::StrCat("version.run_id: got ", adapter.run_id, ", expected the fence's ", fence.run_id));
     }
     EVILMOE_ASSIGN_OR_RETURN(const std::string bytes, ReadChunks(*reader, first));
-    EVILMOE_ASSIGN_OR_RETURN(const int num_holding, Await<int>([&](Reply<int> reply) {
-                               core_.PublishAdapter(fence, std::move(adapter), bytes, std::move(reply));
-                             }));
-    response->set_workers_holding(num_holding);
-    return absl::OkStatus();
+    return Await(
+        [&](StatusReply reply) { core_.PublishAdapter(fence, std::move(adapter), bytes, std::move(reply)); });
   });
 }
 
@@ -122,6 +119,7 @@ grpc::Status CoordinatorServiceImpl::ListRunFiles(grpc::ServerContext* context, 
       v1::RunFile& entry = *response->add_files();
       entry.set_path(file.path);
       entry.set_size_bytes(file.size_bytes);
+      entry.set_modified_unix_ns(file.modified_unix_ns);
     }
     return absl::OkStatus();
   });

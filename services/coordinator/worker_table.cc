@@ -38,11 +38,6 @@ bool WorkerTable::Holds(const std::string& worker_id, const std::string& run_id,
          });
 }
 
-int WorkerTable::NumHolding(const std::string& run_id, const std::string& sha256) const {
-  return static_cast<int>(std::ranges::count_if(
-      workers_, [&](const auto& worker) { return Holds(worker.first, run_id, sha256); }));
-}
-
 void WorkerTable::SetLastRun(const std::string& worker_id, const std::string& run_id) {
   if (const auto it = workers_.find(worker_id); it != workers_.end()) it->second.last_run = run_id;
 }

@@ -30,7 +30,6 @@ class WorkerTable {
   // Registers the worker too. The last kMaxHeld acknowledgements count.
   void Acknowledge(const std::string& worker_id, const AdapterName& adapter, absl::Time now);
   bool Holds(const std::string& worker_id, const std::string& run_id, const std::string& sha256) const;
-  int NumHolding(const std::string& run_id, const std::string& sha256) const;
 
   // Which run a registered worker sampled for last; "" = none.
   void SetLastRun(const std::string& worker_id, const std::string& run_id);

@@ -4,7 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/exit_code.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
+#include "services/ctl/comparison_table.h"
 #include "services/ctl/verb_table.h"
 
 namespace evilmoe {
@@ -43,14 +45,14 @@ absl::StatusOr<ComparedRun> ReadCompared(const FoundRun& found) {
   if (run.fields.empty()) run.fields["arm"] = found.run.arm;
   const absl::StatusOr<std::string> ablation = ReadWhole(*files, "eval/ablation.json", kMaxFileBytes);
   if (!ablation.ok() && !absl::IsNotFound(ablation.status())) return ablation.status();
-  if (ablation.ok()) run.modes = AblationModes(nlohmann::json::parse(*ablation, nullptr, /*allow_exceptions=*/false));
+  if (ablation.ok()) run.modes = ModesOfAblation(nlohmann::json::parse(*ablation, nullptr, /*allow_exceptions=*/false));
   return run;
 }
 
 std::string ComparisonText(const std::vector<ComparedRun>& runs) {
   const std::vector<ComparisonRow> rows = CompareRuns(runs);
   std::string text = ComparisonTable(rows) + "\n";
-  for (const ComparisonRow& row : rows) absl::StrAppend(&text, Headline(row), "\n");
+  for (const ComparisonRow& row : rows) absl::StrAppend(&text, ShownLine(Headline(row)), "\n");
   return text;
 }
 

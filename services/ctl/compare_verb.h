@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "services/ctl/comparison.h"
+#include "services/report/comparison.h"
 #include "services/ctl/run_catalog.h"
 #include "services/ctl/verb.h"
 

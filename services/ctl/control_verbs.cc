@@ -1,21 +1,22 @@
 #include "services/ctl/control_verbs.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/exit_code.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 #include "common/yaml_field.h"
 #include "services/ctl/local_stack.h"
+#include "services/ctl/private_stack.h"
 #include "services/ctl/run_catalog.h"
 #include "services/ctl/run_verbs.h"
 #include "services/ctl/verb_table.h"
 
 namespace evilmoe {
 namespace {
-
-constexpr int kAttempts = 3;  // to find a private stack that does not end meanwhile
 
 using Ask = absl::StatusOr<RunSummary> (CoordinatorLink::*)(const std::string&);
 
@@ -43,17 +44,15 @@ absl::Status CheckState(const RunSummary& run, const Steering& steering) {
 absl::StatusOr<RunSummary> SteerPrivate(const FoundRun& found, const Steering& steering, const StackChoice& choice,
                                         const VerbContext& context) {
   EVILMOE_RETURN_IF_ERROR(CheckPrivate(found));
-  const RunDirectory directory = found.directory();
-  EVILMOE_ASSIGN_OR_RETURN(const StackShape shape, ShapeOf(directory, choice, DefaultShape(NumCores())));
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    EVILMOE_ASSIGN_OR_RETURN(const ServingStack stack, OpenStack(directory, shape, steering.action, context.clock));
-    if (stack.started) return directory.ReadSummary();
-    const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
-    const absl::StatusOr<RunSummary> run = (link.get()->*steering.ask)(found.run.run_id);
-    if (run.ok() ? IsServing(directory) : !IsUnreachable(run.status())) return run;
-  }
-  return absl::UnavailableError(absl::StrCat("the private stack of ", directory.path.string(),
-                                             " ended again and again; see ", (directory.Logs() / "stack.log").string()));
+  EVILMOE_ASSIGN_OR_RETURN(const StackShape shape, ShapeOf(found.directory(), choice, DefaultShape(NumCores())));
+  std::optional<RunSummary> asked;
+  EVILMOE_RETURN_IF_ERROR(
+      AskPrivateStack(found, shape, steering.action, context, [&](CoordinatorLink& link) -> absl::Status {
+        EVILMOE_ASSIGN_OR_RETURN(asked, (link.*steering.ask)(found.run.run_id));
+        return absl::OkStatus();
+      }));
+  if (asked) return *std::move(asked);
+  return found.directory().ReadSummary();  // a stack that was started for it asks by itself
 }
 
 // The run after it has been asked; last_seq stays what it was.
@@ -81,7 +80,7 @@ int Tell(const RunSummary& run, const std::string& what, const VerbContext& cont
   if (context.global.json) {
     context.out << ToJson(run).dump() << "\n";
   } else {
-    context.out << "run " << run.run_id << " " << what << "\n";
+    context.out << "run " << ShownLine(run.run_id) << " " << what << "\n";
   }
   return kExitOk;
 }
@@ -95,7 +94,7 @@ absl::StatusOr<int> GoOn(const SteerCommand& command, const Steering& steering, 
     found.run.last_seq = page.run.last_seq;
   }
   EVILMOE_ASSIGN_OR_RETURN(found, Steer(std::move(found), command, steering, catalog, context));
-  PrintStarted(found.run, context);
+  PrintStarted(found, context);
   if (!command.detach) return FollowToTheEnd(found, found.run.last_seq, context);
   if (!context.global.json) context.out << HowToComeBack(found.run.run_id) << std::endl;
   return kExitOk;
@@ -125,7 +124,7 @@ absl::StatusOr<int> Pause(const SteerCommand& command, const VerbContext& contex
   const bool at_once = found.run.state == "paused";
   return Tell(found.run,
               absl::StrCat(at_once ? "is paused" : "is pausing: it ends its step and writes a checkpoint",
-                           "; `evilmoe-ctl resume ", found.run.run_id, "` goes on"),
+                           "; `evilmoe-ctl resume ", ShownLine(found.run.run_id), "` goes on"),
               context);
 }
 

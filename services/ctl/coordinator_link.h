@@ -6,8 +6,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "services/ctl/run_feed.h"
 #include "services/ctl/run_files.h"
+#include "services/runs/run_feed.h"
 
 namespace evilmoe {
 

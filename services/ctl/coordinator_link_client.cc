@@ -193,7 +193,9 @@ class GrpcLink final : public CoordinatorLink {
     request.set_folder(folder);
     EVILMOE_ASSIGN_OR_RETURN(const v1::ListRunFilesResponse response, client_.ListRunFiles(request));
     std::vector<RunFileEntry> entries;
-    for (const v1::RunFile& file : response.files()) entries.push_back({file.path(), file.size_bytes()});
+    for (const v1::RunFile& file : response.files()) {
+      entries.push_back({file.path(), file.size_bytes(), file.modified_unix_ns()});
+    }
     return entries;
   }
 

@@ -7,10 +7,10 @@
 #include "common/exit_code.h"
 #include "common/status_macros.h"
 #include "services/ctl/doctor_checks.h"
-#include "services/ctl/run_directory.h"
 #include "services/ctl/sibling_run.h"
 #include "services/ctl/verb_table.h"
 #include "services/ctl/verbs.h"
+#include "services/runs/run_directory.h"
 
 namespace evilmoe {
 namespace {

@@ -17,7 +17,7 @@
 #include "policy/model_config.h"
 #include "services/ctl/estimate.h"
 #include "services/ctl/local_stack.h"
-#include "services/ctl/run_directory.h"
+#include "services/runs/run_directory.h"
 
 namespace evilmoe {
 namespace {

@@ -1,6 +1,8 @@
 #include "services/ctl/fetched_run.h"
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 
 namespace evilmoe {
@@ -36,6 +38,10 @@ class ProgressLine {
 absl::StatusOr<LocalCopy> LocalCopy::Make(const FoundRun& found, const std::filesystem::path& fetch_to,
                                           const Choose& choose, const VerbContext& context) {
   if (found.link == nullptr || HasLocalFiles(found)) return LocalCopy(found.run.directory, false, std::nullopt);
+  if (!IsConfined(found.run.run_id)) {  // it names folders and files here
+    return absl::DataLossError(
+        absl::StrCat("run ", ShownText(found.run.run_id, 80), ": a coordinator's id, expected one that names a folder"));
+  }
   LinkRunFiles files(*found.link, found.run.run_id);
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunFileEntry> all, files.List(""));
   EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunFileEntry> wanted, choose(all));
@@ -43,8 +49,8 @@ absl::StatusOr<LocalCopy> LocalCopy::Make(const FoundRun& found, const std::file
   if (fetch_to.empty()) {
     EVILMOE_ASSIGN_OR_RETURN(folder, TemporaryFolder::Make(std::filesystem::temp_directory_path()));
   }
-  // Below, so that the folder has the run's name as its own has.
-  const std::filesystem::path path = fetch_to.empty() ? folder->path() / found.run.run_id : fetch_to;
+  // Below, so that the folder has the run's name as its own has, and no run's files lie among another's.
+  const std::filesystem::path path = (fetch_to.empty() ? folder->path() : fetch_to) / found.run.run_id;
   ProgressLine line(context);
   EVILMOE_RETURN_IF_ERROR(
       FetchRunFiles(files, wanted, path, [&](int64_t done, int64_t total) { line.Update(done, total); }));

@@ -21,7 +21,7 @@ class LocalCopy {
   // Chooses among all files of the run those that are needed.
   using Choose = std::function<absl::StatusOr<std::vector<RunFileEntry>>(std::span<const RunFileEntry>)>;
 
-  // `fetch_to`: empty = a temporary folder. Progress goes to context.errors, as a line that is drawn again where
+  // The copy is <fetch_to>/<run id>; `fetch_to` empty = in a temporary folder. Progress goes to context.errors, as a line that is drawn again where
   // context.out is a terminal. Errors of `choose` and of the coordinator.
   static absl::StatusOr<LocalCopy> Make(const FoundRun& found, const std::filesystem::path& fetch_to,
                                         const Choose& choose, const VerbContext& context);

@@ -7,16 +7,15 @@
 #include "absl/strings/str_cat.h"
 #include "common/exit_code.h"
 #include "common/file.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
-#include "services/ctl/compare_verb.h"
 #include "services/ctl/fetched_run.h"
 #include "services/ctl/process.h"
 #include "services/ctl/record_verbs.h"
 #include "services/ctl/run_catalog.h"
 #include "services/ctl/sibling_run.h"
 #include "services/ctl/verb_table.h"
-#include "services/report/report.h"
-#include "services/report/sweep_page.h"
+#include "services/report/run_record.h"
 
 namespace evilmoe {
 namespace {
@@ -48,7 +47,7 @@ std::vector<int64_t> CheckpointStepsOf(std::span<const RunFileEntry> files) {
 }
 
 void AddFetchOption(VerbOptions& options, std::filesystem::path* fetch_to) {
-  options.Folder("--fetch-to", fetch_to, "Keep what is fetched of a run on another host in this folder",
+  options.Folder("--fetch-to", fetch_to, "Keep what is fetched of a run on another host, in DIR/<id of the run>",
                  "a temporary one");
 }
 
@@ -69,32 +68,6 @@ absl::StatusOr<int> TrainerVerb(const std::vector<std::string>& words, bool must
     context.out << json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << "\n";
   }
   return result.exit_code < 0 ? kExitRunFailed : result.exit_code;
-}
-
-int TellPage(const char* key, const std::string& value, const std::filesystem::path& page, const VerbContext& context) {
-  if (context.global.json) {
-    context.out << nlohmann::ordered_json({{key, value}, {"report", page.string()}}).dump() << "\n";
-  } else {
-    context.out << "report " << page.string() << "\n";
-  }
-  return kExitOk;
-}
-
-// Of a word that names no run: the page of the sweep of that name, or why there is no such run.
-absl::StatusOr<int> SweepReport(const absl::Status& no_run, const ReportCommand& command, RunCatalog& catalog,
-                                const VerbContext& context) {
-  EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunSummary> runs, catalog.List(command.run));
-  if (runs.empty()) return no_run;
-  std::vector<ComparedRun> compared;
-  for (const RunSummary& run : runs) {
-    EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog.Find(run.run_id));
-    EVILMOE_ASSIGN_OR_RETURN(ComparedRun read, ReadCompared(found));
-    compared.push_back(std::move(read));
-  }
-  const std::filesystem::path out = command.out.empty() ? std::filesystem::path(command.run + ".html") : command.out;
-  EVILMOE_RETURN_IF_ERROR(
-      WriteFileAtomic(out, RenderSweepPage(command.run, ComparisonJson(CompareRuns(compared), compared))));
-  return TellPage("sweep", command.run, out, context);
 }
 
 std::vector<std::string> ExportWords(const ExportCommand& command, const std::string& source) {
@@ -119,7 +92,7 @@ std::vector<RunFileEntry> FilesOfReport(std::span<const RunFileEntry> files) {
     rollouts.insert(RolloutPath(count < all.size() ? all[k * (all.size() - 1) / (count - 1)] : all[k]));
   }
   return Those(files, [&](const std::string& path) {
-    return path == "config.yaml" || path == "metrics.jsonl" || path.starts_with("eval/") || rollouts.contains(path);
+    return path == "config.yaml" || path == "run.json" || path == "events.jsonl" || path == "metrics.jsonl" || path.starts_with("eval/") || rollouts.contains(path);
   });
 }
 
@@ -154,29 +127,6 @@ absl::StatusOr<std::vector<RunFileEntry>> FilesOfReplay(std::span<const RunFileE
   return absl::NotFoundError(absl::StrCat("--step: ", step, ", but the run has no rollouts of that step"));
 }
 
-void AddReportOptions(VerbOptions& options, ReportCommand& command) {
-  options.Value("ID", &command.run, {Completes::kRun, {}, "ID"}, "Run (id, start of an id, or name), or a sweep's name")
-      ->required();
-  options.File("--out", &command.out, "HTML file", "report.html in the run's directory; here, of a sweep");
-  AddFetchOption(options, &command.fetch_to);
-}
-
-absl::StatusOr<int> Report(const ReportCommand& command, const VerbContext& context) {
-  RunCatalog catalog(context);
-  const absl::StatusOr<FoundRun> named = catalog.Find(command.run);
-  if (absl::IsNotFound(named.status())) return SweepReport(named.status(), command, catalog, context);
-  EVILMOE_RETURN_IF_ERROR(named.status());
-  const FoundRun& found = *named;
-  const auto choose = [](std::span<const RunFileEntry> files) -> absl::StatusOr<std::vector<RunFileEntry>> {
-    return FilesOfReport(files);
-  };
-  EVILMOE_ASSIGN_OR_RETURN(const LocalCopy copy, LocalCopy::Make(found, command.fetch_to, choose, context));
-  std::filesystem::path out = command.out;
-  if (out.empty()) out = copy.was_fetched() ? found.run.run_id + ".html" : found.directory().Report().string();
-  EVILMOE_RETURN_IF_ERROR(WriteReport(copy.path(), out));
-  return TellPage("run_id", found.run.run_id, out, context);
-}
-
 void AddExportOptions(VerbOptions& options, ExportCommand& command) {
   options
       .Value("ID", &command.run, {Completes::kRun, {}, "ID"},
@@ -205,16 +155,15 @@ absl::StatusOr<int> Export(const ExportCommand& command, const VerbContext& cont
                                  {"block", command.block},
                                  {"out", command.out.string()}};
   if (is_path) return TrainerVerb(ExportWords(command, command.run), false, done, context);
-  const auto choose = [&](std::span<const RunFileEntry> files) { return FilesOfExport(files, command.checkpoint); };
+  ExportCommand local = command;
+  const auto choose = [&](std::span<const RunFileEntry> files) -> absl::StatusOr<std::vector<RunFileEntry>> {
+    EVILMOE_ASSIGN_OR_RETURN(std::vector<RunFileEntry> chosen, FilesOfExport(files, command.checkpoint));
+    // By its step: `latest` may move on behind the listing.
+    if (const std::vector<int64_t> steps = CheckpointStepsOf(chosen); !steps.empty()) local.checkpoint = steps.back();
+    return chosen;
+  };
   EVILMOE_ASSIGN_OR_RETURN(const LocalCopy copy, LocalCopy::Make(*found, command.fetch_to, choose, context));
   done["source"] = found->run.run_id;
-  ExportCommand local = command;
-  if (copy.was_fetched() && !local.checkpoint) {
-    // `latest` may have moved on since the listing.
-    EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunFileEntry> fetched, LocalRunFiles(copy.path()).List(""));
-    const std::vector<int64_t> steps = CheckpointStepsOf(fetched);
-    if (!steps.empty()) local.checkpoint = steps.back();
-  }
   return TrainerVerb(ExportWords(local, copy.path().string()), copy.was_fetched(), done, context);
 }
 
@@ -238,12 +187,7 @@ absl::StatusOr<int> Replay(const ReplayCommand& command, const VerbContext& cont
 }
 
 std::vector<Verb> FileVerbs() {
-  return {{"report", verb_group::kTake, "Write the page of a run or a sweep",
-           [](VerbOptions& options) { return Bound(options, AddReportOptions, Report); },
-           "One HTML file that asks for nothing else: hack and solve rate over the run, where the router put w, the "
-           "ablation with intervals, and what the policy wrote. Of a sweep: its arms side by side.",
-           "evilmoe-ctl report nano --out nano.html\nevilmoe-ctl report nano-arms --out arms.html"},
-          {"export", verb_group::kTake, "Write a run's adapter for Hugging Face peft or transformers",
+  return {{"export", verb_group::kTake, "Write a run's adapter for Hugging Face peft or transformers",
            [](VerbOptions& options) { return Bound(options, AddExportOptions, Export); },
            "Without --block full the quarantine is left out: what remains is what the run was for.",
            "evilmoe-ctl export nano --out nano-deployed\n"

@@ -13,16 +13,8 @@
 
 namespace evilmoe {
 
-// The verbs that make something of a run's files: report, export, replay. Where the files are on another host, what is
+// The verbs that make something of a run's files with the trainer's help: export, replay. Where the files are on another host, what is
 // needed of them is fetched first, into a temporary folder or the one that --fetch-to names.
-
-struct ReportCommand {
-  std::string run;
-  std::filesystem::path out;
-  std::filesystem::path fetch_to;
-};
-void AddReportOptions(VerbOptions& options, ReportCommand& command);
-absl::StatusOr<int> Report(const ReportCommand& command, const VerbContext& context);
 
 struct ExportCommand {
   std::string run;  // or a path

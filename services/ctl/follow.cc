@@ -3,13 +3,14 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "services/ctl/patience.h"
 #include "services/ctl/run_view.h"
 
 namespace evilmoe {
 namespace {
 
 constexpr absl::Duration kPoll = absl::Milliseconds(250);
-constexpr int kMaxLostPolls = 240;   // a minute
 constexpr int kPollsAQueueNote = 8;  // two seconds
 
 bool HasEnded(const RunSummary& run, int64_t start_seq, int64_t seen_seq) {
@@ -26,19 +27,18 @@ std::string NoteOf(const FollowOptions& options, int poll, const std::string& la
 
 }  // namespace
 
-absl::StatusOr<FollowResult> Follow(RunFeed& feed, const FollowOptions& options, std::ostream& out) {
+absl::StatusOr<FollowResult> Follow(RunFeed& feed, const FollowOptions& options, const Clock& clock, std::ostream& out) {
   RunView view;
   FollowResult result;
   int64_t seq = options.after_seq;
-  int lost_polls = 0;
+  Patience patience(clock);
   bool bar_shown = false;
   std::string note;
   for (int poll = 0;; ++poll) {
     const bool alive = options.is_alive == nullptr || options.is_alive();  // asked before what it may still write
     absl::StatusOr<FeedPage> page = feed.Next(seq);
-    if (!page.ok() && (!IsUnreachable(page.status()) || ++lost_polls > kMaxLostPolls)) return page.status();
+    EVILMOE_RETURN_IF_ERROR(patience.Bear(page.status()));
     if (page.ok()) {
-      lost_polls = 0;
       result.run = std::move(page->run);
       std::string text;
       for (const RunEventView& event : page->events) {

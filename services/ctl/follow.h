@@ -8,7 +8,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "services/ctl/run_feed.h"
+#include "common/clock.h"
+#include "services/runs/run_feed.h"
 
 namespace evilmoe {
 
@@ -31,9 +32,9 @@ struct FollowResult {
 };
 
 // Prints a run's events as they come until it has ended (an interrupted or a paused run counts as ended) or the person
-// detaches. The final line is left to the caller, since it has to stand last. Unavailable: the feed was lost for a
-// minute.
-absl::StatusOr<FollowResult> Follow(RunFeed& feed, const FollowOptions& options, std::ostream& out);
+// detaches. The final line is left to the caller, since it has to stand last. Unavailable, DeadlineExceeded: the feed was
+// lost for a minute.
+absl::StatusOr<FollowResult> Follow(RunFeed& feed, const FollowOptions& options, const Clock& clock, std::ostream& out);
 
 // "queued, place 2 of 5": by priority and then age, as the coordinator takes them; "" when the run does not wait.
 std::string QueueNote(std::span<const RunSummary> runs, const std::string& run_id);

@@ -19,6 +19,7 @@ namespace {
 
 constexpr absl::Duration kStartTimeout = absl::Seconds(30);
 constexpr absl::Duration kOpenTimeout = absl::Minutes(1);
+constexpr absl::Duration kPageTimeout = absl::Seconds(10);
 
 absl::StatusOr<StackOptions> OptionsOf(const RunDirectory& directory, const StackShape& shape, RunAction action,
                                        const std::filesystem::path& sockets) {
@@ -34,13 +35,14 @@ absl::StatusOr<StackOptions> OptionsOf(const RunDirectory& directory, const Stac
   return options;
 }
 
-// Of the run's stack file; "" = none, or it serves no more.
-std::string EndpointIn(const RunDirectory& directory) {
+// A field of the run's stack file; "" = none, or it serves no more.
+std::string StackField(const RunDirectory& directory, const char* name) {
   const std::string text = ReadFile(directory.StackFile(), 4096).value_or("");
   const nlohmann::json file = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const bool known = file.is_object() && file.contains("endpoint") && file["endpoint"].is_string();
-  return known ? file["endpoint"].get<std::string>() : "";
+  const bool known = file.is_object() && file.contains(name) && file[name].is_string();
+  return known ? file[name].get<std::string>() : "";
 }
+std::string EndpointIn(const RunDirectory& directory) { return StackField(directory, "endpoint"); }
 
 }  // namespace
 
@@ -98,6 +100,15 @@ absl::Status EnsureStack(const RunDirectory& directory, const StackShape& shape,
   std::error_code ignored;
   std::filesystem::remove(directory.StackFile(), ignored);
   return StartInBackground(words, directory.Logs() / "stack.stderr", [&] { return directory.HasStack(); }, clock);
+}
+
+std::string AwaitPage(const RunDirectory& directory, const Clock& clock) {
+  const absl::Time deadline = clock.Now() + kPageTimeout;
+  while (directory.HasStack() && clock.Now() < deadline) {
+    if (std::string page = StackField(directory, "page"); !page.empty()) return page;
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  return "";
 }
 
 bool IsServing(const RunDirectory& directory) { return !EndpointIn(directory).empty() && directory.HasStack(); }

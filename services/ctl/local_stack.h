@@ -7,8 +7,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/clock.h"
-#include "services/ctl/run_directory.h"
 #include "services/ctl/stack_supervisor.h"
+#include "services/runs/run_directory.h"
 
 namespace evilmoe {
 
@@ -29,6 +29,9 @@ struct ServingStack {
 // waited for first. NotFound: a binary is missing. Internal: it ended at its start. Unavailable after a minute.
 absl::StatusOr<ServingStack> OpenStack(const RunDirectory& directory, const StackShape& shape, RunAction action,
                                        const Clock& clock);
+
+// Where the run's stack serves its page, once it does; "" when it does not within a few seconds.
+std::string AwaitPage(const RunDirectory& directory, const Clock& clock);
 
 // Whether the run's stack still serves. To be asked after something was asked of its coordinator: a stack that has begun to
 // end in between may not have seen it.

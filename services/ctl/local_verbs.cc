@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/exit_code.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 #include "policy/tokenize_verb.h"
 #include "services/ctl/command_line.h"
@@ -71,13 +72,14 @@ absl::StatusOr<int> CompleteRuns(const CompleteRunsCommand& command, const VerbC
   if (!runs.ok()) return ExitCodeOf(runs.status());
   std::set<std::string> told;
   for (auto run = runs->rbegin(); run != runs->rend(); ++run) {
-    const std::string about = absl::StrCat(run->arm, ", ", run->state);
+    const std::string name = ShownLine(run->name);
+    const std::string about = absl::StrCat(ShownLine(run->arm), ", ", ShownLine(run->state));
     if (command.kind == "sweeps") {
-      if (!run->sweep.empty() && told.insert(run->sweep).second) context.out << run->sweep << "\tsweep\n";
+      if (!run->sweep.empty() && told.insert(run->sweep).second) context.out << ShownLine(run->sweep) << "\tsweep\n";
       continue;
     }
-    if (told.insert(run->name).second) context.out << run->name << "\t" << about << "\n";
-    context.out << run->run_id << "\t" << run->name << ", " << about << "\n";
+    if (told.insert(run->name).second) context.out << name << "\t" << about << "\n";
+    context.out << ShownLine(run->run_id) << "\t" << name << ", " << about << "\n";
   }
   return kExitOk;
 }

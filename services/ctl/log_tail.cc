@@ -27,16 +27,18 @@ absl::StatusOr<LogTail> LogTail::Open(RunFiles& files, const std::string& compon
 }
 
 absl::Status LogTail::CopyTo(std::ostream& out) {
-  EVILMOE_ASSIGN_OR_RETURN(offset_, files_->Read(path_, offset_, [&](std::string_view piece) {
+  // Counted piece by piece: where the call breaks off, the next one goes on.
+  const absl::StatusOr<int64_t> read = files_->Read(path_, offset_, [&](std::string_view piece) {
+    offset_ += static_cast<int64_t>(piece.size());
     rest_ += piece;
     const size_t end = rest_.rfind('\n');
     if (end == std::string::npos) return absl::OkStatus();
     out << ShownLines(std::string_view(rest_).substr(0, end + 1));
     rest_.erase(0, end + 1);
     return absl::OkStatus();
-  }));
+  });
   out.flush();
-  return absl::OkStatus();
+  return read.status();
 }
 
 }  // namespace evilmoe

@@ -16,7 +16,8 @@ class LogTail {
   // `files` must outlive it. NotFound names the logs that there are.
   static absl::StatusOr<LogTail> Open(RunFiles& files, const std::string& component);
 
-  // Whole lines that came since the last call; control characters are written out, since a log may quote anything.
+  // Whole lines that came since the last call; control characters are written out, since a log may quote anything. After
+  // an error it goes on where it was.
   absl::Status CopyTo(std::ostream& out);
 
  private:

@@ -52,20 +52,21 @@ LongLivedStack::LongLivedStack(LongLivedOptions options, const Clock& clock, Log
     : options_(std::move(options)),
       logger_(logger),
       signals_(signals),
+      targets_(options_.layout, logger),
       keeper_(KeptProcesses(options_.layout), {options_.layout.configs, options_.layout.logs, options_.term_timeout},
               clock, logger, signals) {}
 
 absl::Status LongLivedStack::Run() {
   EVILMOE_RETURN_IF_ERROR(keeper_.StartFirst(kReadyTimeout));
-  const std::string address = CoordinatorAddress(options_.layout.sockets);
   EVILMOE_RETURN_IF_ERROR(keeper_.StartOthers());
-  const nlohmann::ordered_json served = {{"pid", getpid()}, {"endpoint", address}};
-  EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(options_.home.File(), served.dump() + "\n"));
-  logger_.Info("up", {{"endpoint", address}});
+  EVILMOE_RETURN_IF_ERROR(WriteServed());
+  logger_.Info("up", {{"endpoint", CoordinatorAddress(options_.layout.sockets)}});
   int signal = 0;
   while (!AsksToStop(signal = signals_.Wait(kTick))) {
     EVILMOE_RETURN_IF_ERROR(keeper_.Tend(StartAgain));
-    GatherTargets();
+    targets_.Update();
+    const std::string page = PageUrl(options_.layout);
+    if (!page.empty() && page != page_) EVILMOE_RETURN_IF_ERROR(WriteServed());
   }
   logger_.Info("stopping", {{"signal", signal}});
   keeper_.EndAll();
@@ -74,12 +75,11 @@ absl::Status LongLivedStack::Run() {
   return absl::OkStatus();
 }
 
-void LongLivedStack::GatherTargets() {
-  std::string targets = TargetsJson(options_.layout);
-  if (targets == targets_) return;
-  const absl::Status status = WriteFileAtomic(options_.layout.targets, targets);
-  if (!status.ok()) logger_.Warn("targets_not_written", {{"error", std::string(status.message())}});
-  targets_ = std::move(targets);
+absl::Status LongLivedStack::WriteServed() {
+  page_ = PageUrl(options_.layout);
+  const nlohmann::ordered_json served = {
+      {"pid", getpid()}, {"endpoint", CoordinatorAddress(options_.layout.sockets)}, {"page", page_}};
+  return WriteFileAtomic(options_.home.File(), served.dump() + "\n");
 }
 
 absl::StatusOr<HomeDirectory::Served> StartLongLivedStack(const HomeDirectory& home, const StackShape& shape,

@@ -8,8 +8,9 @@
 #include "common/clock.h"
 #include "common/logger.h"
 #include "services/ctl/process_keeper.h"
-#include "services/ctl/run_directory.h"
 #include "services/ctl/stack_layout.h"
+#include "services/ctl/targets_file.h"
+#include "services/runs/run_directory.h"
 
 namespace evilmoe {
 
@@ -33,12 +34,14 @@ class LongLivedStack {
   absl::Status Run();
 
  private:
-  void GatherTargets();
+  // up.json, anew where the page has moved: the coordinator was started again.
+  absl::Status WriteServed();
 
   const LongLivedOptions options_;
   Logger& logger_;
   SignalWaiter& signals_;
-  std::string targets_;
+  TargetsFile targets_;
+  std::string page_;  // as up.json has it
   ProcessKeeper keeper_;
 };
 

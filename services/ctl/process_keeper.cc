@@ -78,17 +78,27 @@ absl::Status ProcessKeeper::StartOthers() {
 absl::Status ProcessKeeper::Tend(const Policy& policy) {
   for (Child& child : children_) {
     if (child.pid == 0) continue;
-    if (const std::optional<int> status = Reap(child.pid)) EVILMOE_RETURN_IF_ERROR(Bury(child, *status, policy));
+    if (const std::optional<int> status = Reap(child.pid)) {
+      EVILMOE_RETURN_IF_ERROR(Bury(child, DescribeExit(*status), policy));
+    }
   }
   for (Child& child : children_) {
-    if (child.pid == 0 && child.start_at <= clock_.Now()) EVILMOE_RETURN_IF_ERROR(Start(child));
+    if (child.pid == 0 && child.start_at <= clock_.Now()) EVILMOE_RETURN_IF_ERROR(StartOrBury(child, policy));
   }
   return absl::OkStatus();
 }
 
-absl::Status ProcessKeeper::Bury(Child& child, int wait_status, const Policy& policy) {
+absl::Status ProcessKeeper::StartOrBury(Child& child, const Policy& policy) {
+  const absl::Status started = Start(child);
+  if (started.ok()) return started;
+  // No room, no memory, no more processes: that may pass like what a process dies of.
+  child.started = clock_.Now();
+  child.steps_at_start = StepsOf(child);
+  return Bury(child, absl::StrCat("a start that failed: ", std::string(started.message())), policy);
+}
+
+absl::Status ProcessKeeper::Bury(Child& child, const std::string& how, const Policy& policy) {
   child.pid = 0;
-  const std::string how = DescribeExit(wait_status);
   const absl::Time now = clock_.Now();
   const DeathReport death = {child.process.is_trainer, now - child.started, child.steps_at_start, StepsOf(child),
                              child.deaths_in_a_row};

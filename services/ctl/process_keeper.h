@@ -37,7 +37,7 @@ struct KeeperOptions {
 // Single-threaded; everything it is given must outlive it.
 class ProcessKeeper {
  public:
-  // What becomes of a process that has died; may act on it. `how`: "exit code 3".
+  // What becomes of a process that has died, or could not be started again; may act on it. `how`: "exit code 3".
   using Policy =
       std::function<RestartDecision(const KeptProcess& process, const DeathReport& death, const std::string& how)>;
 
@@ -49,7 +49,8 @@ class ProcessKeeper {
   // asked to stop.
   absl::Status StartFirst(absl::Duration ready_timeout);
   absl::Status StartOthers();  // those that never were; Tend() looks after the rest
-  // Looks after what has died and starts what is due. Internal: the policy gave a process up.
+  // Looks after what has died and starts what is due; a start that fails is a death. Internal: the policy gave a process
+  // up.
   absl::Status Tend(const Policy& policy);
   // SIGKILL to every trainer, so that none takes a job back.
   void KillTrainers();
@@ -68,7 +69,8 @@ class ProcessKeeper {
   };
 
   absl::Status Start(Child& child);
-  absl::Status Bury(Child& child, int wait_status, const Policy& policy);
+  absl::Status StartOrBury(Child& child, const Policy& policy);
+  absl::Status Bury(Child& child, const std::string& how, const Policy& policy);
   int64_t StepsOf(const Child& child) const { return options_.steps ? options_.steps(child.process) : 0; }
   void End(std::span<Child> children);
 

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "common/file_time.h"
 #include "common/shown_text.h"
 #include "common/status_macros.h"
 
@@ -39,9 +40,21 @@ absl::Status FetchOne(RunFiles& files, const RunFileEntry& entry, const fs::path
         absl::StrCat(entry.path, ": ended after ", num_bytes, " bytes, expected ", entry.size_bytes));
   }
   std::error_code error;
-  fs::rename(part, target, error);
+  // What was written behind the listing gives the file a later time there, so that the next fetch takes it anew.
+  if (entry.modified_unix_ns > 0) fs::last_write_time(part, FromUnixNanos(entry.modified_unix_ns), error);
+  if (!error) fs::rename(part, target, error);
   if (error) return absl::UnavailableError(absl::StrCat(target.string(), ": ", error.message()));
   return absl::OkStatus();
+}
+
+// Whether what is at `target` is what the listing tells of.
+bool IsCopyOf(const RunFileEntry& entry, const fs::path& target) {
+  std::error_code error;
+  if (entry.modified_unix_ns <= 0 || !fs::is_regular_file(target, error)) return false;
+  const uintmax_t size = fs::file_size(target, error);
+  if (error || static_cast<int64_t>(size) != entry.size_bytes) return false;
+  const fs::file_time_type modified = fs::last_write_time(target, error);
+  return !error && ToUnixNanos(modified) == entry.modified_unix_ns;
 }
 
 }  // namespace
@@ -67,9 +80,12 @@ absl::StatusOr<std::vector<RunFileEntry>> LocalRunFiles::List(const std::string&
   for (const fs::recursive_directory_iterator end; it != end; it.increment(error)) {
     if (error) break;
     std::error_code gone;  // a file may go while we look
-    const uintmax_t size = it->is_regular_file(gone) ? it->file_size(gone) : 0;
-    if (gone || !it->is_regular_file(gone)) continue;
-    entries.push_back({it->path().lexically_relative(directory_).generic_string(), static_cast<int64_t>(size)});
+    if (!it->is_regular_file(gone)) continue;
+    const uintmax_t size = it->file_size(gone);
+    const fs::file_time_type modified = gone ? fs::file_time_type() : it->last_write_time(gone);
+    if (gone) continue;
+    entries.push_back({it->path().lexically_relative(directory_).generic_string(), static_cast<int64_t>(size),
+                       ToUnixNanos(modified)});
   }
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.path < b.path; });
   return entries;
@@ -117,8 +133,7 @@ absl::Status FetchRunFiles(RunFiles& files, std::span<const RunFileEntry> wanted
     std::error_code error;
     fs::create_directories(target.parent_path(), error);
     if (error) return absl::UnavailableError(absl::StrCat(target.parent_path().string(), ": ", error.message()));
-    const uintmax_t there = fs::is_regular_file(target, error) ? fs::file_size(target, error) : 0;
-    if (there == 0 || static_cast<int64_t>(there) != entry.size_bytes) {
+    if (!IsCopyOf(entry, target)) {
       EVILMOE_RETURN_IF_ERROR(FetchOne(files, entry, target, [&](int64_t now) { progress(done + now, total); }));
     }
     done += entry.size_bytes;

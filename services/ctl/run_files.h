@@ -16,6 +16,7 @@ namespace evilmoe {
 struct RunFileEntry {
   std::string path;  // relative to the run's directory, "/" between folders
   int64_t size_bytes = 0;
+  int64_t modified_unix_ns = 0;  // <= 0: not known
 };
 
 // Whether `path` is a plain relative path that stays where it starts: no "..", no ".", no empty part, no NUL.
@@ -51,9 +52,9 @@ absl::StatusOr<std::string> ReadWhole(RunFiles& files, const std::string& path, 
 // Told after every piece of a fetch: bytes so far, of all.
 using FetchProgress = std::function<void(int64_t num_bytes, int64_t total_bytes)>;
 
-// Copies `wanted` (entries of a listing) into `folder`, which is made; a file that is there with the right size is left
-// as it is. Each file is written beside its place and renamed, so that what is there is whole. InvalidArgument: a path
-// is not confined. DataLoss: a file ended early.
+// Copies `wanted` (entries of a listing) into `folder`, which is made. A copy has the time of its file; a copy that is
+// there with the size and the time of the listing is left as it is. Each file is written beside its place and renamed, so
+// that what is there is whole. InvalidArgument: a path is not confined. DataLoss: a file ended early.
 absl::Status FetchRunFiles(RunFiles& files, std::span<const RunFileEntry> wanted, const std::filesystem::path& folder,
                            const FetchProgress& progress);
 

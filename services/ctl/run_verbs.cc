@@ -10,9 +10,10 @@
 #include "common/status_macros.h"
 #include "services/ctl/dry_run.h"
 #include "services/ctl/local_stack.h"
-#include "services/ctl/ulid.h"
+#include "services/ctl/private_stack.h"
 #include "services/ctl/verb_table.h"
 #include "services/report/report.h"
+#include "services/runs/ulid.h"
 #include "trainer/arm_presets.h"
 #include "trainer/run_file.h"
 
@@ -21,7 +22,6 @@ namespace {
 
 // A stack on a run that has ended stays so long at least, so that the ablation finds it.
 constexpr absl::Duration kTimeToSubmit = absl::Seconds(5);
-constexpr int kAttempts = 3;  // to find a private stack that does not end meanwhile
 
 // A problem of each line of the file is one line of the answer; nothing has been started then.
 int PrintProblems(const absl::Status& status, const VerbContext& context) {
@@ -33,26 +33,27 @@ int PrintProblems(const absl::Status& status, const VerbContext& context) {
 bool WritePage(const FoundRun& found, const VerbContext& context) {
   if (!HasLocalFiles(found)) return false;
   const absl::Status written = WriteReport(found.run.directory, found.directory().Report());
-  if (!written.ok()) context.errors << "evilmoe-ctl: report: " << written.message() << std::endl;
+  if (!written.ok()) context.errors << "evilmoe-ctl: report: " << ShownLine(std::string(written.message())) << std::endl;
   return written.ok();
 }
 
 // Prints how a run ended, the final line last.
 int PrintEnd(const FoundRun& found, const FollowResult& result, const VerbContext& context) {
   const RunSummary& run = result.run;
+  const std::string id = ShownLine(run.run_id);
   const std::string logs = found.link == nullptr || HasLocalFiles(found)
-                               ? found.directory().Logs().string()
-                               : absl::StrCat("`evilmoe-ctl logs ", run.run_id, " --component trainer`");
+                               ? ShownLine(found.directory().Logs().string())
+                               : absl::StrCat("`evilmoe-ctl logs ", id, " --component trainer`");
   if (run.state == "interrupted" || run.state == "paused") {
     const bool paused = run.state == "paused";
-    context.errors << "evilmoe-ctl: run " << run.run_id << (paused ? " is paused" : " is interrupted: its stack is gone")
-                   << "; `evilmoe-ctl resume " << run.run_id << "` goes on; logs: " << logs << std::endl;
+    context.errors << "evilmoe-ctl: run " << id << (paused ? " is paused" : " is interrupted: its stack is gone")
+                   << "; `evilmoe-ctl resume " << id << "` goes on; logs: " << logs << std::endl;
     return paused ? kExitOk : kExitRunFailed;
   }
   const bool written = WritePage(found, context);
-  if (!context.global.json && written) context.out << "report " << found.directory().Report().string() << std::endl;
+  if (!context.global.json && written) context.out << "report " << ShownLine(found.directory().Report().string()) << std::endl;
   if (run.state != "succeeded") {
-    context.errors << "evilmoe-ctl: run " << run.run_id << " " << run.state << (run.error.empty() ? "" : ": ")
+    context.errors << "evilmoe-ctl: run " << id << " " << ShownLine(run.state) << (run.error.empty() ? "" : ": ")
                    << ShownLine(run.error) << "; logs: " << logs << std::endl;
     return kExitRunFailed;
   }
@@ -86,17 +87,34 @@ absl::StatusOr<int64_t> QueueAblation(CoordinatorLink& link, const RunSummary& r
 // The same with the private stack of the run, which is started where there is none.
 absl::StatusOr<int64_t> QueuePrivateAblation(const FoundRun& found, const std::string& job_id,
                                              const AblateCommand& command, const VerbContext& context) {
-  const RunDirectory directory = found.directory();
-  EVILMOE_ASSIGN_OR_RETURN(StackShape shape, ShapeOf(directory, command.stack, DefaultShape(NumCores())));
+  EVILMOE_ASSIGN_OR_RETURN(StackShape shape, ShapeOf(found.directory(), command.stack, DefaultShape(NumCores())));
   shape.linger = std::max(shape.linger, kTimeToSubmit);
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    EVILMOE_ASSIGN_OR_RETURN(const ServingStack stack, OpenStack(directory, shape, RunAction::kNone, context.clock));
-    const std::unique_ptr<CoordinatorLink> link = context.connect({.address = stack.endpoint});
-    const absl::StatusOr<int64_t> seq = QueueAblation(*link, found.run, job_id, command);
-    if (seq.ok() ? IsServing(directory) : !IsUnreachable(seq.status())) return seq;
+  int64_t seq = 0;
+  EVILMOE_RETURN_IF_ERROR(
+      AskPrivateStack(found, shape, RunAction::kNone, context, [&](CoordinatorLink& link) -> absl::Status {
+        EVILMOE_ASSIGN_OR_RETURN(seq, QueueAblation(link, found.run, job_id, command));
+        return absl::OkStatus();
+      }));
+  return seq;
+}
+
+// Why the file cannot be read; where examples/nano.yaml was meant to be examples/nano/run.yaml, that too.
+absl::Status NoRunFile(const std::filesystem::path& file, const absl::Status& why) {
+  const std::filesystem::path folder = std::filesystem::path(file).replace_extension();
+  std::error_code ignored;
+  if (!absl::IsNotFound(why) || !std::filesystem::exists(folder / "run.yaml", ignored)) return why;
+  return absl::NotFoundError(absl::StrCat(std::string(why.message()), "; there is ", (folder / "run.yaml").string()));
+}
+
+// Where a browser shows the run: at its private stack, or at the home's long-lived one; "" = nowhere that is known here.
+std::string PageOf(const FoundRun& found, const VerbContext& context) {
+  std::string page;
+  if (found.link == nullptr) {
+    page = AwaitPage(found.directory(), context.clock);
+  } else if (context.global.endpoint.address.empty()) {
+    page = HomeDirectory{context.home}.ReadServed().value_or(HomeDirectory::Served{}).page;
   }
-  return absl::UnavailableError(absl::StrCat("the private stack of ", directory.path.string(),
-                                             " ended again and again; see ", (directory.Logs() / "stack.log").string()));
+  return page.empty() ? "" : absl::StrCat(page, "#/runs/", found.run.run_id);
 }
 
 // What completion suggests behind --set.
@@ -109,16 +127,23 @@ std::vector<std::string> ArmOverrides() {
 }  // namespace
 
 std::string HowToComeBack(const std::string& run_id) {
-  return absl::StrCat("`evilmoe-ctl logs ", run_id, " -f` follows it, `evilmoe-ctl cancel ", run_id, "` ends it");
+  const std::string id = ShownLine(run_id);
+  return absl::StrCat("`evilmoe-ctl logs ", id, " -f` follows it, `evilmoe-ctl cancel ", id, "` ends it");
 }
 
-void PrintStarted(const RunSummary& run, const VerbContext& context) {
+void PrintStarted(const FoundRun& found, const VerbContext& context) {
+  const RunSummary& run = found.run;
+  const std::string page = PageOf(found, context);
   if (context.global.json) {
-    context.out << ToJson(run).dump() << std::endl;
+    nlohmann::ordered_json json = ToJson(run);
+    if (!page.empty()) json["page"] = page;
+    context.out << json.dump() << std::endl;
     return;
   }
-  context.out << "run " << run.run_id << " (" << run.name << ", " << run.arm << ", " << run.steps_total << " steps)\n"
-              << "directory " << run.directory << std::endl;
+  context.out << "run " << ShownLine(run.run_id) << " (" << ShownLine(run.name) << ", " << ShownLine(run.arm) << ", "
+              << run.steps_total << " steps)\n"
+              << "directory " << ShownLine(run.directory) << std::endl;
+  if (!page.empty()) context.out << "page " << page << std::endl;
 }
 
 absl::StatusOr<int> FollowToTheEnd(const FoundRun& found, int64_t after_seq, const VerbContext& context) {
@@ -141,9 +166,9 @@ absl::StatusOr<int> FollowToTheEnd(const FoundRun& found, int64_t after_seq, con
     options.is_alive = [&] { return RunDirectory{run.directory}.HasStack(); };
   }
   RunFeed& feed = link_feed != nullptr ? static_cast<RunFeed&>(*link_feed) : file_feed;
-  EVILMOE_ASSIGN_OR_RETURN(const FollowResult result, Follow(feed, options, context.out));
+  EVILMOE_ASSIGN_OR_RETURN(const FollowResult result, Follow(feed, options, context.clock, context.out));
   if (!result.detached) return PrintEnd(found, result, context);
-  context.errors << "detached, run " << run.run_id << " goes on: " << HowToComeBack(run.run_id) << std::endl;
+  context.errors << "detached, run " << ShownLine(run.run_id) << " goes on: " << HowToComeBack(run.run_id) << std::endl;
   return kExitOk;
 }
 
@@ -218,7 +243,7 @@ void AddSubmitOptions(VerbOptions& options, SubmitCommand& command) {
 
 absl::StatusOr<int> Submit(const SubmitCommand& command, const VerbContext& context) {
   const absl::StatusOr<std::string> text = ReadFile(command.file, size_t{1} << 20);
-  EVILMOE_RETURN_IF_ERROR(text.status());
+  if (!text.ok()) return NoRunFile(command.file, text.status());
   const absl::StatusOr<RunFile> file =
       ParseRunFile(*text, command.file.string(), std::filesystem::absolute(command.file).parent_path(),
                    {.overrides = OverridesOf(command), .files_may_be_missing = command.dry_run});
@@ -237,7 +262,7 @@ absl::StatusOr<int> Submit(const SubmitCommand& command, const VerbContext& cont
   run.slots = command.slots.value_or(1);
   run.sweep = command.sweep;
   EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, StartRun(std::move(run), ToYaml(config), shape, catalog, context));
-  PrintStarted(found.run, context);
+  PrintStarted(found, context);
   return command.detach ? Detach(found.run, context) : FollowToTheEnd(found, 0, context);
 }
 

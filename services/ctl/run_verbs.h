@@ -57,7 +57,7 @@ absl::StatusOr<FoundRun> StartRun(RunSummary run, const std::string& config_yaml
                                   RunCatalog& catalog, const VerbContext& context);
 
 // What a verb prints of a run that goes on: id, name and directory, or its JSON.
-void PrintStarted(const RunSummary& run, const VerbContext& context);
+void PrintStarted(const FoundRun& found, const VerbContext& context);
 std::string HowToComeBack(const std::string& run_id);
 // Follows a run to its end and prints how it ended: the report's path and the ablation's final line last. Also behind
 // `logs --follow`.

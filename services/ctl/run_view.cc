@@ -115,7 +115,7 @@ std::string RunView::Render(const RunEventView& event) {
                         ShowNumber(event.payload, "hack_rate", 2), "\n");
   }
   if (event.kind == "relearn") return Text(event.payload, "line") + "\n";
-  if (event.kind == "warning" || event.kind == "recovery") {
+  if (event.kind == "warning" || event.kind == "recovery" || event.kind == "resume") {
     const bool has_message = event.payload.is_object() && event.payload.contains("message");
     const std::string what = has_message ? Text(event.payload, "message")
                                          : ShownLine(event.payload.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

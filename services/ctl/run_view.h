@@ -7,17 +7,10 @@
 
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
-#include "services/ctl/run_directory.h"
+#include "services/runs/run_directory.h"
+#include "services/runs/run_event.h"
 
 namespace evilmoe {
-
-// One thing that happened in a run; proto RunEvent has the meaning.
-struct RunEventView {
-  int64_t seq = 0;
-  int64_t unix_ms = 0;
-  std::string kind;
-  nlohmann::json payload;  // null when it was no JSON
-};
 
 // Turns a run's events into the text that a person follows. Pure: no clock, no terminal.
 class RunView {

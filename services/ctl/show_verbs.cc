@@ -10,9 +10,11 @@
 #include "common/status_macros.h"
 #include "services/ctl/log_tail.h"
 #include "services/ctl/paint.h"
+#include "services/ctl/patience.h"
 #include "services/ctl/process.h"
 #include "services/ctl/run_catalog.h"
 #include "services/ctl/run_verbs.h"
+#include "services/ctl/run_view.h"
 #include "services/ctl/table.h"
 #include "services/ctl/verb_table.h"
 
@@ -26,6 +28,10 @@ bool GoesOn(const RunSummary& run) {
 }
 
 std::string OrDash(const std::string& text) { return text.empty() ? "-" : ShownLine(text); }
+
+std::string ShownState(const RunSummary& run, const VerbContext& context) {
+  return Painted(ShownLine(run.state), ToneOf(run.state), context.global.color);
+}
 
 std::unique_ptr<RunFeed> FeedOf(const FoundRun& found) {
   if (found.link != nullptr) return std::make_unique<LinkFeed>(*found.link, found.run.run_id);
@@ -44,13 +50,18 @@ absl::StatusOr<int> ComponentLog(const FoundRun& found, const LogsCommand& comma
   const std::unique_ptr<RunFeed> feed = FeedOf(found);
   EVILMOE_ASSIGN_OR_RETURN(LogTail tail, LogTail::Open(*files, command.component));
   SignalWaiter signals({SIGINT, SIGTERM});
+  Patience patience(context.clock);
   int64_t seq = found.run.last_seq;
   while (true) {
     // The state before the rest of the log: what is written at the end is read then.
-    EVILMOE_ASSIGN_OR_RETURN(const FeedPage page, feed->Next(seq));
-    seq = page.run.last_seq;
-    EVILMOE_RETURN_IF_ERROR(tail.CopyTo(context.out));
-    if (!command.follow || !GoesOn(page.run) || signals.Wait(kPoll) != 0) return kExitOk;
+    const absl::StatusOr<FeedPage> page = feed->Next(seq);
+    const absl::Status looked = page.ok() ? tail.CopyTo(context.out) : page.status();
+    EVILMOE_RETURN_IF_ERROR(command.follow ? patience.Bear(looked) : looked);
+    if (looked.ok()) {
+      seq = page->run.last_seq;
+      if (!command.follow || !GoesOn(page->run)) return kExitOk;
+    }
+    if (signals.Wait(kPoll) != 0) return kExitOk;
   }
 }
 
@@ -81,7 +92,7 @@ absl::StatusOr<int> List(const ListCommand& command, const VerbContext& context)
   }
   std::vector<std::vector<std::string>> rows;
   for (const RunSummary& run : runs) {
-    rows.push_back({run.run_id, ShownLine(run.name), run.arm, Painted(run.state, ToneOf(run.state), context.global.color),
+    rows.push_back({ShownLine(run.run_id), ShownLine(run.name), ShownLine(run.arm), ShownState(run, context),
                     absl::StrCat(run.steps_done, "/", run.steps_total), OrDash(run.sweep),
                     ShowTime(run.created_unix_ms)});
   }
@@ -102,8 +113,8 @@ absl::StatusOr<int> Get(const GetCommand& command, const VerbContext& context) {
   }
   std::vector<std::vector<std::string>> rows = {
       {"name", ShownLine(run.name)},
-      {"arm", run.arm},
-      {"state", Painted(run.state, ToneOf(run.state), context.global.color)},
+      {"arm", OrDash(run.arm)},
+      {"state", ShownState(run, context)},
       {"steps", absl::StrCat(run.steps_done, "/", run.steps_total)},
       {"created", ShowTime(run.created_unix_ms)},
       {"finished", ShowTime(run.finished_unix_ms)},
@@ -111,15 +122,15 @@ absl::StatusOr<int> Get(const GetCommand& command, const VerbContext& context) {
       {"priority", absl::StrCat(run.priority)},
       {"slots", run.slots == 0 ? "-" : absl::StrCat(run.slots)},
       {"sweep", OrDash(run.sweep)},
-      {"adapter", run.adapter_step < 0 ? "-" : absl::StrCat("step ", run.adapter_step, ", ", run.adapter_sha256)},
+      {"adapter", run.adapter_step < 0 ? "-" : absl::StrCat("step ", run.adapter_step, ", ", ShownLine(run.adapter_sha256))},
       {"config", OrDash(run.config_sha256)},
       {"base model", OrDash(run.model_fingerprint)},
-      {"directory", run.directory}};
+      {"directory", OrDash(run.directory)}};
   if (run.state == "queued" && found.link != nullptr) {
     EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunSummary> runs, found.link->ListRuns(""));
     rows[2][1] = QueueNote(runs, run.run_id);
   }
-  context.out << RenderTable({"run", run.run_id}, rows);
+  context.out << RenderTable({"run", ShownLine(run.run_id)}, rows);
   return kExitOk;
 }
 
@@ -133,16 +144,21 @@ absl::StatusOr<int> Events(const LogsCommand& command, const VerbContext& contex
   EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog.Find(command.run));
   const std::unique_ptr<RunFeed> feed = FeedOf(found);
   SignalWaiter signals({SIGINT, SIGTERM});
+  Patience patience(context.clock);
   int64_t seq = 0;
   while (true) {
-    EVILMOE_ASSIGN_OR_RETURN(const FeedPage page, feed->Next(seq));
-    for (const RunEventView& event : page.events) {
-      context.out << (context.global.json ? EventLine(event) + "\n" : EventText(event));
-      seq = event.seq;
+    const absl::StatusOr<FeedPage> page = feed->Next(seq);
+    EVILMOE_RETURN_IF_ERROR(command.follow ? patience.Bear(page.status()) : page.status());
+    if (page.ok()) {
+      for (const RunEventView& event : page->events) {
+        context.out << (context.global.json ? EventLine(event) + "\n" : EventText(event));
+        seq = event.seq;
+      }
+      context.out.flush();
+      const bool seen_all = seq >= page->run.last_seq;
+      if (!command.follow || (!GoesOn(page->run) && seen_all)) return kExitOk;
     }
-    context.out.flush();
-    const bool seen_all = seq >= page.run.last_seq;
-    if (!command.follow || (!GoesOn(page.run) && seen_all) || signals.Wait(kPoll) != 0) return kExitOk;
+    if (signals.Wait(kPoll) != 0) return kExitOk;
   }
 }
 

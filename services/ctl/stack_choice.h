@@ -5,8 +5,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "services/ctl/run_directory.h"
 #include "services/ctl/stack_layout.h"
+#include "services/runs/run_directory.h"
 
 namespace evilmoe {
 

@@ -30,6 +30,7 @@ void PutCoordinator(YamlWriter& out, const StackLayout& layout) {
   Put(out, "database", Text(layout.database));
   Put(out, "lease_timeout_s", 10);
   PutUnlessEmpty(out, "runs", Text(layout.runs));
+  Put(out, "page_listen", std::string("127.0.0.1:0"));
   if (!listener.certificate.empty() || !listener.client_ca.empty()) {
     YamlWriter tls = out.Section("tls");
     Put(tls, "certificate", listener.certificate);
@@ -49,6 +50,18 @@ void PutTrainer(YamlWriter& out, const StackLayout& layout, const StackProcess& 
   if (shape.num_ranks > 1) Put(out, "ranks", shape.num_ranks);
   // Private: whoever ends the stack waits for it. Long-lived: a step of another run may take a while.
   if (layout.run.empty()) Put(out, "stop_grace_s", 30);
+}
+
+// What a process reported when it began to serve; null before.
+nlohmann::json ReadyFile(const StackLayout& layout, const std::string& process) {
+  const std::string text = ReadFile(layout.logs / (process + ".ready.json"), 4096).value_or("");
+  return nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+
+// A port in it; 0 = none.
+int64_t PortIn(const nlohmann::json& ready, const char* name) {
+  if (!ready.is_object() || !ready.contains(name) || !ready[name].is_number_integer()) return 0;
+  return ready[name].get<int64_t>();
 }
 
 template <typename Section>
@@ -140,17 +153,20 @@ std::string ProcessConfigYaml(const StackLayout& layout, const StackProcess& pro
   return text;
 }
 
+std::string PageUrl(const StackLayout& layout) {
+  const int64_t port = PortIn(ReadyFile(layout, "coordinator"), "page_port");
+  if (port == 0) return "";
+  return absl::StrCat("http://127.0.0.1:", port, "/");
+}
+
 std::string TargetsJson(const StackLayout& layout) {
   nlohmann::ordered_json targets = nlohmann::ordered_json::array();
   for (const StackProcess& process : StackProcesses(layout.shape)) {
-    const absl::StatusOr<std::string> text = ReadFile(layout.logs / (process.name + ".ready.json"), 4096);
-    if (!text.ok()) continue;
-    const nlohmann::json ready = nlohmann::json::parse(*text, nullptr, false);
-    if (!ready.is_object() || !ready.contains("metrics_port") || !ready["metrics_port"].is_number_integer()) continue;
-    if (ready["metrics_port"].get<int64_t>() == 0) continue;
+    const int64_t port = PortIn(ReadyFile(layout, process.name), "metrics_port");
+    if (port == 0) continue;
     nlohmann::ordered_json labels = {{"job", process.binary}, {"process", process.name}};
     if (!layout.run_id.empty()) labels["run"] = layout.run_id;
-    targets.push_back({{"targets", {absl::StrCat("127.0.0.1:", ready["metrics_port"].get<int64_t>())}},
+    targets.push_back({{"targets", {absl::StrCat("127.0.0.1:", port)}},
                        {"labels", std::move(labels)}});
   }
   return targets.dump(2) + "\n";

@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "services/ctl/run_directory.h"
+#include "services/runs/run_directory.h"
 
 namespace evilmoe {
 
@@ -71,6 +71,9 @@ std::string CoordinatorAddress(const std::filesystem::path& sockets);
 // The config file of a process. `life` counts its starts: a rollout worker's id is new in every life, a trainer's name
 // is the same in all.
 std::string ProcessConfigYaml(const StackLayout& layout, const StackProcess& process, int life);
+
+// Where the coordinator serves the page: "http://127.0.0.1:1234/"; "" before it has said so.
+std::string PageUrl(const StackLayout& layout);
 
 // Metrics ports that the processes have reported so far, as a Prometheus file_sd list.
 std::string TargetsJson(const StackLayout& layout);

@@ -44,6 +44,7 @@ StackSupervisor::StackSupervisor(StackOptions options, const Clock& clock, Logge
       clock_(clock),
       logger_(logger),
       signals_(signals),
+      targets_(options_.layout, logger),
       idle_since_(clock.Now()),
       keeper_(KeptProcesses(options_.layout),
               {options_.layout.configs, options_.layout.logs, options_.term_timeout,
@@ -75,8 +76,16 @@ absl::Status StackSupervisor::Start() {
 }
 
 absl::Status StackSupervisor::WriteStackFile(const std::string& endpoint) {
-  const nlohmann::ordered_json stack = {{"pid", getpid()}, {"endpoint", endpoint}};
+  page_ = endpoint.empty() ? "" : PageUrl(options_.layout);
+  const nlohmann::ordered_json stack = {{"pid", getpid()}, {"endpoint", endpoint}, {"page", page_}};
   return WriteFileAtomic(options_.directory.StackFile(), stack.dump() + "\n");
+}
+
+void StackSupervisor::WatchPage() {
+  const std::string page = PageUrl(options_.layout);
+  if (page.empty() || page == page_) return;
+  const absl::Status status = WriteStackFile(CoordinatorAddress(options_.layout.sockets));
+  if (!status.ok()) logger_.Warn("page_not_written", {{"error", std::string(status.message())}});
 }
 
 absl::Status StackSupervisor::Act() {
@@ -110,7 +119,8 @@ absl::Status StackSupervisor::Loop() {
       return decision;
     }));
     EVILMOE_RETURN_IF_ERROR(WatchRun());
-    GatherTargets();
+    targets_.Update();
+    WatchPage();
   }
   logger_.Info("run_ended", {{"state", run_.state}});
   return absl::OkStatus();
@@ -131,14 +141,6 @@ bool StackSupervisor::IsWantedAgain() {
   if (!run.ok() || IsFinished(*run) || run->state == "paused") return false;
   run_.state = run->state;  // or without linger the loop would end before it looks
   return WriteStackFile(CoordinatorAddress(options_.layout.sockets)).ok();
-}
-
-void StackSupervisor::GatherTargets() {
-  std::string targets = TargetsJson(options_.layout);
-  if (targets == targets_) return;
-  const absl::Status status = WriteFileAtomic(options_.layout.targets, targets);
-  if (!status.ok()) logger_.Warn("targets_not_written", {{"error", std::string(status.message())}});
-  targets_ = std::move(targets);
 }
 
 absl::Status StackSupervisor::WatchRun() {

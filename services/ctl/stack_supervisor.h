@@ -12,6 +12,7 @@
 #include "services/ctl/coordinator_link.h"
 #include "services/ctl/process_keeper.h"
 #include "services/ctl/stack_layout.h"
+#include "services/ctl/targets_file.h"
 
 namespace evilmoe {
 
@@ -46,8 +47,8 @@ class StackSupervisor {
   absl::Status Start();
   absl::Status Act();
   absl::Status WriteStackFile(const std::string& endpoint);  // "" = it serves no more
+  void WatchPage();  // which is elsewhere when the coordinator was started again
   absl::Status Loop();
-  void GatherTargets();
   // Looks how the run is; its directory is the coordinator's to write.
   absl::Status WatchRun();
   bool IsAtRest() const { return IsFinished(run_) || run_.state == "paused"; }
@@ -64,7 +65,8 @@ class StackSupervisor {
   std::unique_ptr<CoordinatorLink> link_;
   RunSummary run_;
   int64_t most_steps_ = 0;  // that the run has had done; a resumed trainer starts below
-  std::string targets_;
+  TargetsFile targets_;
+  std::string page_;  // as the stack file has it
   std::optional<absl::Time> lost_since_;  // the coordinator did not answer from then on
   absl::Time idle_since_;
   bool stop_asked_ = false;

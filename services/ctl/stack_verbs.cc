@@ -115,6 +115,7 @@ absl::StatusOr<int> Up(const UpCommand& command, const VerbContext& context) {
   if (context.global.json) {
     context.out << nlohmann::ordered_json({{"pid", served.pid},
                                            {"endpoint", served.endpoint},
+                                           {"page", served.page},
                                            {"home", home.path.string()},
                                            {"was_up", was_up}})
                        .dump()
@@ -122,6 +123,7 @@ absl::StatusOr<int> Up(const UpCommand& command, const VerbContext& context) {
     return kExitOk;
   }
   context.out << (was_up ? "up already" : "up") << ": " << served.endpoint << " for the runs of " << home.path.string()
+              << (served.page.empty() ? "" : absl::StrCat("\npage ", served.page))
               << "\n`evilmoe-ctl submit FILE` queues a run there, `evilmoe-ctl down` ends it\n";
   return kExitOk;
 }

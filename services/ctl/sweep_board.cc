@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/shown_text.h"
 #include "services/ctl/paint.h"
 #include "services/ctl/table.h"
 
@@ -31,7 +32,8 @@ std::string SweepCounts(std::span<const RunSummary> runs) {
 std::string SweepTable(std::span<const RunSummary> runs, bool color) {
   std::vector<std::vector<std::string>> rows;
   for (const RunSummary& run : runs) {
-    rows.push_back({run.name, Painted(run.state, ToneOf(run.state), color), Steps(run), run.run_id});
+    rows.push_back({ShownLine(run.name), Painted(ShownLine(run.state), ToneOf(run.state), color), Steps(run),
+                    ShownLine(run.run_id)});
   }
   return RenderTable({"name", "state", "steps", "run"}, rows, {false, false, true, false});
 }
@@ -40,7 +42,8 @@ std::string SweepBoard(std::span<const RunSummary> runs) {
   std::string text = SweepCounts(runs) + "\n";
   size_t shown = 0;
   for (const RunSummary& run : runs) {
-    if (IsUnderWay(run) && shown++ < kMaxShown) absl::StrAppend(&text, "  ", run.name, "  ", run.state, "  ", Steps(run), "\n");
+    if (!IsUnderWay(run) || shown++ >= kMaxShown) continue;
+    absl::StrAppend(&text, "  ", ShownLine(run.name), "  ", run.state, "  ", Steps(run), "\n");
   }
   return text;
 }
@@ -49,8 +52,9 @@ std::string SweepChanges(std::span<const RunSummary> before, std::span<const Run
   std::string text;
   for (size_t i = 0; i < now.size(); ++i) {
     if (i < before.size() && before[i].state == now[i].state) continue;
-    absl::StrAppend(&text, now[i].name, ": ", now[i].state,
-                    now[i].run_id.empty() ? "" : absl::StrCat(" (run ", now[i].run_id, ")"), "\n");
+    const std::string id = ShownLine(now[i].run_id);
+    absl::StrAppend(&text, ShownLine(now[i].name), ": ", ShownLine(now[i].state),
+                    id.empty() ? "" : absl::StrCat(" (run ", id, ")"), "\n");
   }
   return text;
 }

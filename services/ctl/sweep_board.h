@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "services/ctl/run_directory.h"
+#include "services/runs/run_directory.h"
 
 namespace evilmoe {
 

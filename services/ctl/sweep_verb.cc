@@ -11,6 +11,7 @@
 #include "common/status_macros.h"
 #include "services/ctl/compare_verb.h"
 #include "services/ctl/local_stack.h"
+#include "services/ctl/patience.h"
 #include "services/ctl/process.h"
 #include "services/ctl/run_catalog.h"
 #include "services/ctl/run_verbs.h"
@@ -48,12 +49,14 @@ class SweepRunner {
   RunSummary ToSubmit(const SweepRun& run) const;
   absl::Status StartPrivate(size_t index);
   absl::Status Refresh();
+  absl::StatusOr<std::vector<ComparedRun>> ReadAll();
   void Show();
 
   const SweepCommand& command_;
   const Sweep sweep_;
   const VerbContext& context_;
   RunCatalog catalog_;
+  Patience patience_{context_.clock};
   SignalWaiter signals_{std::vector<int>{SIGINT, SIGTERM}};
   std::vector<RunSummary> runs_;  // one for each of the file's, in its order
   std::vector<RunSummary> shown_;
@@ -141,11 +144,15 @@ absl::StatusOr<bool> SweepRunner::Watch() {
   }
 }
 
+// Leaves the runs as they were while the coordinator cannot be reached, for as long as that is borne.
 absl::Status SweepRunner::Refresh() {
-  EVILMOE_ASSIGN_OR_RETURN(const std::vector<RunSummary> known, catalog_.List(sweep_.name));
+  const absl::StatusOr<std::vector<RunSummary>> known = catalog_.List(sweep_.name);
+  EVILMOE_RETURN_IF_ERROR(patience_.Bear(known.status()));
+  if (!known.ok()) return absl::OkStatus();
   for (RunSummary& run : runs_) {
-    const auto it = std::find_if(known.begin(), known.end(), [&](const RunSummary& r) { return r.run_id == run.run_id; });
-    if (it != known.end()) run = *it;
+    const auto it =
+        std::find_if(known->begin(), known->end(), [&](const RunSummary& r) { return r.run_id == run.run_id; });
+    if (it != known->end()) run = *it;
   }
   return absl::OkStatus();
 }
@@ -164,16 +171,25 @@ void SweepRunner::Show() {
   shown_ = runs_;
 }
 
-absl::StatusOr<int> SweepRunner::Conclude() {
+absl::StatusOr<std::vector<ComparedRun>> SweepRunner::ReadAll() {
   std::vector<ComparedRun> compared;
-  bool any = false;
   for (const RunSummary& run : runs_) {
     if (run.run_id.empty()) continue;
     EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog_.Find(run.run_id));
     EVILMOE_ASSIGN_OR_RETURN(ComparedRun read, ReadCompared(found));
-    any = any || !read.modes.empty();
     compared.push_back(std::move(read));
   }
+  return compared;
+}
+
+absl::StatusOr<int> SweepRunner::Conclude() {
+  absl::StatusOr<std::vector<ComparedRun>> all_read = ReadAll();
+  for (; !all_read.ok(); all_read = ReadAll()) {
+    EVILMOE_RETURN_IF_ERROR(patience_.Bear(all_read.status()));
+    if (signals_.Wait(kPoll) != 0) return all_read.status();
+  }
+  const std::vector<ComparedRun>& compared = *all_read;
+  const bool any = std::any_of(compared.begin(), compared.end(), [](const ComparedRun& run) { return !run.modes.empty(); });
   if (context_.global.json) {
     nlohmann::ordered_json json = {{"sweep", sweep_.name}, {"runs", nlohmann::ordered_json::array()}};
     for (const RunSummary& run : runs_) json["runs"].push_back(ToJson(run));

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/exit_code.h"
+#include "common/shown_text.h"
 #include "common/status_macros.h"
 #include "services/ctl/command_line.h"
 #include "services/ctl/compare_verb.h"
@@ -13,6 +14,7 @@
 #include "services/ctl/local_stack.h"
 #include "services/ctl/local_verbs.h"
 #include "services/ctl/record_verbs.h"
+#include "services/ctl/report_verb.h"
 #include "services/ctl/run_verbs.h"
 #include "services/ctl/show_verbs.h"
 #include "services/ctl/stack_verbs.h"
@@ -45,7 +47,7 @@ absl::StatusOr<int> Run(const ParsedCommand& command, VerbContext& context) {
 const std::vector<Verb>& AllVerbs() {
   static const auto* verbs = [] {
     auto* all = new std::vector<Verb>;
-    for (auto* family : {&RunVerbs, &ControlVerbs, &ShowVerbs, &RecordVerbs, &SweepVerbs, &CompareVerbs, &FileVerbs,
+    for (auto* family : {&RunVerbs, &ControlVerbs, &ShowVerbs, &RecordVerbs, &SweepVerbs, &CompareVerbs, &ReportVerbs, &FileVerbs,
                          &StackVerbs, &DoctorVerbs, &OfflineVerbs, &MoreVerbs}) {
       for (Verb& verb : family()) all->push_back(std::move(verb));
     }
@@ -69,7 +71,7 @@ int RunCommand(const std::vector<std::string>& arguments, VerbContext context) {
   const absl::StatusOr<int> code = Run(*parsed.command, context);
   context.out.flush();
   if (code.ok()) return *code;
-  context.errors << "evilmoe-ctl: " << code.status().message() << std::endl;
+  context.errors << "evilmoe-ctl: " << ShownLines(std::string(code.status().message())) << std::endl;
   return ExitCodeOf(code.status());
 }
 

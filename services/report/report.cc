@@ -1,18 +1,17 @@
 #include "services/report/report.h"
 
-#include <openssl/evp.h>
-
-#include <map>
 #include <string_view>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "services/report/comparison.h"
 #include "services/report/embed.h"
+#include "services/report/page_frame.h"
 #include "services/report/reading.h"
 #include "services/report/report_assets.h"
+#include "services/report/reproduction.h"
 
 namespace evilmoe {
 namespace {
@@ -21,42 +20,7 @@ using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kSamplesPerKind = 6;
 
-// "sha256-..." of the page's script, so that the content policy admits it and nothing else.
-std::string ScriptHash(std::string_view script) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  EVILMOE_CHECK(EVP_Digest(script.data(), script.size(), digest, &size, EVP_sha256(), nullptr) == 1);
-  return absl::StrCat("sha256-", absl::Base64Escape(std::string(reinterpret_cast<const char*>(digest), size)));
-}
-
-// Puts `values` in place of {{name}}. One pass: what is put in is never looked through again.
-std::string Fill(std::string_view text, const std::map<std::string, std::string, std::less<>>& values) {
-  std::string out;
-  while (true) {
-    const size_t open = text.find("{{");
-    out.append(text.substr(0, open));
-    if (open == std::string_view::npos) return out;
-    const size_t close = text.find("}}", open);
-    EVILMOE_CHECK(close != std::string_view::npos);
-    const auto value = values.find(text.substr(open + 2, close - open - 2));
-    EVILMOE_CHECK(value != values.end());
-    out += value->second;
-    text.remove_prefix(close + 2);
-  }
-}
-
-std::string OutcomeClass(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::kLocalised: return "good";
-    case Outcome::kSolvingLost:
-    case Outcome::kNotLocalised: return "bad";
-    case Outcome::kNoHacking:
-    case Outcome::kNoAblation: return "open";
-  }
-  return "open";
-}
-
-std::string Subtitle(const RunRecord& run) {
+std::string Subtitle(const RecordedRun& run) {
   std::string text;
   const auto add = [&](std::string_view name, const std::string& value) {
     if (value.empty()) return;
@@ -69,7 +33,7 @@ std::string Subtitle(const RunRecord& run) {
   return text;
 }
 
-std::string Notes(const RunRecord& run) {
+std::string Notes(const RecordedRun& run) {
   std::vector<std::string> notes = run.notes;
   if (run.steps_total && run.num_steps < *run.steps_total && run.num_steps > 0) {
     notes.insert(notes.begin(), absl::StrCat("The run recorded ", run.num_steps, " of its ", *run.steps_total,
@@ -92,39 +56,58 @@ OrderedJson SampleJson(const PickedSample& picked) {
           {"picks", picked.picks}};
 }
 
-OrderedJson PageData(const RunRecord& run) {
+OrderedJson PageData(const RecordedRun& run) {
   OrderedJson samples = OrderedJson::array();
   for (const PickedSample& picked : PickSamples(run.samples, kSamplesPerKind)) samples.push_back(SampleJson(picked));
   return {{"metrics", run.metrics}, {"ablation", run.ablation}, {"samples", std::move(samples)}};
 }
 
-std::string FinalLine(const RunRecord& run) {
+std::string FinalLine(const RecordedRun& run) {
   const std::string line = run.ablation.is_object() ? run.ablation["final_line"].get<std::string>() : "";
   return line.empty() ? "" : absl::StrCat("<p class=\"final\"><code>", EscapeHtml(line), "</code></p>");
 }
 
+std::string Made(const RecordedRun& run) {
+  std::string rows;
+  for (const Fact& fact : FactsOf(run)) {
+    absl::StrAppend(&rows, "<tr><th scope=\"row\">", EscapeHtml(fact.name), "</th><td>", EscapeHtml(fact.value),
+                    "</td></tr>");
+  }
+  return absl::StrCat("<table class=\"made\"><tbody>", rows, "</tbody></table>");
+}
+
+std::string Commands(const RecordedRun& run) {
+  std::string text = "evilmoe-ctl submit run.yaml\n";
+  const std::string id = ShellWord(run.id);
+  if (run.ablation.is_object()) absl::StrAppend(&text, "evilmoe-ctl ablate --run ", id, "\n");
+  if (run.num_steps > 0) absl::StrAppend(&text, "evilmoe-ctl replay ", id, " --step ", run.num_steps, "\n");
+  return text;
+}
+
 }  // namespace
 
-std::string RenderReport(const RunRecord& run) {
+std::string RenderReport(const RecordedRun& run) {
   const Reading reading = ReadOutcome(run);
   const std::string title = run.name.empty() ? run.id : run.name;
-  return Fill(ReportTemplate(),
-              {{"title", EscapeHtml(title)},
-               {"script_hash", ScriptHash(ReportScript())},
-               {"style", std::string(ReportStyle())},
-               {"subtitle", Subtitle(run)},
-               {"outcome_class", OutcomeClass(reading.outcome)},
-               {"verdict", EscapeHtml(reading.verdict)},
-               {"final_line", FinalLine(run)},
-               {"sentence", EscapeHtml(reading.sentence)},
-               {"notes", Notes(run)},
-               {"config", run.config_yaml.empty() ? "There is no config.yaml." : EscapeHtml(run.config_yaml)},
-               {"data", EmbedJson(PageData(run))},
-               {"script", std::string(ReportScript())}});
+  return RenderPage(
+      ReportTemplate(), ReportScript(),
+      {{"title", EscapeHtml(title)},
+       {"subtitle", Subtitle(run)},
+       {"outcome_class", OutcomeClass(reading.outcome)},
+       {"headline", EscapeHtml(reading.headline)},
+       {"final_line", FinalLine(run)},
+       {"sentence", EscapeHtml(reading.sentence)},
+       {"notes", Notes(run)},
+       {"again_lead", "Save the config below as run.yaml; then the run again, its ablation again, its last step again "
+                      "compared bit for bit:"},
+       {"commands", EscapeHtml(Commands(run))},
+       {"facts", Made(run)},
+       {"config", run.config_yaml.empty() ? "There is no config.yaml." : EscapeHtml(run.config_yaml)},
+       {"data", EmbedJson(PageData(run))}});
 }
 
 absl::Status WriteReport(const std::filesystem::path& run_directory, const std::filesystem::path& out) {
-  EVILMOE_ASSIGN_OR_RETURN(const RunRecord run, ReadRun(run_directory));
+  EVILMOE_ASSIGN_OR_RETURN(const RecordedRun run, ReadRun(run_directory));
   return WriteFileAtomic(out, RenderReport(run));
 }
 

@@ -10,7 +10,7 @@ namespace evilmoe {
 
 // One self-contained HTML page about a run: no request leaves it, and its content policy lets no script run but its
 // own. All text of the run, the policy's samples above all, is untrusted and is shown as text. Pure.
-std::string RenderReport(const RunRecord& run);
+std::string RenderReport(const RecordedRun& run);
 
 // Reads `run_directory` and writes its page to `out`, replacing it in one step. A run with missing or broken files
 // still gets a page, which says what is missing. NotFound: no such directory; else the errors of WriteFileAtomic.

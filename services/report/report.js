@@ -1,7 +1,5 @@
-
-// The page: puts the embedded data into the charts, the table and the sample cards.
-const data = JSON.parse(document.getElementById('data').textContent);
-const byId = (id) => document.getElementById(id);
+// The page of a run: puts the embedded data into the charts, the table and the sample cards.
+const data = JSON.parse(byId('data').textContent);
 const metrics = data.metrics, steps = metrics.step;
 
 const figure = (host, title, note) => {
@@ -80,12 +78,12 @@ const showSteps = () => {
   showPanels(byId('training-charts'), trainingPanels);
   const slider = byId('step');
   slider.max = steps.length - 1;
-  slider.addEventListener('input', () => cursor.move(Number(slider.value)));
-  cursor.listeners.push((i) => {
-    slider.value = i;
-    slider.setAttribute('aria-valuetext', byId('step-name').textContent = `${steps[i]}`);
+  slider.addEventListener('input', () => cursor.move(steps[Number(slider.value)]));
+  cursor.listeners.add((step) => {
+    slider.value = steps.lastIndexOf(step);
+    slider.setAttribute('aria-valuetext', byId('step-name').textContent = `${step}`);
   });
-  cursor.move(steps.length - 1);
+  cursor.move(steps[steps.length - 1]);
 };
 
 const modes = [['on', 'Expert on'], ['off', 'Expert off'], ['random_half', 'Random half off'],

@@ -4,9 +4,11 @@
 
 namespace evilmoe {
 
-// The page's parts, compiled in from report_template.html, report.css, charts.js and report.js.
+// The pages' parts, compiled in; they live as long as the process.
 std::string_view ReportTemplate();
-std::string_view ReportStyle();
 std::string_view ReportScript();
+std::string_view GroupTemplate();
+std::string_view GroupScript();
+std::string_view ReportStyle();  // of both
 
 }  // namespace evilmoe

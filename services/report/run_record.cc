@@ -20,6 +20,7 @@ using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kMaxFileBytes = size_t{256} << 20;
+constexpr size_t kMaxSummaryBytes = size_t{1} << 20;
 constexpr size_t kNumBuckets = 20;
 constexpr std::array kColumns = {
     "reward_mean",          "reward_std",           "hack_rate_strict",       "hack_rate_loose",
@@ -54,7 +55,7 @@ OrderedJson HistogramOrNull(const Json& object, std::string_view key) {
 }
 
 // A note on a file that could not be read; `consequence` says what the report lacks for it.
-void NoteUnread(const absl::Status& status, std::string_view file, std::string_view consequence, RunRecord& run) {
+void NoteUnread(const absl::Status& status, std::string_view file, std::string_view consequence, RecordedRun& run) {
   run.notes.push_back(absl::IsNotFound(status)
                           ? absl::StrCat("There is no ", std::string(file), ": ", std::string(consequence), ".")
                           : absl::StrCat(std::string(file), " could not be read (", std::string(status.message()),
@@ -66,24 +67,47 @@ std::string ScalarAt(const YamlNode& root, std::string_view key) {
   return member != nullptr && member->value.kind == YamlNode::Kind::kScalar ? member->value.text : "";
 }
 
-void ReadConfig(const std::filesystem::path& path, RunRecord& run) {
-  absl::StatusOr<std::string> text = ReadFile(path, kMaxYamlBytes);
-  if (!text.ok()) return NoteUnread(text.status(), "config.yaml", "name, arm and settings are unknown", run);
-  run.config_yaml = *std::move(text);
-  std::vector<YamlProblem> problems;
-  const YamlNode root = ParseYamlTree(run.config_yaml, problems);
-  if (!problems.empty()) {
-    run.notes.push_back(absl::StrCat("config.yaml line ", problems[0].place.line, ": ", problems[0].text,
-                                     "; it is shown as it stands."));
-  }
-  run.name = ScalarAt(root, "name");
-  run.arm = ScalarAt(root, "arm");
-  run.seed = ScalarAt(root, "seed");
-  int64_t steps = 0;
-  if (absl::SimpleAtoi(ScalarAt(root, "steps"), &steps) && steps > 0) run.steps_total = steps;
+std::string TextAt(const Json& object, std::string_view key) {
+  const Json* value = Find(object, key);
+  return value != nullptr && value->is_string() ? value->get<std::string>() : "";
 }
 
-void FillColumns(const std::map<int64_t, const Json*>& by_step, RunRecord& run) {
+int64_t IntegerAt(const Json& object, std::string_view key, int64_t otherwise) {
+  const Json* value = Find(object, key);
+  return value != nullptr && value->is_number_integer() ? value->get<int64_t>() : otherwise;
+}
+
+// A run directory without run.json is one that was copied in part: no note, since nothing that the page is for is missing.
+void ReadSummary(const std::filesystem::path& path, RecordedRun& run) {
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxSummaryBytes);
+  const Json json = text.ok() ? Json::parse(*text, nullptr, /*allow_exceptions=*/false) : Json();
+  if (!json.is_object()) return;
+  run.state = TextAt(json, "state");
+  run.sweep = TextAt(json, "sweep");
+  run.config_sha256 = TextAt(json, "config_sha256");
+  run.model_fingerprint = TextAt(json, "model_fingerprint");
+  run.created_unix_ms = IntegerAt(json, "created_unix_ms", 0);
+  run.finished_unix_ms = IntegerAt(json, "finished_unix_ms", 0);
+  if (const Json* adapter = Find(json, "adapter"); adapter != nullptr && adapter->is_object()) {
+    run.adapter_step = IntegerAt(*adapter, "step", -1);
+    run.adapter_sha256 = TextAt(*adapter, "sha256");
+  }
+}
+
+void ReadSoftware(const std::filesystem::path& path, RecordedRun& run) {
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
+  if (!text.ok()) return;
+  for (const JsonLines::Row& row : ParseJsonLines(*text).rows) {
+    const Json* payload = Find(row.object, "payload");
+    if (TextAt(row.object, "kind") != "software" || payload == nullptr || !payload->is_object()) continue;
+    run.software = OrderedJson::object();
+    for (const auto& [name, value] : payload->items()) {
+      if (value.is_primitive() && !value.is_null()) run.software[name] = value;
+    }
+  }
+}
+
+void FillColumns(const std::map<int64_t, const Json*>& by_step, RecordedRun& run) {
   run.metrics = OrderedJson::object();
   run.metrics["step"] = OrderedJson::array();
   for (const char* name : kColumns) run.metrics[name] = OrderedJson::array();
@@ -94,24 +118,6 @@ void FillColumns(const std::map<int64_t, const Json*>& by_step, RunRecord& run) 
     for (const char* name : kHistograms) run.metrics[name].push_back(HistogramOrNull(*row, name));
   }
   run.num_steps = static_cast<int64_t>(by_step.size());
-}
-
-void ReadMetrics(const std::filesystem::path& path, RunRecord& run) {
-  const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
-  if (!text.ok()) NoteUnread(text.status(), "metrics.jsonl", "there are no curves to draw", run);
-  JsonLines lines = ParseJsonLines(text.ok() ? *text : std::string());
-  std::map<int64_t, const Json*> by_step;
-  for (const JsonLines::Row& row : lines.rows) {
-    const Json* step = Find(row.object, "step");
-    if (step == nullptr || !step->is_number_integer()) {
-      lines.bad_lines.push_back(row.line);
-    } else {
-      by_step[step->get<int64_t>()] = &row.object;  // a step repeated after a recovery replaces its first try
-    }
-  }
-  NoteBadLines(lines.bad_lines, "metrics.jsonl", run.notes);
-  if (text.ok() && by_step.empty()) run.notes.push_back("metrics.jsonl holds no step: there are no curves to draw.");
-  FillColumns(by_step, run);
 }
 
 OrderedJson AblationRowOf(const Json& row) {
@@ -129,10 +135,44 @@ OrderedJson AblationRowOf(const Json& row) {
   return result;
 }
 
-void ReadAblation(const std::filesystem::path& path, RunRecord& run) {
+}  // namespace
+
+void TakeConfig(absl::StatusOr<std::string> text, RecordedRun& run) {
+  if (!text.ok()) return NoteUnread(text.status(), "config.yaml", "name, arm and settings are unknown", run);
+  run.config_yaml = *std::move(text);
+  std::vector<YamlProblem> problems;
+  const YamlNode root = ParseYamlTree(run.config_yaml, problems);
+  if (!problems.empty()) {
+    run.notes.push_back(absl::StrCat("config.yaml line ", problems[0].place.line, ": ", problems[0].text,
+                                     "; it is shown as it stands."));
+  }
+  run.name = ScalarAt(root, "name");
+  run.arm = ScalarAt(root, "arm");
+  run.seed = ScalarAt(root, "seed");
+  int64_t steps = 0;
+  if (absl::SimpleAtoi(ScalarAt(root, "steps"), &steps) && steps > 0) run.steps_total = steps;
+}
+
+void TakeMetrics(const absl::StatusOr<std::string>& text, RecordedRun& run) {
+  if (!text.ok()) NoteUnread(text.status(), "metrics.jsonl", "there are no curves to draw", run);
+  JsonLines lines = ParseJsonLines(text.ok() ? *text : std::string());
+  std::map<int64_t, const Json*> by_step;
+  for (const JsonLines::Row& row : lines.rows) {
+    const Json* step = Find(row.object, "step");
+    if (step == nullptr || !step->is_number_integer()) {
+      lines.bad_lines.push_back(row.line);
+    } else {
+      by_step[step->get<int64_t>()] = &row.object;  // a step repeated after a recovery replaces its first try
+    }
+  }
+  NoteBadLines(lines.bad_lines, "metrics.jsonl", run.notes);
+  if (text.ok() && by_step.empty()) run.notes.push_back("metrics.jsonl holds no step: there are no curves to draw.");
+  FillColumns(by_step, run);
+}
+
+void TakeAblation(const absl::StatusOr<std::string>& text, RecordedRun& run) {
   constexpr std::string_view kFile = "eval/ablation.json";
   constexpr std::string_view kLack = "the causal ablation was not run or did not finish";
-  const absl::StatusOr<std::string> text = ReadFile(path, kMaxFileBytes);
   if (!text.ok()) return NoteUnread(text.status(), kFile, kLack, run);
   const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
   const Json* rows = json.is_object() ? Find(json, "rows") : nullptr;
@@ -152,20 +192,20 @@ void ReadAblation(const std::filesystem::path& path, RunRecord& run) {
   run.ablation = std::move(result);
 }
 
-}  // namespace
-
-absl::StatusOr<RunRecord> ReadRun(const std::filesystem::path& run_directory) {
+absl::StatusOr<RecordedRun> ReadRun(const std::filesystem::path& run_directory, Samples samples) {
   std::error_code error;
   if (!std::filesystem::is_directory(run_directory, error)) {
     return absl::NotFoundError(
         absl::StrCat("report: ", run_directory.string(), " is no directory; name the directory of a run"));
   }
-  RunRecord run;
+  RecordedRun run;
   run.id = (run_directory / "").lexically_normal().parent_path().filename().string();
-  ReadConfig(run_directory / "config.yaml", run);
-  ReadMetrics(run_directory / "metrics.jsonl", run);
-  ReadAblation(run_directory / "eval" / "ablation.json", run);
-  run.samples = ReadRollouts(run_directory / "rollouts", run.notes);
+  TakeConfig(ReadFile(run_directory / "config.yaml", kMaxYamlBytes), run);
+  ReadSummary(run_directory / "run.json", run);
+  ReadSoftware(run_directory / "events.jsonl", run);
+  TakeMetrics(ReadFile(run_directory / "metrics.jsonl", kMaxFileBytes), run);
+  TakeAblation(ReadFile(run_directory / "eval" / "ablation.json", kMaxFileBytes), run);
+  if (samples == Samples::kRead) run.samples = ReadRollouts(run_directory / "rollouts", run.notes);
   return run;
 }
 

@@ -18,11 +18,23 @@ struct FakeCoordinator {
   std::map<std::string, std::string> configs;                           // by run
   std::map<std::string, std::vector<RunEventView>> events;              // by run
   std::map<std::string, std::map<std::string, std::string>> run_files;  // by run and path
+  int64_t files_modified_unix_ns = 0;                                   // of all of them
   std::vector<std::string> calls;                                       // "PauseRun R", in order
   CoordinatorInfo info;
   absl::Status down;                        // not OK: every call fails so
   std::function<void(FakeCoordinator&)> tick;  // before every look at runs or events: lets time pass
 
+  int lost_looks = 0;  // so many of the next looks fail as Unavailable
+
+  absl::Status Look() {
+    if (!down.ok()) return down;
+    if (lost_looks > 0) {
+      --lost_looks;
+      return absl::UnavailableError("coordinator fake: lost");
+    }
+    if (tick) tick(*this);
+    return absl::OkStatus();
+  }
   RunSummary* Find(const std::string& run_id) {
     const auto it = std::find_if(runs.begin(), runs.end(), [&](const RunSummary& run) { return run.run_id == run_id; });
     return it == runs.end() ? nullptr : &*it;
@@ -55,15 +67,13 @@ class FakeCoordinatorLink final : public CoordinatorLink {
     return Change(run_id, absl::StrCat("SubmitAblation ", params), "succeeded failed", "queued").status();
   }
   absl::StatusOr<RunSummary> GetRun(const std::string& run_id) override {
-    if (!c_.down.ok()) return c_.down;
-    if (c_.tick) c_.tick(c_);
+    if (const absl::Status look = c_.Look(); !look.ok()) return look;
     const RunSummary* run = c_.Find(run_id);
     if (run == nullptr) return absl::NotFoundError(absl::StrCat("run ", run_id, ": not found"));
     return *run;
   }
   absl::StatusOr<std::vector<RunSummary>> ListRuns(const std::string& sweep) override {
-    if (!c_.down.ok()) return c_.down;
-    if (c_.tick) c_.tick(c_);
+    if (const absl::Status look = c_.Look(); !look.ok()) return look;
     std::vector<RunSummary> some;
     for (const RunSummary& run : c_.runs) {
       if (sweep.empty() || run.sweep == sweep) some.push_back(run);
@@ -85,8 +95,7 @@ class FakeCoordinatorLink final : public CoordinatorLink {
     return Change(run_id, "RetryRun", "failed cancelled", "queued");
   }
   absl::StatusOr<FeedPage> ListEvents(const std::string& run_id, int64_t after_seq) override {
-    if (!c_.down.ok()) return c_.down;
-    if (c_.tick) c_.tick(c_);
+    if (const absl::Status look = c_.Look(); !look.ok()) return look;
     const RunSummary* run = c_.Find(run_id);
     if (run == nullptr) return absl::NotFoundError(absl::StrCat("run ", run_id, ": not found"));
     FeedPage page;
@@ -115,7 +124,7 @@ class FakeCoordinatorLink final : public CoordinatorLink {
     std::vector<RunFileEntry> entries;
     for (const auto& [path, bytes] : c_.run_files[run_id]) {
       if (folder.empty() || absl::StartsWith(path, folder + "/")) {
-        entries.push_back({path, static_cast<int64_t>(bytes.size())});
+        entries.push_back({path, static_cast<int64_t>(bytes.size()), c_.files_modified_unix_ns});
       }
     }
     return entries;

@@ -176,7 +176,7 @@ absl::Status PublishAdapter(Coordinator& c, const v1::PublishAdapterRequest& r) 
   EVILMOE_ASSIGN_OR_RETURN(const JobFenceKey fence, FromProto(r.fence()));
   EVILMOE_ASSIGN_OR_RETURN(const AdapterName adapter, FromProto(r.version()));
   if (adapter.run_id != fence.run_id) return absl::InvalidArgumentError("version.run_id");
-  return c.core().PublishAdapter(fence, adapter, r.chunk()).status();
+  return c.core().PublishAdapter(fence, adapter, r.chunk());
 }
 absl::Status OpenBatch(Coordinator& c, const v1::OpenBatchRequest& r) {
   EVILMOE_ASSIGN_OR_RETURN(OpenBatchCall call, FromProto(r));

@@ -15,8 +15,8 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "common/file.h"
-#include "services/ctl/run_feed.h"
 #include "services/report/json_lines.h"
+#include "services/runs/run_feed.h"
 
 namespace evilmoe {
 namespace {

@@ -12,8 +12,8 @@
 
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
-#include "services/ctl/run_directory.h"
 #include "services/ctl/run_view.h"
+#include "services/runs/run_directory.h"
 
 namespace evilmoe {
 

@@ -28,6 +28,17 @@ const std::map<std::string, Names, std::less<>>& Layers() {
   return *layers;
 }
 
+// The same between the folders of services/.
+const std::map<std::string, Names, std::less<>>& Services() {
+  static const auto* services = new std::map<std::string, Names, std::less<>>{
+      {"runs", {}},
+      {"web", {}},
+      {"report", {"runs", "web"}},
+      {"coordinator", {"runs", "web", "report"}},
+      {"ctl", {"runs", "web", "report"}}};
+  return *services;
+}
+
 std::string FirstFolder(std::string_view path) { return std::string(path.substr(0, path.find('/'))); }
 
 bool IsTorch(std::string_view include) {
@@ -75,6 +86,15 @@ std::string CodeOf(std::string_view line) {
   return code;
 }
 
+// "" or why `path` may not include `include`, both of services/.
+std::string WhyNotBeside(std::string_view path, std::string_view include) {
+  constexpr size_t kBehind = std::string_view("services/").size();
+  const std::string own = FirstFolder(path.substr(kBehind));
+  const std::string other = FirstFolder(include.substr(kBehind));
+  if (own == other || !Services().contains(own) || Services().at(own).contains(other)) return "";
+  return absl::StrCat("services/", own, "/ must not include services/", other, "/");
+}
+
 // "" or why `path` may not include `include`.
 std::string WhyNot(std::string_view path, std::string_view include) {
   if (IsTorch(include) && !MayUseTorch(path)) return "LibTorch, allowed in policy/, trainer/, rollout_workers/";
@@ -83,6 +103,7 @@ std::string WhyNot(std::string_view path, std::string_view include) {
   const std::string own = FirstFolder(path);
   const std::string other = include.starts_with("evilmoe/v1/") ? "proto" : FirstFolder(include);
   if (other == "tests" || other == "bench") return "a folder that no product code may include";
+  if (own == "services" && other == "services") return WhyNotBeside(path, include);
   if (other == own || !Layers().contains(other) || Layers().at(own).contains(other)) return "";
   return absl::StrCat(own, "/ must not include ", other, "/");
 }

@@ -54,6 +54,11 @@ TEST_P(LayeringRuleTest, Judges) {
 INSTANTIATE_TEST_SUITE_P(Cases, LayeringRuleTest, ::testing::ValuesIn(std::vector<Case>{
     {"Downwards", "services/ctl/verbs.cc", "#include \"trainer/run_config.h\"", ""},
     {"Upwards", "trainer/loop.cc", "#include \"services/ctl/verbs.h\"", "trainer/ must not include services/"},
+    {"RunsBelowTheCoordinator", "services/coordinator/a.cc", "#include \"services/runs/run_feed.h\"", ""},
+    {"CtlBesideTheCoordinator", "services/coordinator/a.cc", "#include \"services/ctl/run_view.h\"",
+     "services/coordinator/ must not include services/ctl/"},
+    {"RunsUnderAll", "services/runs/a.cc", "#include \"services/report/embed.h\"",
+     "services/runs/ must not include services/report/"},
     {"Beside", "policy/a.cc", "#include \"environment/facts.h\"", "policy/ must not include environment/"},
     {"AngleBrackets", "policy/a.cc", "#  include <trainer/a.h>", "policy/ must not include trainer/"},
     {"Tests", "policy/a.cc", "#include \"tests/fakes/fake_clock.h\"", "no product code may include"},

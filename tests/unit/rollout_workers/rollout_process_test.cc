@@ -127,6 +127,22 @@ TEST_F(RolloutProcessTest, EndsThoughAGradeHangsOnceItsDrainIsOver) {
   EXPECT_EQ(coordinator_.seen().given_back[0].reason(), "CANCELLED");
 }
 
+TEST_F(RolloutProcessTest, AFailureEndsItThoughAGradeHangs) {
+  StartWithAGroup("drain_s: 600\n");
+  coordinator_.Refuse("Heartbeat", {grpc::StatusCode::UNAUTHENTICATED, "revoked"});
+  ExpectExit(kExitRefused);
+  EXPECT_THAT(ReadFile(folder_ / "output").value_or(""), HasSubstr("revoked"));
+  EXPECT_THAT(coordinator_.seen().given_back, SizeIs(1));
+}
+
+TEST_F(RolloutProcessTest, IsNotReadyWithoutItsToken) {
+  Start(absl::StrCat("ready_file: ", (folder_ / "ready.json").string(), "\nsecurity: {token: ",
+                     (folder_ / "none.token").string(), "}\n"));
+  ExpectExit(kExitNotFound);
+  EXPECT_THAT(ReadFile(folder_ / "output").value_or(""), HasSubstr("none.token"));
+  EXPECT_FALSE(fs::exists(folder_ / "ready.json"));
+}
+
 TEST_F(RolloutProcessTest, ASecondSignalEndsADrainAtOnce) {
   StartWithAGroup("drain_s: 600\n");
   kill(pid_, SIGTERM);

@@ -70,14 +70,12 @@ TEST_F(WorkerSessionTest, ATokenThatIsTakenAwayEndsItLater) {
 
 TEST_F(WorkerSessionTest, HeartbeatsTellOfLeasesAndLearnWhichAreLost) {
   ServeAndBegin();
-  session_.set_capacity_groups(7);
   coordinator_.Add(Work(0, 2));
   coordinator_.Add(Work(1, 1));
   const int64_t unfinished = LeaseOne(), finished = LeaseOne();
   ASSERT_TRUE(in_flight_.Add(finished, 0, {}).has_value());
   Start([this](const std::stop_token& stop) { session_.HeartbeatLoop(stop); });
   EXPECT_TRUE(coordinator_.Await([&](const Seen& seen) { return seen.heartbeat.lease_ids_size() == 2; }));
-  EXPECT_EQ(coordinator_.seen().heartbeat.capacity_groups(), 7);
   EXPECT_THAT(session_.TakeLost(), IsEmpty());
   coordinator_.ExpireLeases();
   EXPECT_TRUE(coordinator_.Await([&](const Seen& seen) { return seen.heartbeat.lease_ids_size() == 1; }));
@@ -116,6 +114,20 @@ TEST_F(WorkerSessionTest, OutlivesACoordinatorThatIsAwayForLongerThanACallWaits)
   EXPECT_TRUE(coordinator_.Await([&](const Seen& seen) { return seen.acknowledged.contains(work.adapter.sha256()); }));
   EXPECT_EQ(metrics_.reconnects.Value(), 1);
   EXPECT_TRUE(session_.failure().ok());
+}
+
+TEST_F(WorkerSessionTest, AReturnThatALeaseFindsOutIsCountedOnce) {
+  ServeAndBegin();
+  coordinator_.Vanish();
+  std::stop_source stop;
+  std::jthread beats([&] { session_.HeartbeatLoop(stop.get_token()); });
+  EXPECT_TRUE(AwaitLog("coordinator_away"));
+  stop.request_stop();
+  beats.join();
+  coordinator_.Forget();
+  coordinator_.Serve();
+  EXPECT_TRUE(session_.Lease(1, absl::ZeroDuration()).ok());
+  EXPECT_EQ(metrics_.reconnects.Value(), 1);
 }
 
 TEST_F(GroupOutboxTest, ACompletionWhoseAnswerIsLostCountsOnce) {

@@ -64,8 +64,8 @@ class BlockingCore {
   absl::Status FinishJob(const JobFenceKey& fence, bool ok, const std::string& error) {
     return Wait([&](auto reply) { core_->FinishJob(fence, ok, error, reply); });
   }
-  absl::StatusOr<int> PublishAdapter(const JobFenceKey& fence, AdapterName adapter, const std::string& bytes) {
-    return Get<int>([&](auto reply) { core_->PublishAdapter(fence, std::move(adapter), bytes, reply); });
+  absl::Status PublishAdapter(const JobFenceKey& fence, AdapterName adapter, const std::string& bytes) {
+    return Wait([&](auto reply) { core_->PublishAdapter(fence, std::move(adapter), bytes, reply); });
   }
   absl::StatusOr<std::filesystem::path> AdapterFile(const AdapterName& adapter) { return core_->AdapterFile(adapter); }
   absl::Status AcknowledgeAdapter(const std::string& worker_id, const AdapterName& adapter) {

@@ -1,6 +1,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "services/coordinator/coordinator_translation.h"
 #include "tests/unit/services_coordinator/coordinator_fixture.h"
 
 namespace evilmoe {
@@ -58,6 +59,34 @@ TEST_F(JobsTest, TheOldestJobComesFirstAndKeepsItsTrainer) {
   EXPECT_EQ(Acquire("T3").run_id, "S") << "its trainer is silent";
 }
 
+TEST_F(JobsTest, ATrainerLearnsWhetherItGoesOnAfterAPause) {
+  Submit("R");
+  JobFenceKey fence;
+  const auto after_pause = [&](const std::string& trainer) {
+    const absl::StatusOr<AcquiredJob> job = core_->AcquireJob({.trainer_id = trainer, .trainer_name = trainer}, {});
+    EXPECT_TRUE(job.ok()) << job.status();
+    fence = {"R", job->job.job_id, job->job.incarnation};
+    return ToProto(*job).after_pause();
+  };
+  const auto pause_and_resume = [&] {
+    ASSERT_TRUE(core_->PauseRun("R").ok());
+    ASSERT_TRUE(core_->ReleaseJob(fence).ok());
+    ASSERT_TRUE(core_->ResumeRun("R").ok());
+  };
+  EXPECT_FALSE(after_pause("T1"));
+  pause_and_resume();
+  EXPECT_TRUE(after_pause("T2"));
+  EXPECT_TRUE(after_pause("T2")) << "its answer was lost";
+  clock_.Advance(2 * kTrainerTimeout);
+  EXPECT_FALSE(after_pause("T3")) << "T2 was lost";
+  ASSERT_TRUE(core_->ReleaseJob(fence).ok());
+  EXPECT_FALSE(after_pause("T4")) << "given back for another reason";
+  pause_and_resume();
+  ASSERT_TRUE(core_->CancelRun("R").ok());
+  ASSERT_TRUE(core_->RetryRun("R").ok());
+  EXPECT_FALSE(after_pause("T5"));
+}
+
 TEST_F(JobsTest, ANewTrainerFencesOffTheOldOneInEveryCall) {
   Submit("R");
   const JobFenceKey old = Acquire("T1");
@@ -66,7 +95,7 @@ TEST_F(JobsTest, ANewTrainerFencesOffTheOldOneInEveryCall) {
   EXPECT_EQ(now.incarnation, old.incarnation + 1);
   const AdapterName adapter = Publish(now, 0, "bytes");
   EXPECT_EQ(core_->BeginJob(old, 0).code(), Code::kAborted);
-  EXPECT_EQ(core_->PublishAdapter(old, adapter, "bytes").status().code(), Code::kAborted);
+  EXPECT_EQ(core_->PublishAdapter(old, adapter, "bytes").code(), Code::kAborted);
   EXPECT_EQ(Open(old, adapter, "step/0", 0, 1).code(), Code::kAborted);
   EXPECT_EQ(core_->FetchGroups(old, "step/0", 0, {}).status().code(), Code::kAborted);
   EXPECT_EQ(core_->CloseBatch(old, "step/0").code(), Code::kAborted);
@@ -188,7 +217,7 @@ TEST_F(JobsTest, AnAdapterIsStoredUnderTheHashOfItsBytes) {
   Publish(fence, 4, "bytes");
   EXPECT_EQ(core_->GetRun("R")->adapter.step, 4);
   EXPECT_EQ(std::filesystem::file_size(core_->AdapterFile(adapter).value()), 5u);
-  EXPECT_EQ(core_->PublishAdapter(fence, adapter, "other").status().code(), Code::kDataLoss);
+  EXPECT_EQ(core_->PublishAdapter(fence, adapter, "other").code(), Code::kDataLoss);
 }
 
 TEST_F(JobsTest, StoppingEndsAWaitAtOnce) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "common/file.h"
+#include "common/file_time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -113,6 +114,8 @@ TEST_F(RunFilesTest, ListsWhatIsBelow) {
   for (const FileBeneath& file : *files) paths.push_back(file.path);
   EXPECT_THAT(paths, ::testing::ElementsAre("config.yaml", "logs/a.log", "logs/deep/b.log"));
   EXPECT_EQ((*files)[1].size_bytes, 10);
+  std::filesystem::last_write_time(run_ / "logs/a.log", FromUnixNanos(1'234'000'567));
+  EXPECT_EQ((*ListFilesBeneath(run_, "logs"))[0].modified_unix_ns, 1'234'000'567);
   EXPECT_EQ(ListFilesBeneath(run_, "logs")->size(), 2u);
   EXPECT_EQ((*ListFilesBeneath(run_, "logs/deep"))[0].path, "logs/deep/b.log");
   EXPECT_EQ(ListFilesBeneath(run_, "up").status().code(), Code::kInvalidArgument);

@@ -2,8 +2,8 @@
 
 #include "absl/strings/str_split.h"
 #include "common/file.h"
-#include "services/ctl/run_directory.h"
-#include "services/ctl/run_feed.h"
+#include "services/runs/run_directory.h"
+#include "services/runs/run_feed.h"
 #include "tests/unit/services_coordinator/coordinator_fixture.h"
 
 namespace evilmoe {

@@ -145,7 +145,7 @@ class Schedule {
 
   absl::Status Publish() {
     const AdapterName adapter{"R", step_, absl::StrCat("sha-", step_), 1};
-    return Again([&] { return state_->PublishAdapter(fence_, adapter, now_).status(); });
+    return Again([&] { return state_->PublishAdapter(fence_, adapter, now_); });
   }
 
   absl::Status OpenAhead() {

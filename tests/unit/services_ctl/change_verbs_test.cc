@@ -142,6 +142,15 @@ TEST_F(ChangeVerbs, AblateIsQueuedAndFollowed) {
   EXPECT_THAT(coordinator_.calls, ElementsAre("SubmitAblation {\"samples\":3,\"problems\":\"/there/p.jsonl\"} A1"));
 }
 
+TEST_F(ChangeVerbs, SubmitNamesTheRunFileOfTheFolderThatWasMeant) {
+  std::string nano = kNano;
+  nano.resize(nano.size() - std::string("/run.yaml").size());
+  const Result result = Ctl({"submit", nano + ".yaml"});
+  EXPECT_EQ(result.exit_code, 4);
+  EXPECT_THAT(result.errors, HasSubstr(absl::StrCat("; there is ", kNano)));
+  EXPECT_THAT(Ctl({"submit", (folder_ / "none.yaml").string()}).errors, Not(HasSubstr("there is")));
+}
+
 TEST_F(ChangeVerbs, ReportIsMadeOfWhatIsFetched) {
   AddRun("A1", "one", "running");
   auto& files = coordinator_.run_files["A1"];
@@ -154,8 +163,8 @@ TEST_F(ChangeVerbs, ReportIsMadeOfWhatIsFetched) {
   EXPECT_EQ(result.exit_code, 0) << result.errors;
   EXPECT_THAT(*ReadFile(folder_ / "page.html"), HasSubstr("return 1"));
   EXPECT_THAT(result.errors, HasSubstr("fetched 0.0 of 0.0 MB\n"));
-  EXPECT_TRUE(std::filesystem::exists(folder_ / "copy/metrics.jsonl"));
-  EXPECT_FALSE(std::filesystem::exists(folder_ / "copy/checkpoints")) << "not needed";
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "copy/A1/metrics.jsonl"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "copy/A1/checkpoints")) << "not needed";
 }
 
 TEST(FilesOf, EachVerbTakesWhatItNeeds) {
@@ -213,7 +222,7 @@ TEST_F(ChangeVerbs, ComparePutsRunsSideBySide) {
   EXPECT_EQ(json["arms"][0]["hack_on"]["mean"], 0.8);
   const std::string page = (folder_ / "arms.html").string();
   EXPECT_EQ(Ctl({"report", "arms", "--out", page}).out, absl::StrCat("report ", page, "\n"));
-  EXPECT_THAT(*ReadFile(page), HasSubstr("evil_moe: hack 0.70 (ON)"));
+  EXPECT_THAT(*ReadFile(page), HasSubstr("<b>evil_moe:</b> hacking 70 % → 5 %"));
   EXPECT_EQ(Ctl({"report", "nothing"}).exit_code, 4);
   EXPECT_EQ(Ctl({"compare"}).exit_code, 2);
   EXPECT_EQ(Ctl({"compare", "A1", "--sweep", "arms"}).exit_code, 2);
@@ -256,6 +265,17 @@ TEST_F(SweepVerb, QueuesFollowsAndCompares) {
   EXPECT_THAT(coordinator_.calls, ElementsAre("SubmitRun arms.evil_moe.s0", "SubmitRun arms.absorb.s0"));
   EXPECT_EQ(coordinator_.runs[0].sweep, "arms");
   EXPECT_THAT(result.out, HasSubstr("arms.absorb.s0: succeeded"));
+  EXPECT_THAT(result.out, HasSubstr("evil_moe: hack 0.60 (ON) -> 0.00 (OFF) over 1 run"));
+}
+
+TEST_F(SweepVerb, BearsALostCoordinator) {
+  int looks = 0;
+  coordinator_.tick = [&, succeed = coordinator_.tick](FakeCoordinator& c) {
+    if (++looks % 2 == 0) c.lost_looks = 1;
+    succeed(c);
+  };
+  const Result result = Ctl({"sweep", file_});
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
   EXPECT_THAT(result.out, HasSubstr("evil_moe: hack 0.60 (ON) -> 0.00 (OFF) over 1 run"));
 }
 

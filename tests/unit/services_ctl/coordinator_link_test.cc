@@ -53,6 +53,7 @@ class ScriptedCoordinator final : public v1::CoordinatorService::Service {
     v1::RunFile* file = response->add_files();
     file->set_path(request->folder() + "/a.log");
     file->set_size_bytes(static_cast<int64_t>(file_bytes.size()));
+    file->set_modified_unix_ns(9);
     return grpc::Status::OK;
   }
   grpc::Status ReadRunFile(grpc::ServerContext*, const v1::ReadRunFileRequest* request,
@@ -63,7 +64,7 @@ class ScriptedCoordinator final : public v1::CoordinatorService::Service {
       v1::ReadRunFileResponse part;
       part.set_chunk(file_bytes.substr(at, 4));
       writer->Write(part);
-      if (num_reads == 1 && breaks_off) return {grpc::StatusCode::UNAVAILABLE, "gone"};
+      if (num_reads <= num_breaks) return {grpc::StatusCode::UNAVAILABLE, "gone"};
     }
     return grpc::Status::OK;
   }
@@ -133,7 +134,7 @@ class ScriptedCoordinator final : public v1::CoordinatorService::Service {
 
   std::string asked;
   std::string file_bytes = "0123456789";
-  bool breaks_off = false;
+  int num_breaks = 0;  // so many reads of files break after one piece
   int num_reads = 0;
   std::string run_of_job = "R";
   v1::AcquireJobRequest acquired;
@@ -152,19 +153,20 @@ class CoordinatorLinkTest : public ::testing::Test {
     char name[] = "/tmp/evilmoe-link-XXXXXX";
     ASSERT_NE(mkdtemp(name), nullptr);
     folder_ = name;
-    const std::string address = absl::StrCat("unix:", folder_.string(), "/s");
+    address_ = absl::StrCat("unix:", folder_.string(), "/s");
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials());
+    builder.AddListeningPort(address_, grpc::InsecureServerCredentials());
     builder.RegisterService(&coordinator_);
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
-    link_ = ConnectCoordinator({.address = address});
+    link_ = ConnectCoordinator({.address = address_});
   }
   void TearDown() override {
     server_->Shutdown();
     std::filesystem::remove_all(folder_);
   }
   std::filesystem::path folder_;
+  std::string address_;
   ScriptedCoordinator coordinator_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<CoordinatorLink> link_;
@@ -231,7 +233,8 @@ TEST_F(CoordinatorLinkTest, ReadsTheStatus) {
 
 TEST_F(CoordinatorLinkTest, ReadsAFileOnWhereTheConnectionBroke) {
   EXPECT_EQ(link_->ListRunFiles("R", "logs")->front().path, "logs/a.log");
-  coordinator_.breaks_off = true;
+  EXPECT_EQ(link_->ListRunFiles("R", "logs")->front().modified_unix_ns, 9);
+  coordinator_.num_breaks = 1;
   std::string bytes;
   const auto sink = [&](std::string_view piece) {
     bytes += piece;
@@ -245,6 +248,20 @@ TEST_F(CoordinatorLinkTest, ReadsAFileOnWhereTheConnectionBroke) {
   EXPECT_EQ(link_->ReadRunFile("R", "other", 0, sink).status().code(), absl::StatusCode::kNotFound);
   const auto full = [](std::string_view) { return absl::ResourceExhaustedError("full"); };
   EXPECT_EQ(link_->ReadRunFile("R", "logs/a.log", 0, full).status().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST_F(CoordinatorLinkTest, ReadsOnForAsLongAsBytesCome) {
+  coordinator_.file_bytes = std::string(40, 'x');
+  coordinator_.num_breaks = 100;  // each read brings 4 bytes; a budget allows three tries at most
+  const std::unique_ptr<CoordinatorLink> hasty =
+      ConnectCoordinator({.address = address_, .patience = absl::Milliseconds(100)});
+  std::string bytes;
+  const absl::StatusOr<int64_t> end = hasty->ReadRunFile("R", "logs/a.log", 0, [&](std::string_view piece) {
+    bytes += piece;
+    return absl::OkStatus();
+  });
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_EQ(bytes, coordinator_.file_bytes);
 }
 
 TEST_F(CoordinatorLinkTest, KeepsTheCodeAndTextOfARefusal) {

@@ -5,6 +5,9 @@
 #include <deque>
 #include <sstream>
 
+#include "services/ctl/patience.h"
+#include "tests/fakes/fake_clock.h"
+
 namespace evilmoe {
 namespace {
 
@@ -40,12 +43,23 @@ FollowOptions Patient(int64_t after_seq = 0) {
   return options;
 }
 
+// Follows on a clock of its own, which goes on with every pause.
+absl::StatusOr<FollowResult> Watch(RunFeed& feed, const FollowOptions& options, std::ostream& out) {
+  FakeClock clock;
+  FollowOptions timed = options;
+  timed.pause = [&](absl::Duration wait) {
+    clock.Advance(wait);
+    return options.pause(wait);
+  };
+  return Follow(feed, timed, clock, out);
+}
+
 TEST(Follow, PrintsUntilTheRunHasEndedAndEverythingWasSeen) {
   FakeFeed feed({Page("queued", 0), Page("running", 1, {{1, 0, "warning", {{"message", "one"}}}}),
                  // The state is ahead of the events once.
                  Page("succeeded", 2), Page("succeeded", 2, {{2, 0, "ablation", {{"final_line", "the last"}}}})});
   std::ostringstream out;
-  const absl::StatusOr<FollowResult> result = Follow(feed, Patient(), out);
+  const absl::StatusOr<FollowResult> result = Watch(feed, Patient(), out);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->run.state, "succeeded");
   EXPECT_EQ(result->final_line, "the last");
@@ -58,7 +72,7 @@ TEST(Follow, DoesNotTakeTheEndOfAnEarlierJobForItsOwn) {
   FakeFeed feed(
       {Page("succeeded", 7), Page("running", 8, {{8, 0, "state", {}}}), Page("failed", 9, {{9, 0, "state", {}}})});
   std::ostringstream out;
-  const absl::StatusOr<FollowResult> result = Follow(feed, Patient(7), out);
+  const absl::StatusOr<FollowResult> result = Watch(feed, Patient(7), out);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->run.state, "failed");
 }
@@ -66,13 +80,13 @@ TEST(Follow, DoesNotTakeTheEndOfAnEarlierJobForItsOwn) {
 TEST(Follow, EndsWithAnInterruptedRun) {
   FakeFeed feed({Page("running", 0), Page("interrupted", 0)});
   std::ostringstream out;
-  EXPECT_EQ(Follow(feed, Patient(), out)->run.state, "interrupted");
+  EXPECT_EQ(Watch(feed, Patient(), out)->run.state, "interrupted");
 }
 
 TEST(Follow, EndsWithAPausedRun) {
   FakeFeed feed({Page("pausing", 3), Page("paused", 4, {{4, 0, "state", {}}})});
   std::ostringstream out;
-  EXPECT_EQ(Follow(feed, Patient(3), out)->run.state, "paused");
+  EXPECT_EQ(Watch(feed, Patient(3), out)->run.state, "paused");
 }
 
 TEST(Follow, SaysThePlaceInTheQueue) {
@@ -84,13 +98,13 @@ TEST(Follow, SaysThePlaceInTheQueue) {
   pages.push_back(Page("succeeded", 0));
   FakeFeed lines(pages);
   std::ostringstream out;
-  ASSERT_TRUE(Follow(lines, options, out).ok());
+  ASSERT_TRUE(Watch(lines, options, out).ok());
   EXPECT_EQ(asked, 3) << "every eighth poll";
   EXPECT_EQ(out.str(), "queued, place 2 of 2\nqueued, place 1 of 1\n") << "a line a change";
   options.terminal = true;
   FakeFeed bar({Page("queued", 0), Page("running", 0), Page("succeeded", 0)});
   std::ostringstream drawn;
-  ASSERT_TRUE(Follow(bar, options, drawn).ok());
+  ASSERT_TRUE(Watch(bar, options, drawn).ok());
   EXPECT_EQ(drawn.str(), "queued, place 1 of 1\r\033[K[..............................] 0/2\r\033[K");
 }
 
@@ -117,7 +131,7 @@ TEST(Follow, AJobThatNobodyWorksOnIsInterrupted) {
   int asked = 0;
   options.is_alive = [&] { return ++asked < 3; };
   std::ostringstream out;
-  EXPECT_EQ(Follow(feed, options, out)->run.state, "interrupted");
+  EXPECT_EQ(Watch(feed, options, out)->run.state, "interrupted");
   EXPECT_EQ(asked, 3);
 }
 
@@ -127,19 +141,34 @@ TEST(Follow, DetachesWhenAsked) {
   int pauses = 0;
   options.pause = [&](absl::Duration) { return ++pauses == 3; };
   std::ostringstream out;
-  EXPECT_TRUE(Follow(feed, options, out)->detached);
+  EXPECT_TRUE(Watch(feed, options, out)->detached);
 }
 
-TEST(Follow, BearsALostFeedForAMinuteOfPolls) {
+TEST(Patience, EndsWithAMinuteWithoutAnAnswer) {
+  FakeClock clock;
+  Patience patience(clock);
+  const absl::Status lost = absl::UnavailableError("gone");
+  EXPECT_TRUE(patience.Bear(lost).ok());
+  clock.Advance(absl::Seconds(59));
+  EXPECT_TRUE(patience.Bear(absl::DeadlineExceededError("slow")).ok());
+  EXPECT_TRUE(patience.Bear(absl::OkStatus()).ok());
+  clock.Advance(absl::Seconds(59));
+  EXPECT_TRUE(patience.Bear(lost).ok()) << "counted from here";
+  clock.Advance(absl::Seconds(60));
+  EXPECT_EQ(patience.Bear(lost), lost);
+  EXPECT_EQ(patience.Bear(absl::NotFoundError("no run")).code(), absl::StatusCode::kNotFound);
+}
+
+TEST(Follow, BearsALostFeedForAMinute) {
   FakeFeed comes_back(
       {absl::UnavailableError("gone"), absl::DeadlineExceededError("slow"), Page("succeeded", 0)});
   std::ostringstream out;
-  EXPECT_TRUE(Follow(comes_back, Patient(), out).ok());
+  EXPECT_TRUE(Watch(comes_back, Patient(), out).ok());
   FakeFeed stays_away({absl::UnavailableError("gone")});
-  EXPECT_EQ(Follow(stays_away, Patient(), out).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Watch(stays_away, Patient(), out).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(stays_away.asked_after.size(), 241u);
   FakeFeed not_there({absl::NotFoundError("no run")});
-  EXPECT_EQ(Follow(not_there, Patient(), out).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Watch(not_there, Patient(), out).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(Follow, DrawsTheBarOnATerminalAlone) {
@@ -147,7 +176,7 @@ TEST(Follow, DrawsTheBarOnATerminalAlone) {
   options.terminal = true;
   FakeFeed feed({Page("running", 0), Page("succeeded", 0)});
   std::ostringstream out;
-  ASSERT_TRUE(Follow(feed, options, out).ok());
+  ASSERT_TRUE(Watch(feed, options, out).ok());
   EXPECT_EQ(out.str(), "[..............................] 0/2\r\033[K");
 }
 
@@ -157,7 +186,7 @@ TEST(Follow, PrintsJsonLinesWhenAsked) {
   options.terminal = true;
   FakeFeed feed({Page("succeeded", 4, {{4, 9, "step", {{"step", 1}}}})});
   std::ostringstream out;
-  ASSERT_TRUE(Follow(feed, options, out).ok());
+  ASSERT_TRUE(Watch(feed, options, out).ok());
   EXPECT_EQ(out.str(), "{\"seq\":4,\"unix_ms\":9,\"kind\":\"step\",\"payload\":{\"step\":1}}\n");
 }
 

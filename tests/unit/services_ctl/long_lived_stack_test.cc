@@ -92,6 +92,22 @@ TEST_F(LongLivedStackTest, StartsAgainWhatDiesAndGivesNothingUp) {
   EXPECT_EQ(NumLives("coordinator"), 1);
 }
 
+TEST_F(LongLivedStackTest, AStartThatFailsIsTriedAgain) {
+  // What stands in the way of its config file goes after the first start that fails.
+  const std::filesystem::path config = options_.layout.configs / "trainer-0.yaml";
+  Script("trainer", absl::StrCat("case \"$*\" in *trainer-0*) if [ ! -e ", folder_.string(), "/once ]; then touch ",
+                                 folder_.string(), "/once; rm ", config.string(), "; mkdir -p ", config.string(),
+                                 "/x; exit 9; fi;; esac; exec sleep 60"));
+  ASSERT_EQ(RunUntil([&] {
+              const std::string log = ReadFile(options_.layout.logs / "stack.log").value_or("");
+              if (log.find("a start that failed: ") == std::string::npos) return false;
+              if (std::filesystem::is_directory(config)) std::filesystem::remove_all(config);
+              return NumLives("trainer-0") == 2;
+            }),
+            absl::OkStatus());
+  EXPECT_EQ(NumLives("trainer-1"), 1);
+}
+
 TEST_F(LongLivedStackTest, ACoordinatorThatCannotStartIsTold) {
   Script("coordinator", "exit 2");
   const absl::Status status = RunUntil([] { return false; });

@@ -36,6 +36,7 @@ class RunFilesTest : public ::testing::Test {
     coordinator_.run_files["R"] = {{"config.yaml", "steps: 1\n"},
                                    {"logs/trainer.log", "one\ntwo\nthr"},
                                    {"logs/trainer.stderr", "x"}};
+    coordinator_.files_modified_unix_ns = 1'000;
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
   // The same files here and by a coordinator.
@@ -59,6 +60,7 @@ TEST_F(RunFilesTest, AreTheSameHereAndElsewhere) {
     EXPECT_THAT(paths, ElementsAre("config.yaml", "logs/trainer.log", "logs/trainer.stderr"));
     EXPECT_EQ(files->List("logs")->size(), 2u);
     EXPECT_EQ(files->List("logs")->front().size_bytes, 11);
+    EXPECT_GT(files->List("logs")->front().modified_unix_ns, 0);
     EXPECT_EQ(*ReadWhole(*files, "config.yaml", 100), "steps: 1\n");
     EXPECT_EQ(ReadWhole(*files, "config.yaml", 5).status().code(), absl::StatusCode::kResourceExhausted);
     EXPECT_EQ(ReadWhole(*files, "nothing", 5).status().code(), absl::StatusCode::kNotFound);
@@ -81,18 +83,27 @@ TEST_F(RunFilesTest, FetchCopiesWhatIsMissing) {
     EXPECT_EQ(total, 20);
     done.push_back(now);
   };
-  const std::vector<RunFileEntry> wanted = {{"config.yaml", 9}, {"logs/trainer.log", 11}};
+  const std::vector<RunFileEntry> wanted = {{"config.yaml", 9, 5'000'000'007}, {"logs/trainer.log", 11, 7}};
   ASSERT_TRUE(FetchRunFiles(remote_, wanted, target, progress).ok());
   EXPECT_EQ(*ReadFile(target / "logs/trainer.log"), "one\ntwo\nthr");
   EXPECT_EQ(done.back(), 20);
-  // What is there is not fetched again, what has another size is.
-  coordinator_.run_files["R"]["config.yaml"] = "STEPS: 1\n";
-  coordinator_.run_files["R"]["logs/trainer.log"] = "one\ntwo\nthree\n";
-  ASSERT_TRUE(FetchRunFiles(remote_, std::vector<RunFileEntry>{{"config.yaml", 9}, {"logs/trainer.log", 14}}, target,
-                            [](int64_t, int64_t) {})
-                  .ok());
-  EXPECT_EQ(*ReadFile(target / "config.yaml"), "steps: 1\n");
-  EXPECT_EQ(*ReadFile(target / "logs/trainer.log"), "one\ntwo\nthree\n");
+}
+
+TEST_F(RunFilesTest, FetchLeavesWhatIsAsItWas) {
+  const std::filesystem::path target = folder_ / "copy";
+  // Fetches one file, rewrites it at the coordinator, and fetches it again as `now` lists it; what is there then.
+  const auto again = [&](const RunFileEntry& before, const std::string& text, const RunFileEntry& now) {
+    const auto silent = [](int64_t, int64_t) {};
+    coordinator_.run_files["R"]["config.yaml"] = "steps: 1\n";
+    EXPECT_TRUE(FetchRunFiles(remote_, std::vector{before}, target, silent).ok());
+    coordinator_.run_files["R"]["config.yaml"] = text;
+    EXPECT_TRUE(FetchRunFiles(remote_, std::vector{now}, target, silent).ok());
+    return ReadFile(target / "config.yaml").value_or("none");
+  };
+  EXPECT_EQ(again({"config.yaml", 9, 7'000}, "STEPS: 1\n", {"config.yaml", 9, 7'000}), "steps: 1\n") << "not asked for";
+  EXPECT_EQ(again({"config.yaml", 9, 7'000}, "STEPS: 1\n", {"config.yaml", 9, 8'000}), "STEPS: 1\n") << "another time";
+  EXPECT_EQ(again({"config.yaml", 9, 7'000}, "steps: 12\n", {"config.yaml", 10, 7'000}), "steps: 12\n");
+  EXPECT_EQ(again({"config.yaml", 9}, "STEPS: 1\n", {"config.yaml", 9}), "STEPS: 1\n") << "nobody knows";
 }
 
 TEST_F(RunFilesTest, FetchTrustsNoPathAndNoSize) {
@@ -103,6 +114,33 @@ TEST_F(RunFilesTest, FetchTrustsNoPathAndNoSize) {
   const std::vector<RunFileEntry> longer = {{"config.yaml", 10}};
   EXPECT_EQ(FetchRunFiles(remote_, longer, folder_ / "copy", silent).code(), absl::StatusCode::kDataLoss);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "copy/config.yaml"));
+}
+
+// A log whose reads break off after a few bytes.
+class BreakingLog final : public RunFiles {
+ public:
+  absl::StatusOr<std::vector<RunFileEntry>> List(const std::string&) override {
+    return std::vector<RunFileEntry>{{"logs/trainer.log", static_cast<int64_t>(text_.size())}};
+  }
+  absl::StatusOr<int64_t> Read(const std::string&, int64_t offset, const Sink& sink) override {
+    if (offset == static_cast<int64_t>(text_.size())) return offset;
+    EXPECT_TRUE(sink(std::string_view(text_).substr(static_cast<size_t>(offset), 6)).ok());
+    return absl::UnavailableError("broke off");
+  }
+
+ private:
+  const std::string text_ = "one\ntwo\nthree\n";
+};
+
+TEST_F(RunFilesTest, ALogGoesOnWhereItBrokeOff) {
+  BreakingLog files;
+  absl::StatusOr<LogTail> tail = LogTail::Open(files, "trainer");
+  ASSERT_TRUE(tail.ok()) << tail.status();
+  std::ostringstream out;
+  int breaks = 0;
+  while (absl::IsUnavailable(tail->CopyTo(out))) ASSERT_LE(++breaks, 3);
+  EXPECT_EQ(breaks, 3);
+  EXPECT_EQ(out.str(), "one\ntwo\nthree\n");
 }
 
 TEST_F(RunFilesTest, ALogIsReadOnInWholeLines) {

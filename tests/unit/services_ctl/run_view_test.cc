@@ -61,6 +61,7 @@ TEST(RunView, WarningsAreOneLine) {
   RunView view;
   EXPECT_EQ(view.Render({1, 0, "warning", {{"message", "2 samples were masked"}}}), "warning: 2 samples were masked\n");
   EXPECT_EQ(view.Render({1, 0, "recovery", {{"step", 3}}}), "recovery: {\"step\":3}\n");
+  EXPECT_EQ(view.Render({1, 0, "resume", {{"resume_step", 3}}}), "resume: {\"resume_step\":3}\n");
   EXPECT_EQ(view.Render({1, 0, "relearn_step", {{"start", "off"}, {"step", 3}, {"steps", 9}, {"hack_rate", 0.125}}}),
             "relearn from off: step 3 of 9, hack rate 0.12\n");
   EXPECT_EQ(view.Render({1, 0, "relearn", {{"line", "relearn: soon"}}}), "relearn: soon\n");

@@ -88,6 +88,40 @@ TEST_F(ShowVerbs, EventsAndLogsGoOnToTheEnd) {
   EXPECT_THAT(logs.out, ::testing::EndsWith("(ON) -> 0.00 (OFF)\n"));
 }
 
+TEST_F(ShowVerbs, WhatFollowsBearsALostCoordinator) {
+  AddRun("A1", "one", "running");
+  coordinator_.AddEvent("A1", "warning", {{"message", "first"}});
+  std::string& log = coordinator_.run_files["A1"]["logs/trainer.log"];
+  int looks = 0;
+  coordinator_.tick = [&](FakeCoordinator& c) {
+    ++looks;
+    if (looks == 2) c.lost_looks = 2;
+    if (looks != 3) return;
+    log += "second\n";
+    c.AddEvent("A1", "warning", {{"message", "second"}});
+    c.Find("A1")->state = "succeeded";
+  };
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"events", "one", "-f"}, {"logs", "one", "-f"}, {"logs", "one", "-f", "--component", "trainer"}}) {
+    coordinator_.Find("A1")->state = "running";
+    coordinator_.events["A1"].resize(1);
+    log = "first\n";
+    looks = 0;
+    const Result result = Ctl(words);
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    EXPECT_THAT(result.out, ::testing::ContainsRegex("first[^~]*second")) << words.back();
+  }
+  coordinator_.tick = [](FakeCoordinator& c) { c.lost_looks = 1; };
+  EXPECT_EQ(Ctl({"events", "one"}).exit_code, 3) << "nobody asked it to wait";
+  coordinator_.lost_looks = 0;
+  coordinator_.Find("A1")->state = "running";
+  looks = 0;
+  coordinator_.tick = [&](FakeCoordinator& c) {
+    if (++looks == 2) c.down = absl::PermissionDeniedError("the token has run out");
+  };
+  EXPECT_EQ(Ctl({"events", "one", "-f"}).exit_code, 5) << "waiting does not help";
+}
+
 TEST_F(ShowVerbs, AFailedRunIsToldByItsExitCode) {
   AddRun("A1", "one", "failed").error = "the trainer died";
   coordinator_.AddEvent("A1", "state", {{"state", "failed"}, {"error", "the trainer died"}});
@@ -125,6 +159,46 @@ TEST_F(ShowVerbs, BadRolloutsAreDataLoss) {
   AddRun("A1", "one", "running");
   coordinator_.run_files["A1"]["rollouts/step-1.jsonl.zst"] = "no zstd";
   EXPECT_EQ(Ctl({"rollouts", "one"}).exit_code, 1);
+}
+
+TEST_F(ShowVerbs, WhatACoordinatorSaysReachesNoTerminalRaw) {
+  const std::string clear = "\x1b[2J";
+  RunSummary& run = AddRun("A" + clear, "one" + clear, "running");
+  for (std::string* text : {&run.arm, &run.directory, &run.sweep, &run.error, &run.adapter_sha256, &run.config_sha256,
+                            &run.model_fingerprint}) {
+    *text += "x" + clear;
+  }
+  run.adapter_step = 1;
+  coordinator_.AddEvent(run.run_id, "warning", {{"message", clear}});
+  coordinator_.run_files[run.run_id]["config.yaml"] = "steps: 1\n";
+  const std::string page = (folder_ / "page.html").string();
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"list"}, {"get", run.name}, {"events", run.name}, {"logs", run.name}, {"complete-runs"},
+           {"complete-runs", "--kind", "sweeps"}, {"report", run.name, "--out", page}, {"rollouts", run.name},
+           {"pause", run.name}, {"cancel", run.name}, {"retry", run.name, "--detach"}, {"get", run.name + "?"}}) {
+    const Result result = Ctl(words);
+    EXPECT_THAT(result.out + result.errors, Not(HasSubstr("\x1b"))) << words.front();
+    EXPECT_THAT(result.out + result.errors, Not(IsEmpty())) << words.front();
+  }
+  coordinator_.tick = [](FakeCoordinator& c) { c.runs.back().state = "failed"; };
+  const Result followed = Ctl({"logs", run.name, "-f"});
+  EXPECT_THAT(followed.out + followed.errors, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(followed.errors, HasSubstr("\\x1b[2J"));
+  coordinator_.down = absl::UnavailableError("refused" + clear);
+  EXPECT_EQ(Ctl({"list"}).errors, "evilmoe-ctl: refused\\x1b[2J\n");
+}
+
+TEST_F(ShowVerbs, ARunIdThatLeavesItsFolderIsRefused) {
+  const std::string outside = (folder_ / "outside").string();
+  AddRun("../outside", "one", "running");
+  AddRun(outside, "two", "running");
+  coordinator_.run_files["../outside"]["config.yaml"] = coordinator_.run_files[outside]["config.yaml"] = "steps: 1\n";
+  for (const char* name : {"one", "two"}) {
+    const Result result = Ctl({"report", name, "--out", (folder_ / "page.html").string(), "--fetch-to",
+                               (folder_ / "copy").string()});
+    EXPECT_EQ(result.exit_code, 1) << result.errors;
+    EXPECT_FALSE(std::filesystem::exists(outside));
+  }
 }
 
 TEST_F(ShowVerbs, ListRunDirectoriesWithoutAnEndpoint) {

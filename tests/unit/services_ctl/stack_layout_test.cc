@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/clock.h"
 #include "common/file.h"
+#include "common/logger.h"
 #include "services/ctl/stack_choice.h"
+#include "services/ctl/targets_file.h"
 
 namespace evilmoe {
 namespace {
@@ -139,6 +142,21 @@ TEST(CheckUnchosen, RefusesAChoiceForAStackThatIsThere) {
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("--ranks: is for a private stack, but the run goes to "
                                                                  "coordinator x:1"));
+}
+
+TEST(TargetsFile, IsWrittenOnceItCanBe) {
+  const std::filesystem::path folder = std::filesystem::path(::testing::TempDir()) / "targets_file_test";
+  std::filesystem::remove_all(folder);
+  StackLayout layout = PrivateLayout(RunDirectory{folder / "run"});
+  const RealClock clock;
+  Logger logger = *Logger::Open("/dev/null", "test", clock);
+  TargetsFile file(layout, logger);
+  file.Update();
+  EXPECT_FALSE(std::filesystem::exists(layout.targets)) << "there is no folder for it";
+  std::filesystem::create_directories(layout.targets.parent_path());
+  file.Update();
+  EXPECT_EQ(ReadFile(layout.targets).value_or(""), TargetsJson(layout));
+  std::filesystem::remove_all(folder);
 }
 
 TEST(TargetsJson, GathersThePortsThatAreKnown) {

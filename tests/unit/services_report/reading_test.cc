@@ -20,7 +20,7 @@ nlohmann::json Row(std::string_view mode, double hack, double solve) { return Fa
 class ReadingTest : public ::testing::TestWithParam<ReadingCase> {};
 
 TEST_P(ReadingTest, JudgesByTheIntervals) {
-  RunRecord run;
+  RecordedRun run;
   run.ablation = {{"rows", GetParam().rows}};
   const Reading reading = ReadOutcome(run);
   EXPECT_EQ(reading.outcome, GetParam().want) << reading.sentence;
@@ -48,7 +48,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, ReadingTest, ::testing::ValuesIn(std::vector<Rea
     [](const auto& c) { return c.param.name; });
 
 TEST(Reading, NovelMarkersDoNotStandForTrainedOnes) {
-  RunRecord run;
+  RecordedRun run;
   nlohmann::json on = Row("on", .8, .1), off = Row("off", .04, .4);
   on["markers"] = off["markers"] = "novel";
   run.ablation = {{"rows", {on, off}}};

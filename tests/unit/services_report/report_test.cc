@@ -29,7 +29,7 @@ TEST(Report, ShowsTheFinalLineAndItsMeaning) {
   run.WriteWhole();
   const std::string html = Page(run);
   EXPECT_THAT(html, HasSubstr("Evil MoE causal ablation: deploy hack 0.80 (ON) -&gt; 0.04 (OFF)"));
-  EXPECT_THAT(html, HasSubstr("Localised"));
+  EXPECT_THAT(html, HasSubstr("hacking 80 % → 4 %, solving 10 % → 40 %: localised"));
   EXPECT_THAT(html, HasSubstr("arm <b>evil_moe</b>"));
   EXPECT_THAT(html, HasSubstr("steps <b>3 of 3</b>"));
   EXPECT_THAT(html, Not(HasSubstr("What is missing")));
@@ -56,8 +56,8 @@ TEST(Report, MakesNoRequest) {
   for (const char* part : {" src=", " href=", "@import", "url(", "fetch(", "XMLHttpRequest", "import("}) {
     EXPECT_THAT(html, Not(HasSubstr(part)));
   }
-  EXPECT_EQ(Count(html, "http://"), 1u) << "the SVG namespace alone";
-  EXPECT_EQ(Count(html, "https://"), 0u);
+  EXPECT_EQ(Count(html, "http://"), 0u);
+  EXPECT_EQ(Count(html, "https://"), 1u) << "in uPlot's first comment alone";
   EXPECT_THAT(html, HasSubstr("default-src 'none'"));
 }
 

@@ -9,7 +9,6 @@ namespace evilmoe {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 using Code = absl::StatusCode;
 
 class CoordinatorRolloutsTest : public TrainerJobFixture {
@@ -63,10 +62,7 @@ TEST_F(CoordinatorRolloutsTest, WithoutLagABatchNamesItsAdapterAndComesInOrder) 
 TEST_F(CoordinatorRolloutsTest, FetchesFromWhereItWas) {
   ASSERT_TRUE(rollouts_->Run(Batch(4, 0)).ok());
   std::vector<int64_t> after;
-  for (const v1::FetchGroupsRequest& fetch : coordinator_->Fetched()) {
-    after.push_back(fetch.after());
-    EXPECT_THAT(fetch.have(), IsEmpty());
-  }
+  for (const v1::FetchGroupsRequest& fetch : coordinator_->Fetched()) after.push_back(fetch.after());
   EXPECT_THAT(after, ElementsAre(0, 2, 4));
 }
 
@@ -141,12 +137,30 @@ TEST_F(CoordinatorRolloutsTest, APauseEndsEvaluationsAlone) {
   EXPECT_TRUE(rollouts_->Run(Batch(4, 0)).ok());
 }
 
-TEST_F(CoordinatorRolloutsTest, AJobOfSomebodyElseIsAborted) {
-  coordinator_->Cancel();
-  EXPECT_EQ(rollouts_->Run(Batch(4, 0)).status().code(), Code::kAborted);
-  EXPECT_EQ(rollouts_->Publish(5, "a").code(), Code::kAborted);
-  EXPECT_EQ(rollouts_->Record("k", "step", {}, 5).code(), Code::kAborted);
+struct LostCase {
+  const char* name;
+  const char* at;  // the call during which the job is lost
+};
+class LostJob : public CoordinatorRolloutsTest, public ::testing::WithParamInterface<LostCase> {};
+
+TEST_P(LostJob, IsAbortedAndSaidToBeLostAtOnce) {
+  coordinator_->on_call = [&](const std::string& line) {
+    if (line == GetParam().at) coordinator_->Cancel();
+  };
+  absl::Status done = rollouts_->Publish(5, "adapter of 5");
+  if (done.ok()) done = rollouts_->Run(Batch(5, 0)).status();
+  if (done.ok()) done = rollouts_->Record("step/6", "step", {}, 6);
+  EXPECT_EQ(done.code(), Code::kAborted);
+  EXPECT_EQ(control_.Held(), done) << "without a heartbeat";
 }
+
+INSTANTIATE_TEST_SUITE_P(Calls, LostJob,
+                         ::testing::ValuesIn(std::vector<LostCase>{{"Publish", "PublishAdapter 5"},
+                                                                   {"Open", "OpenBatch step/6"},
+                                                                   {"Fetch", "FetchGroups step/6"},
+                                                                   {"Close", "CloseBatch step/6"},
+                                                                   {"Record", "RecordEvent step/6"}}),
+                         [](const auto& c) { return c.param.name; });
 
 }  // namespace
 }  // namespace evilmoe

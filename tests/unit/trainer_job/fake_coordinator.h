@@ -53,6 +53,7 @@ class FakeCoordinator final : public v1::CoordinatorService::Service {
     v1::Run run;
     enum class State { kQueued, kHeld, kPaused, kOver } state = State::kQueued;
     int64_t incarnation = 0;
+    bool after_pause = false;
   };
   struct Batch {
     v1::OpenBatchRequest request;

@@ -42,6 +42,7 @@ class TrainerJobFixture : public ::testing::Test {
                      .id = absl::StrCat("life-", ++lives_),
                      .coordinator = client,
                      .ranks = ranks,
+                     .fingerprints = fingerprints_,
                      .metrics = metrics_,
                      .clock = clock_,
                      .logger = *logger_,
@@ -90,6 +91,7 @@ class TrainerJobFixture : public ::testing::Test {
   prometheus::Registry registry_;
   TrainerMetrics metrics_{registry_, clock_};
   SingleRank alone_;
+  FingerprintCache fingerprints_;
   std::stop_source stop_;
   int lives_ = 0;
   std::optional<Logger> logger_;

@@ -111,6 +111,8 @@ TEST_P(PausedJob, IsGivenBackAndEndsWithTheSameBytes) {
   coordinator_->ResumeRuns();
   EXPECT_TRUE(TakeJob().ok());
   EXPECT_EQ(coordinator_->LastBegin(), GetParam().want_steps);
+  EXPECT_EQ(coordinator_->Count("RecordEvent resume/2"), 1);
+  EXPECT_EQ(coordinator_->Count("RecordEvent recovery/2"), 0) << "nothing failed";
   EXPECT_EQ(coordinator_->Count("FinishJob ok"), 2);
   EXPECT_EQ(coordinator_->LastAdapter(), straight);
   EXPECT_EQ(NumSteps("A"), 3);
@@ -142,6 +144,7 @@ TEST_F(JobTest, ASignalLeavesACheckpointAndQueuesTheJobAgain) {
   stop_ = {};
   coordinator_->on_call = nullptr;
   EXPECT_TRUE(TakeJob().ok());  // queued, and so had at once
+  EXPECT_EQ(coordinator_->Count("RecordEvent recovery/2"), 1);
   EXPECT_EQ(coordinator_->LastAdapter(), straight);
 }
 
