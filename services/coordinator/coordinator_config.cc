@@ -22,6 +22,7 @@ void Read(const YamlReader& reader, YamlSection root, CoordinatorConfig& config)
       .Check(config.metrics_listen.empty() || IsTcpAddress(config.metrics_listen), "host:port, or nothing");
   root.Field("page_listen", &config.page_listen)
       .Check(config.page_listen.empty() || IsTcpAddress(config.page_listen), "host:port, or nothing");
+  root.Field("page_client_certificates", &config.page_client_certificates);
   root.Field("page_hosts", &config.page_hosts);
   if (IsTcpAddress(config.page_listen)) CheckReach(root, "page_listen", {config.page_listen}, config.listen.security);
   root.Field("ready_file", &config.ready_file);

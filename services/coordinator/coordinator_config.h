@@ -27,6 +27,7 @@ struct CoordinatorConfig {
   // The page (services/page) for people's browsers, under the same tls, tokens and insecure; "127.0.0.1:0" takes a free
   // port; empty = no page.
   std::string page_listen;
+  bool page_client_certificates = false;  // true: with tls.client_ca browsers show a certificate too, beside their token
   std::vector<std::string> page_hosts;  // names that it is reached under where there are no tokens; an IP address and
                                         // localhost always work
   std::filesystem::path ready_file;  // written once it serves: {"pid", "metrics_port", "ports", "page_port"}; empty = none

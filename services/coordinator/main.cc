@@ -52,7 +52,10 @@ absl::StatusOr<std::unique_ptr<CallGuard>> MakeGuard(const CoordinatorConfig& co
 }
 
 PageServerOptions PageOptions(const CoordinatorConfig& config) {
-  return {.listen = config.page_listen, .security = config.listen.security, .hosts = config.page_hosts};
+  PageServerOptions options{
+      .listen = config.page_listen, .security = config.listen.security, .hosts = config.page_hosts};
+  if (!config.page_client_certificates) options.security.client_ca.clear();
+  return options;
 }
 
 // Until a signal comes, or the store is broken: then whoever started this process is to start it again.

@@ -38,6 +38,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, BadConfigTest, ::testing::ValuesIn(std::vector<B
     {"NoDatabase", "listen: 127.0.0.1:0", "database: missing"},
     {"ZeroTimeout", "listen: 127.0.0.1:0\ndatabase: d\nlease_timeout_s: 0", "lease_timeout_s: out of range"},
     {"NoMetricsPort", "listen: 127.0.0.1:0\ndatabase: d\nmetrics_listen: 0.0.0.0", "metrics_listen: bad value"},
+    {"PageBeyondLoopback", "listen: 127.0.0.1:0\ndatabase: d\npage_listen: 0.0.0.0:80", "other machines reach 0.0.0.0:80"},
+    {"NoPagePort", "listen: 127.0.0.1:0\ndatabase: d\npage_listen: everywhere", "page_listen: bad value"},
     {"Unknown", "listen: 127.0.0.1:0\ndatabase: d\nlisten_at: 3", "listen_at: unknown key"}}),
     [](const auto& c) { return c.param.name; });
 
