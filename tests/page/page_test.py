@@ -1,5 +1,6 @@
 """The page in a browser: every view, by mouse and by keys, in both schemes and on every width, live and lost."""
 import re
+import sys
 import unittest
 
 import axe_playwright_python.sync_playwright as axe
