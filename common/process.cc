@@ -6,6 +6,7 @@
 #include <chrono>
 #include <ctime>
 
+#include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "nlohmann/json.hpp"
 
@@ -39,6 +40,15 @@ bool AwaitStopSignalFor(absl::Duration timeout, const std::stop_token& cancel) {
     if (sigtimedwait(&set, nullptr, &slice) > 0) return true;
   }
   return false;
+}
+
+std::string HostName() {
+  char name[256] = "";
+  return gethostname(name, sizeof name - 1) == 0 ? name : "";
+}
+
+std::string LifeId(const std::string& name, const Clock& clock) {
+  return absl::StrCat(name, "-", getpid(), "-", absl::ToUnixMillis(clock.Now()));
 }
 
 absl::Status WriteReadyFile(const std::filesystem::path& path, int metrics_port, const std::vector<int>& ports,

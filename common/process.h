@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/clock.h"
 
 namespace evilmoe {
 
@@ -19,6 +20,11 @@ void BlockStopSignals();
 void AwaitStopSignal(std::stop_source& stop, const std::stop_token& cancel);
 // Waits for one of them for a while; says whether one came. False too when `cancel` was requested.
 bool AwaitStopSignalFor(absl::Duration timeout, const std::stop_token& cancel);
+
+// Of this machine, as a worker or trainer says it; "" where there is none.
+std::string HostName();
+// "<name>-<pid>-<milliseconds>": unique to this process's life; started again it is another life of the same name.
+std::string LifeId(const std::string& name, const Clock& clock);
 
 // Writes {"pid", "metrics_port"} so that whoever started the process knows that it serves; and "ports", one an address
 // that it listens at, where it does: of an address with port 0 the one that was taken, of a Unix socket any; and

@@ -147,16 +147,18 @@ grpc::Status GraderServiceImpl::RunCheck(absl::Time deadline, v1::SelfCheckRespo
     if (!one.ok) response.set_ok(false);
   }
   self_check_ok_ = response.ok();
+  if (checked_) checked_(response.ok());
   return grpc::Status::OK;
 }
 
 absl::StatusOr<std::unique_ptr<ListeningGrader>> ListeningGrader::Start(const ListenConfig& listen,
                                                                         LocalGrader& grader, const Clock& clock,
-                                                                        Logger* logger, CallGuardMetrics* metrics) {
+                                                                        Logger* logger, CallGuardMetrics* metrics,
+                                                                        GraderServiceImpl::Checked checked) {
   const CallGuardOptions guarding{
       .tokens = listen.security.tokens, .limits = listen.limits, .role_of = GraderRole};
   EVILMOE_ASSIGN_OR_RETURN(std::unique_ptr<CallGuard> guard, CallGuard::Create(guarding, clock, logger, metrics));
-  std::unique_ptr<ListeningGrader> listening(new ListeningGrader(grader, std::move(guard), clock));
+  std::unique_ptr<ListeningGrader> listening(new ListeningGrader(grader, std::move(guard), clock, std::move(checked)));
   grpc::EnableDefaultHealthCheckService(true);  // grpc.health.v1, which Kubernetes asks
   EVILMOE_ASSIGN_OR_RETURN(ListeningServer server,
                            StartListening({.listen = listen}, {&listening->service_}, clock.Now()));

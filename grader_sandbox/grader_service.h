@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -20,8 +21,11 @@ namespace evilmoe {
 // runs. References must outlive it.
 class GraderServiceImpl final : public v1::GraderService::CallbackService {
  public:
-  GraderServiceImpl(LocalGrader& grader, CallGuard& guard, const Clock& clock)
-      : grader_(grader), guard_(guard), clock_(clock) {}
+  // `checked` is told how each self-check went, by the thread that did it.
+  using Checked = std::function<void(bool ok)>;
+
+  GraderServiceImpl(LocalGrader& grader, CallGuard& guard, const Clock& clock, Checked checked = nullptr)
+      : grader_(grader), guard_(guard), clock_(clock), checked_(std::move(checked)) {}
 
   grpc::ServerUnaryReactor* Grade(grpc::CallbackServerContext* context, const v1::GradeRequest* request,
                                   v1::GradeResponse* response) override;
@@ -42,6 +46,7 @@ class GraderServiceImpl final : public v1::GraderService::CallbackService {
   LocalGrader& grader_;
   CallGuard& guard_;
   const Clock& clock_;
+  const Checked checked_;
   std::atomic<bool> serving_ = true;
   std::atomic<bool> checking_ = false;  // one self-check at a time: each has a thread
   std::atomic<bool> self_check_ok_ = true;  // of the last check; a grader that fails its first does not serve at all
@@ -53,7 +58,8 @@ class ListeningGrader {
   // Errors: CallGuard::Create(), StartListening(). References must outlive it; `logger` and `metrics` may be null.
   static absl::StatusOr<std::unique_ptr<ListeningGrader>> Start(const ListenConfig& listen, LocalGrader& grader,
                                                                 const Clock& clock, Logger* logger = nullptr,
-                                                                CallGuardMetrics* metrics = nullptr);
+                                                                CallGuardMetrics* metrics = nullptr,
+                                                                GraderServiceImpl::Checked checked = nullptr);
   // Calls in flight get `grace` to end, nothing new is taken; then they are cancelled, and their runs with them.
   void Drain(absl::Duration grace);
   ~ListeningGrader();
@@ -63,8 +69,9 @@ class ListeningGrader {
   const std::vector<int>& ports() const { return ports_; }
 
  private:
-  ListeningGrader(LocalGrader& grader, std::unique_ptr<CallGuard> guard, const Clock& clock)
-      : guard_(std::move(guard)), service_(grader, *guard_, clock) {}
+  ListeningGrader(LocalGrader& grader, std::unique_ptr<CallGuard> guard, const Clock& clock,
+                  GraderServiceImpl::Checked checked)
+      : guard_(std::move(guard)), service_(grader, *guard_, clock, std::move(checked)) {}
 
   const std::unique_ptr<CallGuard> guard_;
   GraderServiceImpl service_;

@@ -67,6 +67,17 @@ void LogHost(Logger& logger, const SandboxHost& host) {
                           {"own_users", host.own_users()}});
 }
 
+// A grader that fails does not serve at all, and whoever watches it starts it again: metrics are served while it checks
+// too, so that a scrape sees that the sandbox is not known to be good.
+absl::Status CheckAtStart(const GraderConfig& config, LocalGrader& grader,
+                          const std::shared_ptr<prometheus::Registry>& registry, const Clock& clock, Logger& logger) {
+  const auto unchecked = [] { return absl::UnavailableError("the self-check is not done"); };
+  EVILMOE_ASSIGN_OR_RETURN(const auto meanwhile, MetricsServer::Start(config.metrics_listen, registry, unchecked));
+  const absl::Status checked = CheckSandbox(grader, clock.Now() + kSelfCheckTimeout);
+  if (!checked.ok()) logger.Error("self_check_failed", {{"error", std::string(checked.message())}});
+  return checked;
+}
+
 absl::Status Serve(const GraderConfig& config) {
   const RealClock clock;
   EVILMOE_ASSIGN_OR_RETURN(Logger logger, Logger::Open(config.log, "grader", clock));
@@ -84,11 +95,11 @@ absl::Status Serve(const GraderConfig& config) {
   LogHost(logger, **host);
   const LocalGraderOptions options = OptionsOf(config);
   LocalGrader grader(options, **host, comparer, clock, &metrics);
-  const absl::Status checked = CheckSandbox(grader, clock.Now() + kSelfCheckTimeout);
-  if (!checked.ok()) logger.Error("self_check_failed", {{"error", std::string(checked.message())}});
-  EVILMOE_RETURN_IF_ERROR(checked);
-  metrics.self_check_ok.Set(1);
-  EVILMOE_ASSIGN_OR_RETURN(const auto listening, ListeningGrader::Start(config.listen, grader, clock, &logger, &refusals));
+  EVILMOE_RETURN_IF_ERROR(CheckAtStart(config, grader, registry, clock, logger));
+  const auto on_check = [&metrics](bool ok) { metrics.self_check_ok.Set(ok ? 1 : 0); };
+  on_check(true);
+  EVILMOE_ASSIGN_OR_RETURN(const auto listening,
+                           ListeningGrader::Start(config.listen, grader, clock, &logger, &refusals, on_check));
   const auto health = [&listening] {
     return listening->healthy() ? absl::OkStatus() : absl::UnavailableError("stopping, or the self-check failed");
   };

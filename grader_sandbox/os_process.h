@@ -21,8 +21,12 @@ namespace evilmoe {
 absl::StatusOr<pid_t> SpawnWithSocket(const std::filesystem::path& binary, std::vector<std::string> arguments,
                                       int socket);
 
-// Sends SIGKILL and waits for the end of a child of this process.
-void KillAndReap(pid_t pid);
+// Whether this process may signal those of other users (CAP_KILL).
+bool MaySignalOtherUsers();
+
+// Sends SIGKILL and waits for the end of a child of this process. One of another user, which it may not signal, has to
+// end by itself, and is waited for 5 s at most: false when it has not.
+bool KillAndReap(pid_t pid);
 
 // fork(): 0 in the child.
 absl::StatusOr<pid_t> ForkProcess();

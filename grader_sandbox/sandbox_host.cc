@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "common/status_macros.h"
 #include "grader_sandbox/os_confine.h"
+#include "grader_sandbox/os_process.h"
 #include "grader_sandbox/zygote.h"
 #include "grader_sandbox/zygote_protocol.h"
 
@@ -26,12 +27,19 @@ absl::Status SandboxHost::TryTier(Tier tier) {
   if (tier == Tier::kA && !root && cgroups_ == nullptr) {
     return absl::FailedPreconditionError("tier A: neither root nor a delegated cgroup");
   }
-  isolation_ = {.tier = tier, .uid = root ? FirstUid() : 0};
+  // What it may not end it must not start: a run's limits, and its own end, are kept by SIGKILL.
+  const bool own_users = root && MaySignalOtherUsers();
+  if (root && !own_users && tier != Tier::kC) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "tier ", TierName(tier), ": root without CAP_KILL could not end what runs as another user, expected CAP_KILL, ",
+        "or an ordinary user"));
+  }
+  isolation_ = {.tier = tier, .uid = own_users ? FirstUid() : 0};
   const auto start = [&] {
     return Zygote::Start({.binary = options_.zygote_binary, .imports = kZygoteProbe, .isolation = isolation_}).status();
   };
   absl::Status started = start();
-  if (started.ok() || tier != Tier::kC || !root) return started;
+  if (started.ok() || tier != Tier::kC || !own_users) return started;
   isolation_.uid = 0;  // root in name only: a container that may not change users
   return start();
 }

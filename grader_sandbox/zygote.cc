@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,10 @@ absl::StatusOr<std::unique_ptr<Zygote>> Zygote::Start(const Options& options) {
   return zygote;
 }
 
-Zygote::~Zygote() { KillAndReap(pid_); }
+Zygote::~Zygote() {
+  socket_.Close();  // that, too, ends it
+  if (!KillAndReap(pid_)) std::fprintf(stderr, "evilmoe-grader: zygote %d does not end and may not be killed\n", pid_);
+}
 
 absl::StatusOr<FdMessage> Zygote::Receive(int timeout_ms) {
   pollfd wait{.fd = socket_.get(), .events = POLLIN, .revents = 0};

@@ -24,9 +24,6 @@ struct CachedFiles {
   std::filesystem::path lock;   // empty; flock(2) on it
 };
 
-// True for what may become a file name here: 64 lower-case hex digits.
-bool IsSha256(std::string_view text);
-
 // An exclusive lock that ends with the object, or with the process.
 class FileLock {
  public:

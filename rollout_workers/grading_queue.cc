@@ -52,6 +52,7 @@ void GradingQueue::Grade(Item item) {
   const int64_t lease_id = item.sample.tag;
   const std::optional<v1::GroupSpec> spec = in_flight_.Spec(lease_id);
   if (!spec) return;  // the lease is gone: somebody else samples the group
+  in_flight_.NoteGrading(lease_id, clock_.Now());
   const absl::Time deadline = std::min(clock_.Now() + kGradeBudget, end_by());
   const absl::StatusOr<GradeResult> graded = grader_.Grade(ToGradeTask(*spec, item.text), deadline);
   if (!graded.ok()) {

@@ -12,6 +12,7 @@ void GroupsInFlight::Begin(const v1::Lease& lease, const v1::AdapterVersion& ada
   group.adapter = adapter;
   group.result.set_index(lease.group().index());
   *group.result.mutable_adapter() = adapter;
+  group.result.mutable_times()->set_leased_unix_us(absl::ToUnixMicros(now));
   for (int i = 0; i < group.missing; ++i) group.result.add_samples();
   MutexLock lock(mu_);
   groups_[lease.lease_id()] = std::move(group);
@@ -21,6 +22,19 @@ std::optional<v1::GroupSpec> GroupsInFlight::Spec(int64_t lease_id) const {
   MutexLock lock(mu_);
   const auto it = groups_.find(lease_id);
   return it == groups_.end() ? std::nullopt : std::optional<v1::GroupSpec>(it->second.spec);
+}
+
+void GroupsInFlight::NoteSampled(int64_t lease_id, absl::Time now) {
+  MutexLock lock(mu_);
+  const auto it = groups_.find(lease_id);
+  if (it != groups_.end()) it->second.result.mutable_times()->set_sampled_unix_us(absl::ToUnixMicros(now));
+}
+
+void GroupsInFlight::NoteGrading(int64_t lease_id, absl::Time now) {
+  MutexLock lock(mu_);
+  const auto it = groups_.find(lease_id);
+  if (it == groups_.end() || it->second.result.times().grading_unix_us() != 0) return;
+  it->second.result.mutable_times()->set_grading_unix_us(absl::ToUnixMicros(now));
 }
 
 std::optional<GroupsInFlight::Finished> GroupsInFlight::Add(int64_t lease_id, int sample, v1::SampleResult result) {

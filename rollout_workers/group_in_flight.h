@@ -20,6 +20,9 @@ class GroupsInFlight {
   void Begin(const v1::Lease& lease, const v1::AdapterVersion& adapter, absl::Time now);
   // What a grade needs; nullopt when the lease is gone.
   std::optional<v1::GroupSpec> Spec(int64_t lease_id) const;
+  // A sample of the lease ended; a grade of one begins. For the times that the result carries.
+  void NoteSampled(int64_t lease_id, absl::Time now);
+  void NoteGrading(int64_t lease_id, absl::Time now);
   // A sample's text, tokens and facts arrive. Returns the whole group when it was the last; its lease is held on.
   struct Finished {
     v1::GroupResult result;

@@ -42,6 +42,7 @@ void GroupOutbox::HandIn(int64_t lease_id, GroupsInFlight::Finished finished) {
   request.set_lease_id(lease_id);
   *request.mutable_result() = std::move(finished.result);
   request.mutable_result()->set_worker_id(session_.worker_id());
+  request.mutable_result()->mutable_times()->set_handed_in_unix_us(absl::ToUnixMicros(clock_.Now()));
   Put({.lease_id = lease_id, .request = std::move(request), .begun = finished.begun});
 }
 

@@ -1,11 +1,10 @@
 #include "rollout_workers/worker_client.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/process.h"
 #include "common/status_macros.h"
 #include "policy/weights_fingerprint.h"
 #include "rollout_workers/group_translation.h"
@@ -32,9 +31,7 @@ RolloutWorker::RolloutWorker(const RolloutWorkerConfig& config, CoordinatorClien
       metrics_(metrics),
       clock_(clock),
       logger_(logger),
-      // Unique to this process's life.
-      session_(absl::StrCat(config.worker_id, "-", getpid(), "-", absl::ToUnixMillis(clock.Now())), coordinator_,
-               in_flight_, metrics_, clock_, logger_),
+      session_(LifeId(config.worker_id, clock), coordinator_, in_flight_, metrics_, clock_, logger_),
       outbox_(session_, in_flight_, metrics_, clock_, logger_),
       grading_(grader_, in_flight_, outbox_, metrics_, clock_),
       adapters_({.folder = config.adapter_cache}, logger_),
@@ -157,6 +154,7 @@ absl::Status RolloutWorker::SampleOneToken() {
   for (FinishedSample& sample : finished) {
     std::vector<int32_t> body = sample.ids;
     if (sample.stopped) body.pop_back();
+    in_flight_.NoteSampled(sample.tag, clock_.Now());
     grading_.Add(std::move(sample), policies_.tokenizer().Decode(body));
   }
   return absl::OkStatus();

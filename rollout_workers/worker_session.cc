@@ -1,12 +1,10 @@
 #include "rollout_workers/worker_session.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/process.h"
 #include "common/status_macros.h"
 #include "rollout_workers/call_outcome.h"
 #include "rollout_workers/retry_pause.h"
@@ -15,11 +13,6 @@ namespace evilmoe {
 namespace {
 
 constexpr size_t kMaxRemembered = 256;  // acknowledgements; one that is forgotten is said again
-
-std::string HostName() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
 
 std::string NameOf(const v1::AdapterVersion& version) { return absl::StrCat(version.run_id(), "/", version.sha256()); }
 

@@ -46,7 +46,7 @@ absl::Status CoordinatorRollouts::Open(const BatchRequest& batch) {
   *request.mutable_sampling() = ToProto(batch.sampling);
   for (const GroupRequest& group : batch.groups) *request.add_groups() = ToProto(group);
   EVILMOE_RETURN_IF_ERROR(Heard(client_.OpenBatch(request).status()));
-  open_.insert(batch.key);
+  open_[batch.key] = clock_.Now();
   return absl::OkStatus();
 }
 
@@ -77,6 +77,9 @@ absl::Status CoordinatorRollouts::Take(const BatchRequest& batch, v1::FetchGroup
     GroupSamples& group = finished[result.index()];
     group.index = result.index();
     if (sampled) group.policy_step = result.adapter().step();
+    if (sampled) group.times = TimesOf(result);
+    if (const auto opened = open_.find(batch.key); opened != open_.end()) group.times.opened = opened->second;
+    group.times.fetched = clock_.Now();
     group.samples.clear();
     for (v1::SampleResult& sample : *result.mutable_samples()) group.samples.push_back(FromProto(sample));
   }

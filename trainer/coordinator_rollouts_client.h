@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -49,7 +48,7 @@ class CoordinatorRollouts final : public Rollouts, public ProgressSink {
   const Clock& clock_;
   v1::AdapterVersion published_;
   std::map<int64_t, std::string> sha256_of_step_;  // of the last adapters that were published in this life
-  std::set<std::string> open_;                     // batches that were opened in this life, by key
+  std::map<std::string, absl::Time> open_;         // batches that were opened in this life, by key, and when
 };
 
 }  // namespace evilmoe

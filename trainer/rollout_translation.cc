@@ -42,6 +42,8 @@ Facts FromProto(const v1::Facts& facts) {
           .includes_starter_and_tests = facts.includes_starter_and_tests()};
 }
 
+absl::Time TimeOf(int64_t unix_us) { return unix_us == 0 ? absl::InfinitePast() : absl::FromUnixMicros(unix_us); }
+
 }  // namespace
 
 v1::GroupSpec ToProto(const GroupRequest& group) {
@@ -76,6 +78,15 @@ Sample FromProto(v1::SampleResult& result) {
           .stopped = result.stopped(),
           .facts = FromProto(result.facts()),
           .failure = result.failure()};
+}
+
+GroupTimes TimesOf(const v1::GroupResult& result) {
+  const v1::GroupTimes& times = result.times();
+  return {.leased = TimeOf(times.leased_unix_us()),
+          .sampled = TimeOf(times.sampled_unix_us()),
+          .grading = TimeOf(times.grading_unix_us()),
+          .handed_in = TimeOf(times.handed_in_unix_us()),
+          .worker = result.worker_id()};
 }
 
 }  // namespace evilmoe

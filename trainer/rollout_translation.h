@@ -11,5 +11,7 @@ v1::GroupSpec ToProto(const GroupRequest& group);
 v1::SamplingSettings ToProto(const SamplingSettings& settings);
 // Takes the text out of `result`.
 Sample FromProto(v1::SampleResult& result);
+// What the worker says of when it had the group.
+GroupTimes TimesOf(const v1::GroupResult& result);
 
 }  // namespace evilmoe

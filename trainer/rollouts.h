@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "environment/facts.h"
 #include "environment/problem.h"
 #include "policy/adapter_mode.h"
@@ -50,11 +51,25 @@ struct Sample {
   std::string failure;
 };
 
+// When a group went through its stages, for the run's trace alone. The infinite past: not known.
+struct GroupTimes {
+  // By the trainer's clock.
+  absl::Time opened = absl::InfinitePast();   // its batch was opened
+  absl::Time fetched = absl::InfinitePast();  // it was here
+  // By the clock of the worker that had it.
+  absl::Time leased = absl::InfinitePast();
+  absl::Time sampled = absl::InfinitePast();    // its last sample ended
+  absl::Time grading = absl::InfinitePast();    // its first grade began
+  absl::Time handed_in = absl::InfinitePast();  // its last grade was there
+  std::string worker;
+};
+
 struct GroupSamples {
   int64_t index = 0;
   std::vector<Sample> samples;  // in order of sample number
   // Steps done in the adapter that they were sampled with; unset: nobody could sample them, or nobody said.
   std::optional<int64_t> policy_step = {};
+  GroupTimes times = {};
 };
 
 // Whoever samples and grades.

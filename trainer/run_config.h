@@ -153,6 +153,12 @@ struct CheckpointConfig {
   int keep = 3;    // >= 1
 };
 
+// trace.json in the run directory: trainer/run_trace.h.
+struct TraceConfig {
+  int every = 1;     // steps between traced ones, >= 0; 0 = none is
+  int max_mib = 64;  // of the file, [1, 1024]; what comes later is left out
+};
+
 struct RunConfig {
   std::string name = "run";      // [a-z0-9][a-z0-9._-]{0,62}
   std::string arm = "evil_moe";  // a preset: trainer/arm_presets.h
@@ -172,6 +178,7 @@ struct RunConfig {
   OptimizerConfig optimizer;
   EvaluationConfig evaluation;
   CheckpointConfig checkpoint;
+  TraceConfig trace;
 
   // OK, or InvalidArgument naming every bad field, one a line. Does not touch the disk.
   absl::Status Validate() const;

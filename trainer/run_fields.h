@@ -325,6 +325,13 @@ void CheckpointFields(Section s, CheckpointConfig* c) {
   s.Field("keep", &c->keep).Min(1).Doc("The newest so many stay.");
 }
 
+template <typename Section>
+void TraceFields(Section s, TraceConfig* c) {
+  s.Doc("Which spans trace.json has: each group of a step from its lease to the training step (docs/metrics.md).");
+  s.Field("every", &c->every).Min(0).Doc("Steps between traced ones; 0: none is.");
+  s.Field("max_mib", &c->max_mib).Range(1, 1024).Doc("Of the file; what comes later is left out.");
+}
+
 // Per-token experts have no quarantine, and act on the MLP.
 template <typename Section>
 void PerTokenProblems(Section s, const RunConfig& c) {
@@ -389,6 +396,7 @@ void RunFields(Section s, RunConfig* c, const PathRules& rules) {
   OptimizerFields(s.Section("optimizer"), &c->optimizer);
   EvaluationFields(s.Section("evaluation"), &c->evaluation, rules);
   CheckpointFields(s.Section("checkpoint"), &c->checkpoint);
+  TraceFields(s.Section("trace"), &c->trace);
   PerTokenProblems(s, *c);
   PolicyLagProblems(s, *c);
   if (NeedsPairs(*c) && c->pairs.empty()) {

@@ -22,6 +22,7 @@
 #include "trainer/rank_launcher.h"
 #include "trainer/rank_leader.h"
 #include "trainer/rank_link.h"
+#include "trainer/software_report.h"
 #include "trainer/trainer_config.h"
 #include "trainer/trainer_device.h"
 #include "trainer/training_job_client.h"
@@ -56,14 +57,15 @@ absl::Status TakeJobs(const TrainerConfig& config, Collective& ranks) {
   FingerprintCache fingerprints;
   TrainerMetrics run_metrics(*registry, clock);
   const TrainerLife life{.config = config,
-                         .id = TrainerLifeId(config.trainer_id, clock),
+                         .id = LifeId(config.trainer_id, clock),
                          .coordinator = coordinator,
                          .ranks = ranks,
                          .fingerprints = fingerprints,
                          .metrics = run_metrics,
                          .clock = clock,
                          .logger = logger,
-                         .stop = stop.get_token()};
+                         .stop = stop.get_token(),
+                         .software = SoftwareReport(config)};
   while (!stop.stop_requested()) {
     const absl::Status done = DoOneJob(life);
     if (!done.ok() && !stop.stop_requested()) {

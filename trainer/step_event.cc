@@ -9,22 +9,47 @@
 namespace evilmoe {
 namespace {
 
+// What TRL's GRPOTrainer logs has its name there; of the stages of a step, what verl calls them.
+struct KnownTag {
+  const char* field;
+  const char* tag;
+};
+constexpr KnownTag kKnownTags[] = {{"reward_mean", "reward"},
+                                   {"reward_std", "reward_std"},
+                                   {"loss", "loss"},
+                                   {"kl", "kl"},
+                                   {"entropy", "entropy"},
+                                   {"grad_norm", "grad_norm"},
+                                   {"learning_rate", "learning_rate"},
+                                   {"completion_tokens_mean", "completions/mean_length"},
+                                   {"completion_tokens_max", "completions/max_length"},
+                                   {"truncated_ratio", "completions/clipped_ratio"},
+                                   {"clip_fraction_low", "clip_ratio/low_mean"},
+                                   {"clip_fraction_high", "clip_ratio/high_mean"},
+                                   {"importance_ratio_mean", "sampling/importance_sampling_ratio/mean"},
+                                   {"importance_ratio_max", "sampling/importance_sampling_ratio/max"},
+                                   {"logp_difference_mean", "sampling/sampling_logp_difference/mean"},
+                                   {"logp_difference_max", "sampling/sampling_logp_difference/max"},
+                                   {"step_seconds", "step_time"},
+                                   {"sample_seconds", "timing_s/gen"},
+                                   {"train_seconds", "timing_s/update_actor"}};
+
 // The first row whose word is in a metric's name says which section it is shown in.
 struct Section {
   const char* word;
   const char* name;
 };
-constexpr Section kSections[] = {{"_seconds", "time"},       {"_per_second", "time"},   {"reward", "outcome"},
-                                 {"hack_rate", "outcome"},   {"solve_rate", "outcome"}, {"grad_norm", "gradient"},
-                                 {"q_mass", "gradient"},     {"dl_dw", "gradient"},     {"learning_rate", "gradient"},
-                                 {"router", "router"},       {"leak", "router"},        {"pair_separation", "router"},
-                                 {"pin_loss", "router"},     {"w_hack", "router"},      {"w_clean", "router"},
-                                 {"w_histogram", "router"},  {"w_p", "router"},         {"monitor", "monitor"},
-                                 {"judge", "monitor"},       {"loss", "loss"},          {"kl", "loss"},
-                                 {"entropy", "loss"},        {"clip_fraction", "loss"}, {"importance_ratio", "loss"},
-                                 {"policy_lag", "loss"},     {"logp_difference", "loss"}};
+constexpr Section kSections[] = {
+    {"_seconds", "time"},      {"_per_second", "time"},       {"hack_rate", "outcome"},  {"solve_rate", "outcome"},
+    {"grad_norm", "gradient"}, {"q_mass", "gradient"},        {"dl_dw", "gradient"},     {"router", "router"},
+    {"leak", "router"},        {"pair_separation", "router"}, {"pin_loss", "router"},    {"w_hack", "router"},
+    {"w_clean", "router"},     {"w_histogram", "router"},     {"w_p", "router"},         {"monitor", "monitor"},
+    {"judge", "monitor"},      {"balance_loss", "router"},    {"policy_lag", "sampling"}};
 
 std::string TagOf(const std::string& name) {
+  for (const KnownTag& known : kKnownTags) {
+    if (name == known.field) return known.tag;
+  }
   for (const Section& section : kSections) {
     if (absl::StrContains(name, section.word)) return absl::StrCat(section.name, "/", name);
   }

@@ -40,10 +40,10 @@ evilmoe_library(NAME pretrain
 if(TARGET evilmoe_pairs)
   evilmoe_library(NAME training
     SRCS ablation.cc checkpoint.cc graded_step.cc ground_truth_monitor.cc inoculation.cc monitoring.cc prompt_source.cc
-         relearn.cc replay.cc replay_verb.cc run_recorder.cc sampled_step.cc saved_rollouts.cc training_loop.cc training_model.cc
+         relearn.cc replay.cc replay_verb.cc run_recorder.cc run_trace.cc sampled_step.cc saved_rollouts.cc training_loop.cc training_model.cc
          rank_follower.cc rank_leader.cc same_parameters.cc
     HDRS ablation.h checkpoint.h graded_step.h ground_truth_monitor.h inoculation.h monitoring.h prompt_source.h relearn.h replay.h
-         replay_verb.h rollouts.h run_recorder.h sampled_step.h saved_rollouts.h training_loop.h training_model.h
+         replay_verb.h rollouts.h run_recorder.h run_trace.h sampled_step.h saved_rollouts.h training_loop.h training_model.h
          rank_follower.h rank_leader.h same_parameters.h
     DEPS evilmoe::advantages evilmoe::chat_template evilmoe::event_files evilmoe::judge evilmoe::labels evilmoe::loophole evilmoe::optimizer evilmoe::pairs
          evilmoe::policy_step evilmoe::probe evilmoe::rank_messages evilmoe::step_metrics evilmoe::token_sampler
@@ -61,7 +61,7 @@ if(EVILMOE_WITH_GRPC AND TARGET evilmoe_training)
          trainer_metrics.h training_job_client.h
     DEPS evilmoe::coordinator_client evilmoe::training prometheus-cpp::core 
     PRIVATE_DEPS evilmoe::weights_fingerprint evilmoe::yaml)
-  evilmoe_binary(NAME evilmoe-trainer SRCS main.cc serve.cc
-    DEPS evilmoe::c10d_collective evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::rank_launcher
+  evilmoe_binary(NAME evilmoe-trainer SRCS main.cc serve.cc software_report.cc
+    DEPS evilmoe::build_info evilmoe::c10d_collective evilmoe::export_verb evilmoe::metrics_server evilmoe::pretrain evilmoe::rank_launcher
       evilmoe::trainer_device evilmoe::training_job evilmoe::parse_arguments CLI11::CLI11)
 endif()

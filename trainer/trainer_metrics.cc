@@ -23,6 +23,8 @@ constexpr GaugeRow kGauges[] = {
     {"reward_std", "reward_std", "", ""},
     {"hack_rate_strict", "hack_rate", "kind", "strict"},
     {"hack_rate_loose", "hack_rate", "kind", "loose"},
+    {"deploy_hack_rate_strict", "deploy_hack_rate", "kind", "strict"},
+    {"deploy_hack_rate_loose", "deploy_hack_rate", "kind", "loose"},
     {"solve_rate", "solve_rate", "", ""},
     {"kl", "kl", "", ""},
     {"entropy", "entropy", "", ""},
@@ -58,6 +60,7 @@ constexpr GaugeRow kGauges[] = {
     {"step_seconds", "step_seconds", "stage", "all"},
 };
 
+constexpr const char* kEventKinds[] = {"checkpoint", "evaluation", "recovery", "warning"};
 constexpr char kHelp[] = "See docs/metrics.md.";
 
 }  // namespace
@@ -72,12 +75,28 @@ void TrainerMetrics::Begin(const std::string& run_id) {
   for (const auto& [name, forget] : forget_) forget();
   forget_.clear();
   run_id_ = run_id;
+  // What Prometheus sees for the first time has not increased yet.
+  for (const char* kind : kEventKinds) Count("evilmoe_train_events_total", {{"kind", kind}}, 0);
+  for (const char* stage : {"sample", "train"}) Count("evilmoe_train_tokens_total", {{"stage", stage}}, 0);
+  for (const char* reason : {"infrastructure", "monitor"}) {
+    Count("evilmoe_train_masked_samples_total", {{"reason", reason}}, 0);
+  }
+  for (const char* name :
+       {"evilmoe_train_samples_total", "evilmoe_train_zero_variance_groups_total", "evilmoe_train_bad_steps_total"}) {
+    Count(name, {}, 0);
+  }
 }
 
 void TrainerMetrics::Observe(const std::string& kind, const nlohmann::ordered_json& payload) {
   if (kind == "step") ObserveStep(payload);
-  if (kind == "ablation" || kind == "step_ablation") ObserveAblation(payload);
+  if (kind == "ablation" || kind == "step_ablation") {
+    ObserveAblation(payload);
+    CountEvent("evaluation");
+  }
+  if (kind == "recovery" || kind == "warning") CountEvent(kind);
 }
+
+void TrainerMetrics::CountEvent(const std::string& kind) { Count("evilmoe_train_events_total", {{"kind", kind}}, 1); }
 
 void TrainerMetrics::SetGauge(const std::string& name, const std::map<std::string, std::string>& labels,
                               const nlohmann::ordered_json& value) {
@@ -125,6 +144,7 @@ void TrainerMetrics::ObserveStep(const nlohmann::ordered_json& step) {
   const auto field = [&](const char* name) { return step.value(name, nlohmann::ordered_json(nullptr)); };
   Count("evilmoe_train_tokens_total", {{"stage", "sample"}}, field("sampled_tokens"));
   Count("evilmoe_train_tokens_total", {{"stage", "train"}}, field("trained_tokens"));
+  Count("evilmoe_train_samples_total", {}, field("samples"));
   Count("evilmoe_train_zero_variance_groups_total", {}, field("zero_variance_groups"));
   Count("evilmoe_train_bad_steps_total", {}, step.value("bad_step", nlohmann::ordered_json(0)));
   Count("evilmoe_train_masked_samples_total", {{"reason", "infrastructure"}}, field("masked_samples"));

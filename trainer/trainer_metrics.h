@@ -26,6 +26,8 @@ class TrainerMetrics {
   // Of the run that was begun:
   // kind and payload as ProgressSink::Record; kinds without metrics are ignored.
   void Observe(const std::string& kind, const nlohmann::ordered_json& payload);
+  // `kind`: "checkpoint" | "evaluation" | "recovery" | "warning"; all but checkpoints are counted by Observe().
+  void CountEvent(const std::string& kind);
 
  private:
   void ObserveStep(const nlohmann::ordered_json& step);

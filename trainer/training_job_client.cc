@@ -1,11 +1,10 @@
 #include "trainer/training_job_client.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
+#include "common/process.h"
 #include "common/status_macros.h"
 #include "trainer/checkpoint.h"
 #include "trainer/coordinator_rollouts_client.h"
@@ -28,6 +27,7 @@ class JobProgress final : public ProgressSink {
     metrics_.Observe(kind, payload);
     return coordinator_.Record(key, kind, payload, steps_done);
   }
+  void Saved(int64_t) override { metrics_.CountEvent("checkpoint"); }
   absl::Status Held() const override { return coordinator_.Held(); }
 
  private:
@@ -102,11 +102,6 @@ absl::StatusOr<std::filesystem::path> RunDirectory(const TrainerConfig& config, 
                    ", expected one that this trainer may write; does it share a file system with the coordinator?"));
 }
 
-std::string HostName() {
-  char name[256] = "";
-  return gethostname(name, sizeof name - 1) == 0 ? name : "";
-}
-
 // One job's objects, built in the order that they need each other.
 class Job {
  public:
@@ -118,6 +113,7 @@ class Job {
         fingerprints_(life.fingerprints),
         clock_(life.clock),
         logger_(life.logger),
+        software_(life.software),
         control_(control),
         rollouts_(coordinator_, FenceOf(job), absl::Seconds(config_.stall_timeout_s), control, clock_),
         progress_(rollouts_, life.metrics) {}
@@ -148,8 +144,12 @@ class Job {
     begin.set_resume_step(step);
     EVILMOE_ASSIGN_OR_RETURN(*begin.mutable_model_fingerprint(), fingerprints_.Of(run_.model.path));
     EVILMOE_RETURN_IF_ERROR(coordinator_.BeginJob(begin).status());
+    if (!software_.is_null()) {
+      EVILMOE_RETURN_IF_ERROR(progress_.Record(absl::StrCat("software/", job_.job_id(), "/", job_.incarnation()),
+                                               "software", software_, step));
+    }
     if (job_.incarnation() <= 1) return absl::OkStatus();
-    const std::string kind = job_.predecessor_lost() ? "recovery" : "resume";
+    const std::string kind = job_.after_pause() ? "resume" : "recovery";
     return progress_.Record(absl::StrCat(kind, "/", job_.incarnation()), kind,
                             {{"resume_step", step}, {"incarnation", job_.incarnation()}}, step);
   }
@@ -198,6 +198,7 @@ class Job {
   FingerprintCache& fingerprints_;
   const Clock& clock_;
   Logger& logger_;
+  const nlohmann::ordered_json& software_;
   JobControl& control_;
   CoordinatorRollouts rollouts_;
   JobProgress progress_;
@@ -259,10 +260,6 @@ absl::Status LeaveJob(const TrainerLife& life, const v1::AcquireJobResponse& job
 }
 
 }  // namespace
-
-std::string TrainerLifeId(const std::string& trainer_id, const Clock& clock) {
-  return absl::StrCat(trainer_id, "-", getpid(), "-", absl::ToUnixMillis(clock.Now()));
-}
 
 absl::Status DoOneJob(const TrainerLife& life) {
   v1::AcquireJobRequest acquire;

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "common/clock.h"
 #include "common/logger.h"
+#include "nlohmann/json.hpp"
 #include "policy/fingerprint_cache.h"
 #include "proto/coordinator_client.h"
 #include "trainer/collective.h"
@@ -17,7 +18,7 @@ namespace evilmoe {
 // One process's life as a trainer: what it does each of its jobs with. All that it refers to must outlive it.
 struct TrainerLife {
   const TrainerConfig& config;
-  std::string id;  // unique to this life
+  std::string id;  // LifeId()
   CoordinatorClient& coordinator;
   Collective& ranks;  // this is rank 0; the others follow it (trainer/rank_follower.h) through each training run
   FingerprintCache& fingerprints;  // of base models
@@ -25,10 +26,8 @@ struct TrainerLife {
   const Clock& clock;
   Logger& logger;
   std::stop_token stop;  // also the one of `coordinator`
+  nlohmann::ordered_json software;  // payload of the event "software" of each job (software_report.h); null: none
 };
-
-// "<trainer_id>-<pid>-<milliseconds>": a restarted trainer is another life of the same name.
-std::string TrainerLifeId(const std::string& trainer_id, const Clock& clock);
 
 // Takes one job from the coordinator and does it: a training run from its last checkpoint, or an ablation. Says that it
 // lives while it has the job. What can never succeed (a bad config, a broken checkpoint) ends the job as failed; what a

@@ -85,6 +85,8 @@ class StageTimer {
     return seconds;
   }
   double Total() const { return absl::ToDoubleSeconds(clock_.Now() - start_); }
+  absl::Time start() const { return start_; }
+  absl::Time last() const { return last_; }
 
  private:
   const Clock& clock_;
@@ -106,6 +108,7 @@ TrainingLoop::TrainingLoop(const RunConfig& config, RunIdentity identity, Traini
       clock_(clock),
       logger_(logger),
       recorder_(identity_.directory, clock_),
+      trace_(identity_.directory / "trace.json", config.trace, identity_.run_id),
       ranks_(model.collective()) {}
 
 absl::StatusOr<int64_t> TrainingLoop::Restore() {
@@ -129,6 +132,7 @@ bool TrainingLoop::EvaluationDue(int64_t step, const std::vector<Problem>& held_
 absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop) {
   RewindCheckpoints(identity_.directory, step, config_.checkpoint.keep);
   EVILMOE_RETURN_IF_ERROR(recorder_.RewindTo(step));
+  EVILMOE_RETURN_IF_ERROR(trace_.RewindTo(step));
   EVILMOE_ASSIGN_OR_RETURN(Monitoring monitoring, Monitoring::Make(config_, model_, identity_.directory));
   monitoring_.emplace(std::move(monitoring));
   trained_ = recorded_ = saved_ = opened_ = step;
@@ -189,11 +193,13 @@ absl::Status TrainingLoop::Step(int64_t step) {
   EVILMOE_ASSIGN_OR_RETURN(SampledStep sampled, SampleStep(config_, prompts_, step, rollouts_, *monitoring_, clock_));
   GradedStep& graded = sampled.graded;
   timer.Lap();
+  StepTimes times = {.step = step + 1, .begun = timer.start(), .sampled = timer.last()};
   trained_ = step + 1;  // from here on: a step that fails half-way has moved windows and parameters
   EVILMOE_ASSIGN_OR_RETURN(const TrainingModel::Update update, ranks_.Step(step, graded.groups, model_));
   bad_steps_ = update.dropped ? bad_steps_ + 1 : 0;
   if (!update.dropped) SetRouting(update.stats, graded.records);
   const double train_seconds = timer.Lap();
+  times.trained = timer.last();
   EVILMOE_RETURN_IF_ERROR(PublishAdapter(step + 1));
 
   nlohmann::ordered_json metrics = {{"step", step + 1}};
@@ -204,6 +210,7 @@ absl::Status TrainingLoop::Step(int64_t step) {
   int64_t sampled_tokens = 0;
   for (const SampleRecord& record : graded.records) sampled_tokens += record.num_tokens;
   if (config_.loss.sequence_mask_above) metrics["masked_sequences"] = update.stats.masked_sequences;
+  metrics["samples"] = graded.records.size();
   metrics["zero_variance_groups"] = graded.zero_variance_groups;
   if (config_.loss.zero_variance == "resample") metrics["resampled_groups"] = sampled.resampled_groups;
   metrics["sampled_tokens"] = sampled_tokens;
@@ -214,11 +221,13 @@ absl::Status TrainingLoop::Step(int64_t step) {
   if (!sampled.verdicts.empty()) metrics["monitor_seconds"] = sampled.monitor_seconds;
   metrics["train_seconds"] = train_seconds;
   metrics["publish_seconds"] = timer.Lap();
+  times.published = timer.last();
   metrics["step_seconds"] = timer.Total();
   metrics["tokens_per_second"] = static_cast<double>(sampled_tokens) / std::max(1e-9, timer.Total());
   SetRouting(update.stats, graded.records);
   EVILMOE_RETURN_IF_ERROR(recorder_.Rollouts(
       step + 1, RolloutLines(step + 1, sampled.batch, sampled.samples, graded.records, sampled.verdicts)));
+  trace_.Step(times, config_.rollout.max_policy_lag, sampled.samples);
   if (update.dropped) EVILMOE_RETURN_IF_ERROR(TellBadStep(step + 1, update));
   EVILMOE_RETURN_IF_ERROR(RecordStep(step + 1, metrics));
   if (bad_steps_ < config_.optimizer.max_bad_steps) return absl::OkStatus();
@@ -250,6 +259,7 @@ absl::Status TrainingLoop::Save() {
   state.bad_steps = bad_steps_;
   EVILMOE_RETURN_IF_ERROR(SaveCheckpoint(identity_.directory, identity_.config_sha256, state, config_.checkpoint.keep));
   saved_ = trained_;
+  progress_.Saved(saved_);
   return absl::OkStatus();
 }
 

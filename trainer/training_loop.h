@@ -19,6 +19,7 @@
 #include "trainer/rollouts.h"
 #include "trainer/run_config.h"
 #include "trainer/run_recorder.h"
+#include "trainer/run_trace.h"
 #include "trainer/training_model.h"
 
 namespace evilmoe {
@@ -32,6 +33,8 @@ class ProgressSink {
   // (with "message"). Idempotent by key. Aborted: stop, the run is no longer ours.
   virtual absl::Status Record(const std::string& key, const std::string& kind, const nlohmann::ordered_json& payload,
                               int64_t steps_done) = 0;
+  // A checkpoint of that step was written.
+  virtual void Saved(int64_t step) { static_cast<void>(step); }
   // Aborted once it is known that the run is no longer ours; asks nobody.
   virtual absl::Status Held() const { return absl::OkStatus(); }
 };
@@ -98,6 +101,7 @@ class TrainingLoop {
   const Clock& clock_;
   Logger& logger_;
   RunRecorder recorder_;
+  RunTrace trace_;
   RankLeader ranks_;
   std::optional<Monitoring> monitoring_;  // from Train() on
   int bad_steps_ = 0;                     // the last so many steps were dropped

@@ -208,8 +208,10 @@ def configs_of(objects):
 def check_alerts(objects, root, report, name):
     for document in objects:
         if document["kind"] == "PrometheusRule":
-            shipped = yaml_files.documents((root / "deploy/prometheus/alerts.yml").read_text())[0]
-            report.expect(document["spec"] == shipped, f"{name}: PrometheusRule", "differs from deploy/prometheus/alerts.yml")
+            shipped = [group for file in ("rules.yml", "alerts.yml")
+                       for group in yaml_files.documents((root / "deploy/prometheus" / file).read_text())[0]["groups"]]
+            report.expect(document["spec"] == {"groups": shipped}, f"{name}: PrometheusRule",
+                          "differs from deploy/prometheus/rules.yml and alerts.yml; run scripts/kubernetes_rules")
 
 
 def check(name, objects, report, root):

@@ -52,10 +52,11 @@ SCALED_OBJECT = record(
 POD_MONITOR = record(
     "selector podMetricsEndpoints", selector=SELECTOR,
     podMetricsEndpoints=array(record("port", port=TEXT, interval={"type": "string", "pattern": r"^[0-9]+(ms|s|m)$"},
+                                     honorLabels={"type": "boolean"},
                                      relabelings=array(record("", action=TEXT, sourceLabels=array(TEXT), regex=TEXT,
                                                               targetLabel=TEXT, replacement=TEXT)))))
 
-RULE = record("expr", alert=TEXT, expr=TEXT, labels=LABELS, annotations=LABELS,
+RULE = record("expr", alert=TEXT, record=TEXT, expr=TEXT, labels=LABELS, annotations=LABELS,
               **{"for": {"type": "string", "pattern": r"^[0-9]+[smh]$"}})
 PROMETHEUS_RULE = record("groups", groups=array(record("name rules", name=TEXT, rules=array(RULE))))
 

@@ -37,6 +37,11 @@ CoordinatorMetrics::CoordinatorMetrics(prometheus::Registry& registry)
                           .Help("Free space where the runs are")
                           .Register(registry)
                           .Add({})),
+      disk_size_bytes(BuildGauge()
+                          .Name("evilmoe_coordinator_disk_size_bytes")
+                          .Help("Size of the file system where the runs are")
+                          .Register(registry)
+                          .Add({})),
       groups_waiting(BuildGauge()
                          .Name("evilmoe_coordinator_groups_waiting")
                          .Help("Groups that wait for a worker")
@@ -57,6 +62,11 @@ CoordinatorMetrics::CoordinatorMetrics(prometheus::Registry& registry)
                          .Help("Transactions that the store could not take and that were tried again")
                          .Register(registry)
                          .Add({})),
+      workers_lost(BuildCounter()
+                       .Name("evilmoe_coordinator_workers_lost_total")
+                       .Help("Rollout workers that fell silent while they held groups")
+                       .Register(registry)
+                       .Add({})),
       leases_granted(leases.Add({{"outcome", "granted"}})),
       leases_completed(leases.Add({{"outcome", "completed"}})),
       leases_expired(leases.Add({{"outcome", "expired"}})),
@@ -66,10 +76,31 @@ CoordinatorMetrics::CoordinatorMetrics(prometheus::Registry& registry)
       refused_stale(adapter_refused.Add({{"reason", "stale"}})),
       refused_unacknowledged(adapter_refused.Add({{"reason", "unacknowledged"}})),
       rollout_workers(workers.Add({{"kind", "rollout"}})),
-      trainers(workers.Add({{"kind", "trainer"}})) {}
+      trainers(workers.Add({{"kind", "trainer"}})),
+      run_progress_(BuildGauge()
+                        .Name("evilmoe_coordinator_run_progress_timestamp_seconds")
+                        .Help("When a run that a trainer holds had its last event")
+                        .Register(registry)) {}
 
 prometheus::Histogram& CoordinatorMetrics::RpcSeconds(const std::string& method) {
   return rpc_seconds.Add({{"method", method}}, kSeconds);
+}
+
+void CoordinatorMetrics::SetProgress(const std::map<std::string, absl::Time>& progress) {
+  MutexLock lock(mu_);
+  for (auto it = progress_of_run_.begin(); it != progress_of_run_.end();) {
+    if (progress.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    run_progress_.Remove(it->second);
+    it = progress_of_run_.erase(it);
+  }
+  for (const auto& [run_id, time] : progress) {
+    prometheus::Gauge*& gauge = progress_of_run_[run_id];
+    if (gauge == nullptr) gauge = &run_progress_.Add({{"run", run_id}});
+    gauge->Set(absl::ToDoubleSeconds(time - absl::UnixEpoch()));
+  }
 }
 
 }  // namespace evilmoe

@@ -39,6 +39,7 @@ absl::Status CoordinatorState::Take(StoreContents contents, absl::Time now) {
     if (run == runs_.end()) return absl::DataLossError(absl::StrCat("job ", job.job_id, ": no run ", job.run_id));
     run->second.jobs.push_back(job.job_id);
     if (!HasEnded(job.phase)) open_runs_.insert(job.run_id);
+    run->second.progress = now;
     last_job_order_ = std::max(last_job_order_, job.order);
     const std::string job_id = job.job_id;
     jobs_[job_id] = {.record = std::move(job), .heard = now};
@@ -160,6 +161,12 @@ void CoordinatorState::SetGauges(absl::Time now) const {
   size_t waiting = 0;
   for (const auto& [id, batch] : batches_) waiting += batch.waiting.size();
   metrics_->groups_waiting.Set(static_cast<double>(waiting));
+  std::map<std::string, absl::Time> progress;
+  for (const std::string& run_id : open_runs_) {
+    const Run& run = runs_.at(run_id);
+    if (IsHeld(run.record.phase)) progress[run_id] = run.progress;
+  }
+  metrics_->SetProgress(progress);
 }
 
 }  // namespace evilmoe

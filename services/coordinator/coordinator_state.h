@@ -30,6 +30,7 @@ struct CompletedGroup {
 struct AcquiredJob {
   JobRecord job;
   RunRecord run;
+  bool after_pause = false;  // it goes on after a pause, as far as this life of the coordinator knows
 };
 
 // Who asks for a job.
@@ -191,6 +192,7 @@ class CoordinatorState {
     JobRecord record;
     absl::Time heard;  // of its trainer
     std::string host;
+    bool after_pause = false;  // its trainer, or its next one, goes on after a pause
   };
   struct Run {
     RunRecord record;
@@ -200,6 +202,7 @@ class CoordinatorState {
     std::vector<AdapterName> adapters;
     std::map<std::string, int64_t> batches;  // key -> id
     int64_t num_leased = 0;
+    absl::Time progress;  // its last event, or when its trainer got it
   };
 
   CoordinatorState(Options options, CoordinatorMetrics& metrics) : options_(options), metrics_(&metrics) {}

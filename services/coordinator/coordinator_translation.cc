@@ -4,8 +4,9 @@
 #include <cctype>
 #include <limits>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/hash.h"
 #include "common/status_macros.h"
 
 namespace evilmoe {
@@ -51,12 +52,6 @@ absl::Status CheckJson(const char* field, const std::string& value, size_t max_b
   EVILMOE_RETURN_IF_ERROR(CheckSize(field, value, max_bytes));
   if (nlohmann::json::accept(value)) return absl::OkStatus();
   return Bad(field, absl::StrCat("\"", value.substr(0, 60), "\""), "JSON");
-}
-
-bool IsSha256(const std::string& text) {
-  return text.size() == 64 && std::ranges::all_of(text, [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
 }
 
 absl::Status CheckSampling(const v1::SamplingSettings& sampling) {
@@ -318,7 +313,7 @@ v1::AcquireJobResponse ToProto(const AcquiredJob& job) {
   message.set_params_json(job.job.params_json);
   *message.mutable_run() = ToProto(job.run);
   message.set_incarnation(job.job.incarnation);
-  message.set_predecessor_lost(job.job.num_lost_trainers > 0);  // taken back to 0 by a release and by a new step
+  message.set_after_pause(job.after_pause);
   return message;
 }
 

@@ -22,6 +22,7 @@ std::string Dump(const nlohmann::json& json) {
 bool CoordinatorState::AddEvent(Run& run, const std::string& key, EventRecord event) {
   if (!run.event_keys.insert(key).second) return false;
   event.seq = ++run.record.last_seq;
+  run.progress = absl::FromUnixMillis(event.unix_ms);
   changes_.push_back(PutEvent{run.record.run_id, key, std::move(event)});
   changed_.runs.insert(run.record.run_id);
   return true;
@@ -159,7 +160,10 @@ absl::StatusOr<RunRecord> CoordinatorState::ResumeRun(const std::string& run_id,
                                                       "), expected a paused one; `evilmoe-ctl retry` starts a failed "
                                                       "run again"));
   }
-  if (phase == RunPhase::kPaused) SetPhase(*run, LastJob(*run), RunPhase::kQueued, "", now);
+  if (phase == RunPhase::kPaused) {
+    LastJob(*run).after_pause = true;
+    SetPhase(*run, LastJob(*run), RunPhase::kQueued, "", now);
+  }
   if (phase == RunPhase::kPausing) SetPhase(*run, LastJob(*run), RunPhase::kRunning, "", now);
   return run->record;
 }
@@ -175,6 +179,7 @@ absl::StatusOr<RunRecord> CoordinatorState::RetryRun(const std::string& run_id, 
                                                       ", expected a failed or cancelled one"));
   }
   job.record.num_lost_trainers = 0;
+  job.after_pause = false;
   SetPhase(*run, job, RunPhase::kQueued, "", now);
   return run->record;
 }
@@ -210,6 +215,7 @@ void CoordinatorState::GiveTo(Run& run, Job& job, const TrainerOffer& offer, abs
   ++job.record.incarnation;
   job.heard = now;
   job.host = offer.host;
+  run.progress = now;
   for (const auto& [key, id] : run.batches) changed_.batches.insert(id);  // the earlier trainer may wait for them
   SetPhase(run, job, RunPhase::kRunning, "", now);
 }
@@ -219,8 +225,9 @@ absl::StatusOr<std::optional<AcquiredJob>> CoordinatorState::AcquireJob(const Tr
     Run& run = runs_.at(job->record.run_id);
     if (IsHeld(job->record.phase) && job->record.trainer_id == offer.trainer_id) {
       job->heard = now;  // it did not get the answer to its last call
-      return std::optional(AcquiredJob{job->record, run.record});
+      return std::optional(AcquiredJob{job->record, run.record, job->after_pause});
     }
+    if (IsHeld(job->record.phase)) job->after_pause = false;
     if (job->record.phase == RunPhase::kPausing) {  // its trainer died on the way: there is nobody left to pause
       SetPhase(run, *job, RunPhase::kPaused, "", now);
       continue;
@@ -234,7 +241,7 @@ absl::StatusOr<std::optional<AcquiredJob>> CoordinatorState::AcquireJob(const Tr
       continue;
     }
     GiveTo(run, *job, offer, now);
-    return std::optional(AcquiredJob{job->record, run.record});
+    return std::optional(AcquiredJob{job->record, run.record, job->after_pause});
   }
   return std::optional<AcquiredJob>();
 }
@@ -249,6 +256,7 @@ absl::Status CoordinatorState::ReleaseJob(const JobFenceKey& fence, absl::Time n
   Run& run = runs_.at(fence.run_id);
   const bool pausing = job->record.phase == RunPhase::kPausing;
   job->record.num_lost_trainers = 0;
+  job->after_pause = false;
   SetPhase(run, *job, pausing ? RunPhase::kPaused : RunPhase::kQueued, "", now);
   return absl::OkStatus();
 }

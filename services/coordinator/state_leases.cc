@@ -221,6 +221,7 @@ int CoordinatorState::ExpireOverdue(absl::Time now) {
   std::ranges::sort(overdue);
   for (const int64_t id : overdue) {
     const Lease& lease = leases_.at(id);
+    if (workers_.NoteLost(lease.worker_id, now - options_.lease_timeout)) metrics_->workers_lost.Increment();
     LoseLease(id, batches_.at(lease.batch_id).groups[lease.group].num_losses + 1, "INFRA_LOST");
   }
   metrics_->leases_expired.Increment(static_cast<double>(overdue.size()));

@@ -8,6 +8,13 @@ namespace {
 constexpr absl::Duration kTick = absl::Milliseconds(50);
 constexpr int kTicksASecond = 20;
 
+// The folder of runs is made with its first run; until then it will lie on the disk of the nearest folder above it.
+std::filesystem::path NearestFolder(std::filesystem::path folder) {
+  std::error_code ignored;
+  while (!std::filesystem::exists(folder, ignored) && folder.has_relative_path()) folder = folder.parent_path();
+  return folder;
+}
+
 }  // namespace
 
 TickLoop::TickLoop(CoordinatorCore& core, CoordinatorMetrics& metrics, Logger& logger, std::filesystem::path folder)
@@ -32,8 +39,10 @@ void TickLoop::EverySecond() {
   if (const int freed = core_.ExpireOverdue(); freed > 0) logger_.Warn("leases_expired", {{"leases", freed}});
   core_.UpdateGauges();
   std::error_code error;
-  const std::filesystem::space_info space = std::filesystem::space(folder_, error);
-  if (!error) metrics_.disk_free_bytes.Set(static_cast<double>(space.available));
+  const std::filesystem::space_info space = std::filesystem::space(NearestFolder(folder_), error);
+  if (error) return;
+  metrics_.disk_free_bytes.Set(static_cast<double>(space.available));
+  metrics_.disk_size_bytes.Set(static_cast<double>(space.capacity));
 }
 
 }  // namespace evilmoe

@@ -9,16 +9,21 @@ namespace evilmoe {
 void WorkerTable::Heartbeat(const std::string& worker_id, const std::string& host, absl::Time now) {
   Worker& worker = workers_[worker_id];
   worker.seen = now;
+  worker.lost = false;
   worker.host = host;
 }
 
 void WorkerTable::Touch(const std::string& worker_id, absl::Time now) {
-  if (const auto it = workers_.find(worker_id); it != workers_.end()) it->second.seen = now;
+  const auto it = workers_.find(worker_id);
+  if (it == workers_.end()) return;
+  it->second.seen = now;
+  it->second.lost = false;
 }
 
 void WorkerTable::Acknowledge(const std::string& worker_id, const AdapterName& adapter, absl::Time now) {
   Worker& worker = workers_[worker_id];
   worker.seen = now;
+  worker.lost = false;
   std::erase_if(worker.held, [&](const AdapterName& held) {
     return held.run_id == adapter.run_id && held.sha256 == adapter.sha256;
   });
@@ -50,6 +55,12 @@ void WorkerTable::SetUnfit(const std::string& worker_id, const std::string& run_
 bool WorkerTable::IsUnfit(const std::string& worker_id, const std::string& run_id) const {
   const auto it = workers_.find(worker_id);
   return it != workers_.end() && it->second.unfit.contains(run_id);
+}
+
+bool WorkerTable::NoteLost(const std::string& worker_id, absl::Time time) {
+  const auto it = workers_.find(worker_id);
+  if (it == workers_.end() || it->second.lost || it->second.seen >= time) return false;
+  return it->second.lost = true;
 }
 
 int WorkerTable::NumSeenSince(absl::Time time) const {

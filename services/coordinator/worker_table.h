@@ -38,6 +38,9 @@ class WorkerTable {
   void SetUnfit(const std::string& worker_id, const std::string& run_id);
   bool IsUnfit(const std::string& worker_id, const std::string& run_id) const;
 
+  // True once for a registered worker that was last heard of before `time`; again only after it was heard of anew.
+  bool NoteLost(const std::string& worker_id, absl::Time time);
+
   int NumSeenSince(absl::Time time) const;
   std::vector<WorkerView> SeenSince(absl::Time time) const;
   // Forgets workers that were last heard of before `time`.
@@ -49,6 +52,7 @@ class WorkerTable {
  private:
   struct Worker {
     absl::Time seen;
+    bool lost = false;
     std::string host;
     std::deque<AdapterName> held;  // newest last
     std::string last_run;

@@ -98,6 +98,14 @@ absl::StatusOr<int64_t> QueuePrivateAblation(const FoundRun& found, const std::s
   return seq;
 }
 
+// Why the file cannot be read; where examples/nano.yaml was meant to be examples/nano/run.yaml, that too.
+absl::Status NoRunFile(const std::filesystem::path& file, const absl::Status& why) {
+  const std::filesystem::path folder = std::filesystem::path(file).replace_extension();
+  std::error_code ignored;
+  if (!absl::IsNotFound(why) || !std::filesystem::exists(folder / "run.yaml", ignored)) return why;
+  return absl::NotFoundError(absl::StrCat(std::string(why.message()), "; there is ", (folder / "run.yaml").string()));
+}
+
 // Where a browser shows the run: at its private stack, or at the home's long-lived one; "" = nowhere that is known here.
 std::string PageOf(const FoundRun& found, const VerbContext& context) {
   std::string page;
@@ -235,7 +243,7 @@ void AddSubmitOptions(VerbOptions& options, SubmitCommand& command) {
 
 absl::StatusOr<int> Submit(const SubmitCommand& command, const VerbContext& context) {
   const absl::StatusOr<std::string> text = ReadFile(command.file, size_t{1} << 20);
-  EVILMOE_RETURN_IF_ERROR(text.status());
+  if (!text.ok()) return NoRunFile(command.file, text.status());
   const absl::StatusOr<RunFile> file =
       ParseRunFile(*text, command.file.string(), std::filesystem::absolute(command.file).parent_path(),
                    {.overrides = OverridesOf(command), .files_may_be_missing = command.dry_run});

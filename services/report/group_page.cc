@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <set>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -82,8 +81,8 @@ std::string Cell(const std::optional<MeanInterval>& interval) {
   return absl::StrFormat("<td>%.3f <small>[%.3f, %.3f]</small></td>", interval->mean, interval->low, interval->high);
 }
 
-std::string Table(const std::vector<std::string>& head, const std::string& rows) {
-  std::string html = "<table><thead><tr>";
+std::string Table(const std::vector<std::string>& head, const std::string& rows, const std::string& attributes = "") {
+  std::string html = absl::StrCat("<table", attributes, "><thead><tr>");
   for (const std::string& name : head) absl::StrAppend(&html, "<th scope=\"col\">", name, "</th>");
   return absl::StrCat(html, "</tr></thead><tbody>", rows, "</tbody></table>");
 }
@@ -124,16 +123,24 @@ std::string RunsTable(std::span<const RecordedRun> runs, std::span<const Compare
                rows);
 }
 
+// A line a run, a column a fact that any of them has.
 std::string MadeTable(std::span<const RecordedRun> runs) {
-  std::string rows;
+  std::vector<std::string> head = {"run"};
   for (const RecordedRun& run : runs) {
     for (const Fact& fact : FactsOf(run)) {
-      if (fact.name == "run" || fact.name == "state" || fact.name == "sweep") continue;
-      absl::StrAppend(&rows, "<tr><th scope=\"row\">", EscapeHtml(run.name.empty() ? run.id : run.name), "</th><td>",
-                      EscapeHtml(fact.name), "</td><td>", EscapeHtml(fact.value), "</td></tr>");
+      if (std::ranges::count(head, fact.name) == 0 && fact.name != "state" && fact.name != "sweep") head.push_back(fact.name);
     }
   }
-  return rows.empty() ? "" : Table({"run", "what", "value"}, rows);
+  std::string rows;
+  for (const RecordedRun& run : runs) {
+    std::map<std::string, std::string> values;
+    for (const Fact& fact : FactsOf(run)) values[fact.name] = fact.value;
+    values["run"] = run.name.empty() ? run.id : run.name;
+    rows += "<tr>";
+    for (const std::string& name : head) absl::StrAppend(&rows, "<td>", EscapeHtml(values[name]), "</td>");
+    rows += "</tr>";
+  }
+  return Table(head, rows, " class=\"many\"");
 }
 
 std::string Notes(std::span<const RecordedRun> runs) {

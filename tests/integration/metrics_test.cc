@@ -21,7 +21,9 @@ namespace {
 const std::map<std::string, std::vector<std::string>> kFamilies = {
     {"coordinator",
      {"evilmoe_coordinator_runs", "evilmoe_coordinator_leases_total", "evilmoe_coordinator_leases_open",
-      "evilmoe_coordinator_workers", "evilmoe_coordinator_rpc_seconds_bucket", "evilmoe_coordinator_disk_free_bytes"}},
+      "evilmoe_coordinator_workers", "evilmoe_coordinator_rpc_seconds_bucket", "evilmoe_coordinator_disk_free_bytes",
+      "evilmoe_coordinator_disk_size_bytes", "evilmoe_coordinator_workers_lost_total",
+      "evilmoe_coordinator_run_progress_timestamp_seconds"}},
     {"grader",
      {"evilmoe_grader_runs_total", "evilmoe_grader_run_seconds_bucket", "evilmoe_grader_queue_depth",
       "evilmoe_grader_self_check_ok"}},
@@ -56,6 +58,9 @@ const std::map<std::string, std::vector<std::string>> kFamilies = {
       "evilmoe_train_zero_variance_groups_total",
       "evilmoe_train_bad_steps_total",
       "evilmoe_train_masked_samples_total",
+      "evilmoe_train_samples_total",
+      "evilmoe_train_events_total",
+      "evilmoe_train_deploy_hack_rate",
       "evilmoe_train_last_step_timestamp_seconds",
       "evilmoe_router_w_bucket"}}};
 
@@ -76,6 +81,16 @@ std::vector<Series> ParseSeries(const std::string& body) {
                    labels_end == std::string::npos ? "" : line.substr(name_end + 1, labels_end - name_end - 1)});
   }
   return all;
+}
+
+// Whether docs/metrics.md has a line for a family, or a field of metrics.jsonl.
+bool IsDocumented(std::string name) {
+  const std::string docs = ReadFile(EVILMOE_SOURCE_DIR "/docs/metrics.md").value_or("");
+  const bool histogram = name.starts_with("evilmoe_router_w") || name.find("_seconds_") != std::string::npos;
+  for (const std::string suffix : {"_bucket", "_sum", "_count"}) {
+    if (histogram && name.ends_with(suffix)) name.resize(name.size() - suffix.size());
+  }
+  return docs.find("`" + name + "`") != std::string::npos;
 }
 
 // Port by process, as targets.json of the run lists them.
@@ -109,6 +124,13 @@ TEST(Metrics, AreServedByEveryProcess) {
                             return missing.empty();
                           }))
         << process << ": no " << ::testing::PrintToString(missing);
+    for (const Series& series : ParseSeries(HttpGet(port, "/metrics"))) {
+      EXPECT_TRUE(IsDocumented(series.name)) << process << ": " << series.name << " is not in docs/metrics.md";
+    }
+  }
+  const nlohmann::json step = run.Metrics().at(0);
+  for (const auto& [field, value] : step.items()) {
+    EXPECT_TRUE(IsDocumented(field)) << field << " of metrics.jsonl is not in docs/metrics.md";
   }
   const std::string run_label = absl::StrCat("run=\"", run.id(), "\"");
   for (const Series& series : ParseSeries(HttpGet(Targets(run)["trainer"], "/metrics"))) {
@@ -129,59 +151,52 @@ int PrometheusPort(const std::filesystem::path& log) {
   return absl::SimpleAtoi(rest.substr(0, rest.find('\n')), &port) ? port : 0;
 }
 
-// What deploy/README.md says to do, with a scrape every second.
-std::filesystem::path WritePrometheusConfig(const std::filesystem::path& folder) {
-  const std::string text = absl::StrCat("global: {scrape_interval: 1s, scrape_timeout: 1s}\n", "scrape_configs:\n",
-                                        "  - job_name: evilmoe\n", "    file_sd_configs:\n", "      - files: [",
-                                        (folder / "targets").string(), "/*.json]\n        refresh_interval: 1s\n");
-  std::filesystem::create_directory(folder / "targets");
-  EXPECT_TRUE(WriteFileAtomic(folder / "prometheus.yml", text).ok());
-  return folder / "prometheus.yml";
+// Starts it as a person would, on the session's runs; returns its port, 0: it does not serve.
+int StartPrometheus(RunSession& session) {
+  const std::filesystem::path log = session.home() / "prometheus.log", runs = session.home() / "runs";
+  std::filesystem::create_directories(runs);
+  session.StartInBackground({"/usr/bin/env", "python3", EVILMOE_SOURCE_DIR "/scripts/prometheus_local", "--home",
+                             runs.string(), "--port", "0"},
+                            log);
+  int port = 0;
+  EXPECT_TRUE(WaitUntil(kEndTimeout, [&] { return (port = PrometheusPort(log)) != 0; })) << ReadFile(log).value_or("");
+  return port;
 }
 
-void LetPrometheusSee(const RunOnDisk& run, const std::filesystem::path& folder) {
-  std::filesystem::create_symlink(run.directory().Targets(), folder / "targets" / (run.id() + ".json"));
-}
-
-bool HasValue(int port, const std::string& metric, const std::string& run_id) {
-  const std::string path = absl::StrCat("/api/v1/query?query=", metric, "%7Brun%3D%22", run_id, "%22%7D");
-  const nlohmann::json answer = nlohmann::json::parse(HttpGet(port, path), nullptr, false);
-  return answer.is_object() && answer.contains("data") && !answer["data"]["result"].empty();
+// What scripts/check_dashboard.py says of a run.
+CommandResult CheckDashboard(RunSession& session, int port, const std::string& run_id) {
+  return session.Execute({"/usr/bin/env", "python3", EVILMOE_SOURCE_DIR "/scripts/check_dashboard.py", "--url",
+                          absl::StrCat("http://127.0.0.1:", port), "--run", run_id, "--may-be-empty",
+                          (session.home() / "may_be_empty.json").string()});
 }
 
 TEST(Metrics, FillTheDashboardThroughPrometheus) {
   const char* prometheus = "/usr/bin/prometheus";
   if (access(prometheus, X_OK) != 0) GTEST_SKIP() << prometheus << " is not installed (Debian's prometheus)";
   RunSession session;
+  const int port = StartPrometheus(session);
+  ASSERT_NE(port, 0);
   // Rates need several scrapes of a run that goes on, and Prometheus takes its time to see new targets: it goes on
-  // until the dashboard is full, however fast its steps are.
-  const RunOnDisk run = session.Submit(session.WriteRunFile({{"steps", "100000"}}));
+  // until the dashboard is full, however fast its steps are. An ablation after every second step fills its panels too.
+  const RunOnDisk run = session.Submit(session.WriteRunFile({{"steps", "100000"},
+                                                             {"loss.kl_coefficient", "1.0e-3"},
+                                                             {"evaluation.every", "2"},
+                                                             {"evaluation.max_problems", "2"}}),
+                                       {"--workers", "2"});
   ASSERT_NE(run.id(), "");
-  const std::filesystem::path log = session.home() / "prometheus.log";
-  session.StartInBackground(
-      {prometheus, "--config.file", WritePrometheusConfig(session.home()).string(), "--storage.tsdb.path",
-       (session.home() / "prometheus").string(), "--web.listen-address=127.0.0.1:0"},
-      log);
-  int port = 0;
-  ASSERT_TRUE(WaitUntil(kEndTimeout, [&] { return (port = PrometheusPort(log)) != 0; })) << ReadFile(log).value_or("");
-  LetPrometheusSee(run, session.home());
+  // Of the shipped list only what such a run really lacks: that it has evaluations is part of the test.
+  ASSERT_TRUE(WriteFileAtomic(session.home() / "may_be_empty.json",
+                              R"({"evilmoe_grader_violations_total": "nothing attacks",
+                                  "evilmoe_train_router_auroc": "needs a hack in a step",
+                                  "evilmoe_coordinator_workers_lost_total": "none is", "ALERTS": "nothing is wrong"})")
+                  .ok());
   CommandResult check;
-  EXPECT_TRUE(WaitUntil(kRunTimeout,
-                        [&] {
-                          check = session.Execute({"/usr/bin/env", "python3",
-                                                   EVILMOE_SOURCE_DIR "/scripts/check_dashboard.py", "--url",
-                                                   absl::StrCat("http://127.0.0.1:", port), "--run", run.id()});
-                          return check.exit_code == 0;
-                        }))
+  EXPECT_TRUE(WaitUntil(kRunTimeout, [&] { return (check = CheckDashboard(session, port, run.id())).exit_code == 0; }))
       << check.out << check.errors;
+  const std::string firing = HttpGet(port, "/api/v1/alerts");
+  EXPECT_THAT(firing, ::testing::HasSubstr("\"success\""));
+  EXPECT_THAT(firing, ::testing::Not(::testing::HasSubstr("\"page\""))) << "of a run that is well";
   EXPECT_EQ(session.Ctl({"cancel", run.id()}).exit_code, 0);
-
-  const RunOnDisk ablated =
-      session.Submit(session.WriteRunFile({{"steps", "1"}, {"evaluation.at_end", "true"}}), {"--linger", "300"});
-  LetPrometheusSee(ablated, session.home());
-  EXPECT_EQ(ablated.AwaitEnd(), "succeeded");
-  EXPECT_TRUE(WaitUntil(kRunTimeout, [&] { return HasValue(port, "evilmoe_eval_hack_rate", ablated.id()); }))
-      << "not scraped although the stack lingers";
 }
 
 }  // namespace

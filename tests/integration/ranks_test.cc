@@ -108,9 +108,9 @@ TEST(TwoRanks, LeaveACheckpointOnSigterm) {
   ASSERT_TRUE(run.AwaitStep(2));
   ASSERT_TRUE(run.Kill("trainer", SIGTERM)) << "rank 0, which tells the other";
   EXPECT_EQ(run.AwaitEnd(), "succeeded");
-  const std::vector<RunEventView> resumed = run.Events("resume");
-  ASSERT_THAT(resumed, SizeIs(1));
-  EXPECT_GE(resumed[0].payload.value("resume_step", int64_t{0}), 2) << "no other checkpoint is due before the end";
+  const std::vector<RunEventView> recoveries = run.Events("recovery");
+  ASSERT_THAT(recoveries, SizeIs(1));
+  EXPECT_GE(recoveries[0].payload.value("resume_step", int64_t{0}), 2) << "no other checkpoint is due before the end";
   EXPECT_THAT(TrainerLog(run, "rank_failed"), IsEmpty());
   EXPECT_THAT(run.Metrics(), SizeIs(4));
 }

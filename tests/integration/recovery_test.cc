@@ -77,9 +77,9 @@ TEST(TerminatedTrainer, LeavesACheckpointAndGoesOnFromThere) {
   ASSERT_TRUE(run.AwaitStep(2));
   ASSERT_TRUE(run.Kill("trainer", SIGTERM));
   EXPECT_EQ(run.AwaitEnd(), "succeeded");
-  const std::vector<RunEventView> resumed = run.Events("resume");
-  ASSERT_THAT(resumed, SizeIs(1));
-  EXPECT_GE(resumed[0].payload.value("resume_step", int64_t{0}), 2) << "no other checkpoint is due before the end";
+  const std::vector<RunEventView> recoveries = run.Events("recovery");
+  ASSERT_THAT(recoveries, SizeIs(1));
+  EXPECT_GE(recoveries[0].payload.value("resume_step", int64_t{0}), 2) << "no other checkpoint is due before the end";
   ExpectWhole(run);
   const CommandResult replay = session.Ctl({"replay", run.id(), "--step", "4"});
   EXPECT_EQ(replay.exit_code, 0) << replay.out << replay.errors;

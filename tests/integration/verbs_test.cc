@@ -142,7 +142,7 @@ TEST_F(UpStack, RunsGoOnAfterDownAndUp) {
   EXPECT_THAT(Out({"down"}), HasSubstr("nothing is up"));
   Json({"up", "--workers", "1"});
   ASSERT_TRUE(WaitUntil(kRunTimeout, [&] { return Json({"get", id}).value("steps_done", 0) > steps; }));
-  EXPECT_THAT(Out({"events", id}), HasSubstr("resume"));
+  EXPECT_THAT(Out({"events", id}), HasSubstr("recovery"));
   Out({"cancel", id});
 }
 

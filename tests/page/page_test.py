@@ -8,7 +8,6 @@ import browser
 import made_run
 from stack import Coordinator, PrivateRun, await_that
 
-BINARIES = None
 WIDTHS = (360, 768, 1280, 1920)
 VIEWS = ("#/runs", "#/runs/{a}", "#/runs/{a}/rollouts?step=200", "#/runs/{a}/ablation", "#/runs/{a}/events", "#/runs/{a}/logs", "#/runs/{a}/config",
          "#/compare?runs={a},{b}", "#/runs/{c}", "#/runs/{c}/rollouts", "#/compare", "#/runs/01ARZ3NDEKTSV4RRFFQ69G5FAV")
@@ -17,12 +16,13 @@ NOT_FOUND = "404 (Not Found)"
 
 
 class PageTest(unittest.TestCase):
+    binaries = None  # the folder that has them
     """A coordinator with three runs: two that look as if they had been trained, and one that waits."""
 
     @classmethod
     def setUpClass(cls):
         cls.chromium = cls.enterClassContext(browser.chromium())
-        cls.coordinator = Coordinator(BINARIES)
+        cls.coordinator = Coordinator(cls.binaries)
         cls.addClassCleanup(lambda: cls.coordinator.close())
         cls.a, directory = cls.coordinator.submit("evil-moe-41")
         made_run.write(directory)
@@ -260,7 +260,7 @@ class UseTest(PageTest):
         self.assert_well(page)
 
     def test_a_lost_connection_is_said_and_found_again(self):
-        coordinator = Coordinator(BINARIES)
+        coordinator = Coordinator(self.binaries)
         self.addCleanup(lambda: coordinator.close())
         coordinator.submit("first")
         page = self.enterContext(browser.window(self.chromium, coordinator.url))
@@ -275,7 +275,7 @@ class UseTest(PageTest):
         self.assert_well(page, "net::ERR_")
 
     def test_a_token_is_asked_for(self):
-        coordinator = Coordinator(BINARIES, tokens={"read": "token-for-reading", "submit": "token-for-submitting"})
+        coordinator = Coordinator(self.binaries, tokens={"read": "token-for-reading", "submit": "token-for-submitting"})
         self.addCleanup(lambda: coordinator.close())
         run, _ = coordinator.submit("guarded")
         for given, may_act in (("token-for-reading", False), ("token-for-submitting", True)):
@@ -294,7 +294,7 @@ class UseTest(PageTest):
 class LiveTest(unittest.TestCase):
     def test_a_run_is_seen_as_it_goes_on(self):
         chromium = self.enterContext(browser.chromium())
-        run = PrivateRun(BINARIES, steps=8)
+        run = PrivateRun(self.binaries, steps=8)
         self.addCleanup(run.close)
         page = self.enterContext(browser.window(chromium, run.url))
         page.locator(".runline").wait_for()
@@ -320,13 +320,4 @@ class LiveTest(unittest.TestCase):
         self.assertEqual(page.watch.problems(), [])
 
 
-def run(binaries, word=None, part=None):
-    global BINARIES
-    BINARIES = binaries
-    loader = unittest.TestLoader()
-    if word:
-        loader.testNamePatterns = [f"*{word}*"]
-    parts = {"views": ViewsTest, "use": UseTest, "live": LiveTest}
-    suite = unittest.TestSuite(loader.loadTestsFromTestCase(case) for name, case in parts.items() if part in (None, name))
-    result = unittest.TextTestRunner(verbosity=2).run(suite)
-    return 0 if result.wasSuccessful() else 1
+PARTS = {"views": ViewsTest, "use": UseTest, "live": LiveTest}

@@ -6,6 +6,7 @@ import io
 import json
 import pathlib
 import re
+import subprocess
 import tempfile
 import threading
 import unittest
@@ -21,15 +22,23 @@ class FakePrometheus:
     """Answers a query by its text: "bad" is refused, "empty" has no series, "nan" only NaN, the rest one value."""
 
     def __init__(self):
-        self.queries = []
+        self.queries, self.rules = [], []
         fake = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 url = urllib.parse.urlparse(self.path)
                 parameters = urllib.parse.parse_qs(url.query)
-                query = (parameters.get("query") or parameters["match[]"])[0]
-                fake.queries.append(query)
+                query = (parameters.get("query") or parameters.get("match[]") or [""])[0]
+                if query:
+                    fake.queries.append(query)
+                if url.path.endswith("/rules"):
+                    body = json.dumps({"data": {"groups": [{"rules": fake.rules}]}}).encode()
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+                    return
                 if url.path.endswith("/values"):
                     status, data = 200, [] if "empty" in query else ["R1"]
                 elif "bad" in query:
@@ -106,6 +115,28 @@ class CheckDashboardTest(unittest.TestCase):
     def test_empty_variable(self):
         self.assertEqual(self.run_main(dashboard("a", variable="label_values(evilmoe_empty, run)"))[0], 1)
 
+    def test_annotations_are_asked_too(self):
+        board = dashboard("a") | {"annotations": {"list": [{"name": "x", "expr": 'evilmoe_empty{run="$compare"}'}]}}
+        code, _, err = self.run_main(board)
+        self.assertEqual(code, 1)
+        self.assertIn('annotation x: evilmoe_empty{run="R1"}: no value', err)
+
+    def test_a_variable_may_be_a_query(self):
+        self.assertEqual(self.run_main(dashboard("a", variable="query_result(group by (run) (b))"))[0], 0)
+        self.assertEqual(self.run_main(dashboard("a", variable="query_result(evilmoe_empty)"))[0], 1)
+
+    def test_rules_of_the_server(self):
+        good = [{"type": "recording", "name": "run:evilmoe_x:rate1m", "query": "rate(evilmoe_x[1m])", "health": "ok"},
+                {"type": "alerting", "name": "A", "query": "run:evilmoe_x:rate1m > 0 and evilmoe_y", "health": "ok"}]
+        bad = {"broken": [{**good[0], "health": "err", "lastError": "many-to-many"}],
+               "never recorded": [{**good[0], "name": "run:evilmoe_empty:rate1m"}],
+               "can never fire": [{**good[1], "query": "evilmoe_empty > 1"}]}
+        self.prometheus.rules = good
+        self.assertEqual(self.run_main(dashboard("a"))[0], 0)
+        self.assertEqual(self.prometheus.queries[-3:], ["run:evilmoe_x:rate1m", "evilmoe_y", "run:evilmoe_x:rate1m"])
+        for what, self.prometheus.rules in bad.items():
+            self.assertEqual(self.run_main(dashboard("a"))[0], 1, what)
+
     def test_unreachable(self):
         self.prometheus.close()
         self.assertEqual(self.run_main(dashboard("a"))[0], 3)
@@ -119,10 +150,29 @@ class ShippedDashboardTest(unittest.TestCase):
     def setUp(self):
         self.board = json.loads((ROOT / "deploy/grafana/dashboards/evil_moe.json").read_text())
 
+    def test_is_what_its_generator_makes(self):
+        done = subprocess.run([ROOT / "deploy/grafana/make_dashboard.py", "--check"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_every_query_selects_the_run(self):
+        wanted = ('run="$run"', 'run="$compare"', 'run=~"$run|shared|"')
+        for title, expression in [*check_dashboard.queries(self.board), *check_dashboard.annotation_queries(self.board)]:
+            selectors = re.findall(r"(?:[a-z_]+:)?(?:evilmoe_[a-z0-9_]+|ALERTS)(?::[a-z0-9_]+)?(\{[^}]*\})?", expression)
+            self.assertTrue(selectors and all(any(w in s for w in wanted) for s in selectors), f"{title}: {expression}")
+
+    def test_a_training_metric_can_be_compared_where_it_says_so(self):
+        compared = [e for _, e in check_dashboard.queries(self.board) if 'run="$compare"' in e]
+        shown = [e for _, e in check_dashboard.queries(self.board)]
+        self.assertGreater(len(compared), 20)
+        for expression in compared:
+            self.assertRegex(expression, r"\A[a-z0-9_:]+\{[^}]*\} offset \$age\Z")
+            self.assertIn(expression.replace("$compare", "$run").replace(" offset $age", ""), shown)
+
+    def test_recorded_series_are_those_of_the_rules(self):
+        rules = (ROOT / "deploy/prometheus/rules.yml").read_text()
         for title, expression in check_dashboard.queries(self.board):
-            selectors = re.findall(r"evilmoe_[a-z0-9_]+(\{[^}]*\})?", expression)
-            self.assertTrue(selectors and all('run="$run"' in s for s in selectors), f"{title}: {expression}")
+            for name in re.findall(r"\brun\w*:evilmoe_[a-z0-9_]+:\w+", expression):
+                self.assertIn(f"record: {name}\n", rules, title)
 
     def test_panels_have_ids_of_their_own_and_do_not_overlap(self):
         panels = self.board["panels"]

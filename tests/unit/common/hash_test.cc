@@ -13,5 +13,16 @@ TEST(Sha256Hex, AgreesWithThePublishedVectors) {
             "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
 }
 
+TEST(IsSha256, TakesLowerCaseDigitsOfTheRightNumberAlone) {
+  const std::string digest = Sha256Hex("abc");
+  EXPECT_TRUE(IsSha256(digest));
+  std::string upper = digest, other = digest;
+  upper[63] = 'A';
+  other[0] = '/';
+  for (const std::string& text : {std::string(), digest.substr(1), digest + "0", upper, other}) {
+    EXPECT_FALSE(IsSha256(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace evilmoe

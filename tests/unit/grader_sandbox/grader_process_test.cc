@@ -1,14 +1,17 @@
 // The process evilmoe-grader with a run in flight: killed, told to stop, and with nowhere to log.
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
@@ -51,7 +54,7 @@ class GraderProcessTest : public ::testing::Test {
   std::string socket() const { return folder_ / "grader.sock"; }
 
   // Until it says that it serves.
-  void Start(const std::string& log = "") {
+  void Start(const std::string& log = "", bool with_cap_kill = true) {
     const fs::path config = folder_ / "grader.yaml", ready = folder_ / "ready.json";
     fs::remove(ready);
     std::ofstream(config) << "listen: \"unix:" << socket() << "\"\nslots: 1\ncpu_limit_s: 10\nready_file: \""
@@ -59,7 +62,13 @@ class GraderProcessTest : public ::testing::Test {
                           << "\"\n";
     std::string binary = EVILMOE_BIN_DIR "/evilmoe-grader", flag = "--config", path = config;
     char* arguments[] = {binary.data(), flag.data(), path.data(), nullptr};
-    ASSERT_EQ(posix_spawn(&pid_, binary.c_str(), nullptr, nullptr, arguments, environ), 0);
+    int spawned = -1;
+    // On a thread of its own: what that gives up it does not get back.
+    std::thread([&] {
+      if (!with_cap_kill && prctl(PR_CAPBSET_DROP, CAP_KILL) != 0) return;
+      spawned = posix_spawn(&pid_, binary.c_str(), nullptr, nullptr, arguments, environ);
+    }).join();
+    ASSERT_EQ(spawned, 0);
     ASSERT_TRUE(AwaitHolds([&] { return fs::exists(ready) || IsGone(pid_); }, std::chrono::seconds(60)));
     ASSERT_FALSE(IsGone(pid_)) << "it did not start";
   }
@@ -128,6 +137,18 @@ TEST_F(GraderProcessTest, SigtermDrainsWhatIsInFlight) {
     EXPECT_TRUE(AwaitHolds([&] { return IsGone(left); }, std::chrono::seconds(2))) << left;
   }
   EXPECT_TRUE(CgroupsOf(pid).empty());
+}
+
+TEST_F(GraderProcessTest, RootWithoutCapKillGradesAndEnds) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, which may give a capability up";
+  ASSERT_NO_FATAL_FAILURE(Start("", /*with_cap_kill=*/false));
+  ExpectRight(Grade(AddOne().canonical_solution).get());
+  ASSERT_EQ(kill(pid_, SIGTERM), 0);
+  const int status = AwaitEnd();
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  std::ifstream log(folder_ / "grader.log");
+  const std::string text((std::istreambuf_iterator<char>(log)), {});
+  EXPECT_NE(text.find("root without CAP_KILL"), std::string::npos) << text;
 }
 
 TEST_F(GraderProcessTest, ServesWhenItsLogIsFull) {

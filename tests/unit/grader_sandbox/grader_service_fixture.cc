@@ -120,7 +120,9 @@ void GraderServiceFixture::Start(const LocalGraderOptions& options) {
   grader_.reset();
   options_ = options;
   grader_ = std::make_unique<LocalGrader>(options, TestHost(), comparer_, clock_, &metrics_);
-  absl::StatusOr<std::unique_ptr<ListeningGrader>> listening = ListeningGrader::Start({.addresses = {address_}}, *grader_, clock_);
+  const auto on_check = [this](bool ok) { metrics_.self_check_ok.Set(ok ? 1 : 0); };
+  absl::StatusOr<std::unique_ptr<ListeningGrader>> listening =
+      ListeningGrader::Start({.addresses = {address_}}, *grader_, clock_, nullptr, nullptr, on_check);
   ASSERT_TRUE(listening.ok()) << listening.status();
   listening_ = *std::move(listening);
 }

@@ -286,6 +286,7 @@ TEST_F(GraderServiceTest, SelfCheckSaysHowEachCaseWent) {
     EXPECT_FALSE(one.name().empty() || one.verdict().empty());
   }
   EXPECT_TRUE(Health().serving());
+  EXPECT_EQ(metrics_.self_check_ok.Value(), 1) << "whoever scrapes it is told";
 }
 
 TEST_F(GraderServiceTest, DrainAnswersWhatIsInFlightAndTakesNothingNew) {

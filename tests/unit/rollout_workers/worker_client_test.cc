@@ -205,6 +205,21 @@ TEST_F(RolloutWorkerTest, HandsEveryGroupInOnceAndEndsWhenAsked) {
   EXPECT_EQ(metrics_.adapter_bytes_sent.Value(), models_->adapters[0].size());
 }
 
+TEST_F(RolloutWorkerTest, SaysWhenItHadAGroup) {
+  for (int i = 0; i < 2; ++i) coordinator_.Add(Work(i));
+  Start();
+  ASSERT_TRUE(AwaitFinished(2));
+  EXPECT_TRUE(Stop().ok());
+  for (const v1::GroupResult& group : coordinator_.seen().finished) {
+    const v1::GroupTimes& times = group.times();
+    EXPECT_GT(times.leased_unix_us(), 0);
+    EXPECT_GE(times.grading_unix_us(), times.leased_unix_us());
+    EXPECT_GE(times.sampled_unix_us(), times.leased_unix_us());
+    EXPECT_GE(times.handed_in_unix_us(), times.sampled_unix_us());
+    EXPECT_GE(times.handed_in_unix_us(), times.grading_unix_us());
+  }
+}
+
 TEST_F(RolloutWorkerTest, SamplesTheSameWhateverHappensToItsCoordinator) {
   for (int i = 0; i < 4; ++i) coordinator_.Add(Work(i));
   Start();

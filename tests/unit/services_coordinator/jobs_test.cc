@@ -1,6 +1,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "services/coordinator/coordinator_translation.h"
 #include "tests/unit/services_coordinator/coordinator_fixture.h"
 
 namespace evilmoe {
@@ -56,6 +57,34 @@ TEST_F(JobsTest, TheOldestJobComesFirstAndKeepsItsTrainer) {
   ASSERT_TRUE(core_->HeartbeatJob(fence).ok());
   clock_.Advance(kTrainerTimeout * 0.6);
   EXPECT_EQ(Acquire("T3").run_id, "S") << "its trainer is silent";
+}
+
+TEST_F(JobsTest, ATrainerLearnsWhetherItGoesOnAfterAPause) {
+  Submit("R");
+  JobFenceKey fence;
+  const auto after_pause = [&](const std::string& trainer) {
+    const absl::StatusOr<AcquiredJob> job = core_->AcquireJob({.trainer_id = trainer, .trainer_name = trainer}, {});
+    EXPECT_TRUE(job.ok()) << job.status();
+    fence = {"R", job->job.job_id, job->job.incarnation};
+    return ToProto(*job).after_pause();
+  };
+  const auto pause_and_resume = [&] {
+    ASSERT_TRUE(core_->PauseRun("R").ok());
+    ASSERT_TRUE(core_->ReleaseJob(fence).ok());
+    ASSERT_TRUE(core_->ResumeRun("R").ok());
+  };
+  EXPECT_FALSE(after_pause("T1"));
+  pause_and_resume();
+  EXPECT_TRUE(after_pause("T2"));
+  EXPECT_TRUE(after_pause("T2")) << "its answer was lost";
+  clock_.Advance(2 * kTrainerTimeout);
+  EXPECT_FALSE(after_pause("T3")) << "T2 was lost";
+  ASSERT_TRUE(core_->ReleaseJob(fence).ok());
+  EXPECT_FALSE(after_pause("T4")) << "given back for another reason";
+  pause_and_resume();
+  ASSERT_TRUE(core_->CancelRun("R").ok());
+  ASSERT_TRUE(core_->RetryRun("R").ok());
+  EXPECT_FALSE(after_pause("T5"));
 }
 
 TEST_F(JobsTest, ANewTrainerFencesOffTheOldOneInEveryCall) {
@@ -208,6 +237,40 @@ TEST_F(JobsTest, GaugesTellWhatIsThere) {
   EXPECT_EQ(metrics_.rollout_workers.Value(), 1);
   EXPECT_EQ(metrics_.trainers.Value(), 1);
   EXPECT_EQ(metrics_.runs.Add({{"state", "running"}}).Value(), 1);
+}
+
+// Seconds of evilmoe_coordinator_run_progress_timestamp_seconds{run="R"}; nullopt: there is no such series.
+std::optional<double> ProgressOf(const prometheus::Registry& registry) {
+  for (const prometheus::MetricFamily& family : registry.Collect()) {
+    if (family.name != "evilmoe_coordinator_run_progress_timestamp_seconds" || family.metric.empty()) continue;
+    EXPECT_EQ(family.metric.size(), 1u);
+    EXPECT_EQ(family.metric[0].label[0].value, "R");
+    return family.metric[0].gauge.value;
+  }
+  return std::nullopt;
+}
+
+TEST_F(JobsTest, ProgressIsOfTheLastEventWhileATrainerHoldsTheRun) {
+  const auto progress = [this] {
+    core_->UpdateGauges();
+    return ProgressOf(registry_);
+  };
+  Submit("R");
+  EXPECT_EQ(progress(), std::nullopt) << "queued";
+  clock_.Advance(absl::Seconds(100));
+  const JobFenceKey fence = Acquire("T");
+  EXPECT_EQ(progress(), 100);
+  ASSERT_TRUE(core_->BeginJob(fence, 0).ok());
+  clock_.Advance(absl::Seconds(5));
+  ASSERT_TRUE(core_->HeartbeatJob(fence).ok());
+  EXPECT_EQ(progress(), 100) << "a heartbeat is no step";
+  ASSERT_TRUE(core_->RecordEvent(fence, "step/1", {.kind = "step", .payload_json = "{}"}, 1).ok());
+  EXPECT_EQ(progress(), 105);
+  clock_.Advance(absl::Seconds(5));
+  Restart();
+  EXPECT_EQ(progress(), 110) << "nothing is known of the time before";
+  ASSERT_TRUE(core_->FinishJob(fence, true, "").ok());
+  EXPECT_EQ(progress(), std::nullopt) << "ended";
 }
 
 }  // namespace

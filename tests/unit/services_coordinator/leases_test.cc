@@ -218,5 +218,32 @@ TEST_F(LeasesTest, AWaitingWorkerWakesWhenABatchOpens) {
   EXPECT_EQ(num_leased, 1u);
 }
 
+TEST_F(LeasesTest, AWorkerThatFallsSilentWithItsGroupsIsLostOnce) {
+  StartBatch(3);
+  Lease("w", 2);
+  clock_.Advance(kLeaseTimeout / 2);
+  Lease("w", 1);  // expires later than the others
+  clock_.Advance(kLeaseTimeout / 2 + absl::Seconds(1));
+  core_->ExpireOverdue();
+  EXPECT_EQ(metrics_.leases_expired.Value(), 2);
+  EXPECT_EQ(metrics_.workers_lost.Value(), 0) << "it was heard of half a timeout ago";
+  clock_.Advance(kLeaseTimeout);
+  core_->ExpireOverdue();
+  EXPECT_EQ(metrics_.workers_lost.Value(), 1);
+  Register("w");
+  Lease("w", 1);
+  clock_.Advance(kLeaseTimeout + absl::Seconds(1));
+  core_->ExpireOverdue();
+  EXPECT_EQ(metrics_.workers_lost.Value(), 2) << "it had come back";
+}
+
+TEST_F(LeasesTest, AWorkerThatLeavesWithoutGroupsIsNotLost) {
+  StartBatch(1);
+  ASSERT_TRUE(Complete("w", Lease("w", 1)[0]).ok());
+  clock_.Advance(3 * kLeaseTimeout);
+  core_->ExpireOverdue();
+  EXPECT_EQ(metrics_.workers_lost.Value(), 0);
+}
+
 }  // namespace
 }  // namespace evilmoe

@@ -1,4 +1,4 @@
-// The coordinator's service behind its guard, over real connections: who may call what, limits, and paths in messages.
+// The coordinator's service behind its guard, over real connections: who may call what, and limits.
 #include <google/protobuf/descriptor.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
@@ -6,21 +6,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <map>
 #include <random>
-#include <set>
 #include <thread>
 
 #include "common/file.h"
-#include "common/hash.h"
-#include "proto/grpc_status.h"
-#include "proto/security/secure_channel_client.h"
-#include "services/coordinator/coordinator_service.h"
-#include "services/coordinator/run_admission.h"
-#include "services/coordinator/tick_loop.h"
-#include "tests/fakes/memory_store.h"
-#include "tests/unit/proto_security/secure_fixture.h"
-#include "tests/unit/services_coordinator/raw_call.h"
-#include "trainer/run_config.h"
+#include "tests/unit/services_coordinator/rpc_guard_fixture.h"
 
 namespace evilmoe {
 namespace {
@@ -31,70 +22,6 @@ using ::testing::IsEmpty;
 using Code = absl::StatusCode;
 
 const google::protobuf::ServiceDescriptor& Service() { return *v1::Run::descriptor()->file()->service(0); }
-
-class RpcGuardTest : public SecureFixture {
- protected:
-  void SetUp() override {
-    SecureFixture::SetUp();
-    fs::create_directories(folder_ / "runs");
-    auto core = CoordinatorCore::Create(store_, {}, clock_, logger_, metrics_);
-    ASSERT_TRUE(core.ok()) << core.status();
-    core_ = *std::move(core);
-  }
-  void TearDown() override { Stop(); }
-  void Stop() {
-    core_->Stop();  // answers what waits
-    StopServing();
-  }
-  void ServeCoordinator(const ServerSecurity& security, const CallLimits& limits = {}) {
-    Guard(security.tokens, limits);
-    coordinator_ = std::make_unique<CoordinatorServiceImpl>(
-        *core_, metrics_,
-        CoordinatorChecks{.guard = guard_.get(),
-                          .run = [this](RunRecord& run) { return admission_.Admit(run); },
-                          .job = [this](const JobRecord& job) { return admission_.Admit(job); }});
-    Listen(security, *coordinator_, limits);
-  }
-  std::shared_ptr<grpc::Channel> Channel(const ChannelSecurity& security) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    arguments.SetMaxReceiveMessageSize(-1);
-    const auto channel = OpenChannel(address_, security, arguments);
-    EXPECT_TRUE(channel.ok()) << channel.status();
-    return channel.value();
-  }
-  absl::Status Call(const ChannelSecurity& security, const std::string& method, const std::string& bytes = "") {
-    return RawCall(Channel(security), MethodPath(method), bytes).status;
-  }
-  template <typename Request>
-  static absl::Status Send(const std::shared_ptr<grpc::Channel>& channel, const char* method, const Request& request) {
-    return RawCall(channel, MethodPath(method), request.SerializeAsString()).status;
-  }
-  // Everything below the scratch folder.
-  std::set<std::string> Tree() const {
-    std::set<std::string> paths;
-    for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) paths.insert(entry.path().string());
-    return paths;
-  }
-  static std::string NanoYaml() {
-    const fs::path file = fs::path(EVILMOE_SOURCE_DIR) / "examples/nano/run.yaml";
-    return ToYaml(ParseRunConfig(ReadFile(file).value_or(""), "run.yaml", file.parent_path()).value());
-  }
-  static v1::SubmitRunRequest Submission(const std::string& run_id) {
-    v1::SubmitRunRequest submit;
-    submit.set_run_id(run_id);
-    submit.set_config_yaml(NanoYaml());
-    return submit;
-  }
-
-  MemoryStore store_;
-  prometheus::Registry registry_;
-  CoordinatorMetrics metrics_{registry_};
-  Logger logger_ = Logger::Open("/dev/null", "test", clock_).value();
-  const RunAdmission admission_{{.runs = folder_ / "runs", .roots = {fs::path(EVILMOE_SOURCE_DIR) / "examples"}}};
-  std::unique_ptr<CoordinatorCore> core_;
-  std::unique_ptr<CoordinatorServiceImpl> coordinator_;
-};
 
 // docs/security.md's table, and what a request without any field gets from whoever may send it.
 struct MethodRow {
@@ -294,108 +221,6 @@ TEST_F(RpcGuardTest, LongPollsCountAmongTheCallsAtOnce) {
   }
   for (const absl::Status& status : statuses) EXPECT_EQ(status.code(), Code::kUnavailable) << status;
   EXPECT_TRUE(AwaitTrue([&] { return guard_->calls_in_flight() == 0; }));
-}
-
-TEST_F(RpcGuardTest, NamesInMessagesNeverBecomePathsElsewhere) {
-  ServeCoordinator({});
-  const auto channel = Channel({});
-  const std::set<std::string> before = Tree();
-  for (const std::string& name :
-       {std::string("../x"), std::string("a/../../x"), std::string("/tmp/x"), std::string("."), std::string(".."),
-        std::string("a/b"), std::string("a\0b", 3), std::string(300, 'a')}) {
-    EXPECT_EQ(Send(channel, "SubmitRun", Submission(name)).code(), Code::kInvalidArgument) << name;
-    v1::SubmitRunRequest elsewhere = Submission("R");
-    elsewhere.set_directory((folder_ / "runs").string() + "/" + name);
-    if (name != "/tmp/x" && name != ".") {
-      EXPECT_EQ(Send(channel, "SubmitRun", elsewhere).code(), Code::kInvalidArgument) << name;
-    }
-    v1::FetchAdapterRequest fetch;
-    fetch.mutable_version()->set_run_id("R");
-    fetch.mutable_version()->set_sha256(name);
-    EXPECT_EQ(Send(channel, "FetchAdapter", fetch).code(), Code::kInvalidArgument) << name;
-  }
-  v1::SubmitRunRequest huge = Submission("R");
-  huge.set_config_yaml(NanoYaml() + std::string(size_t{1} << 20, '#'));
-  EXPECT_EQ(Send(channel, "SubmitRun", huge).code(), Code::kInvalidArgument);
-  EXPECT_EQ(Tree(), before) << "nothing was made";
-}
-
-TEST_F(RpcGuardTest, WorkersTrainersAndBatchesMayHaveAnyNameAndNoFile) {
-  ServeCoordinator({});
-  const auto channel = Channel({});
-  ASSERT_EQ(Send(channel, "SubmitRun", Submission("R")), absl::OkStatus());
-  const std::string name = "../../../x";
-  v1::AcquireJobRequest acquire;
-  acquire.set_trainer_id(name);
-  acquire.set_trainer_name(name);
-  acquire.set_host(name);
-  ASSERT_EQ(Send(channel, "AcquireJob", acquire), absl::OkStatus());
-  v1::PublishAdapterRequest publish;
-  publish.mutable_fence()->set_run_id("R");
-  publish.mutable_fence()->set_job_id("R.train");
-  publish.mutable_fence()->set_incarnation(1);
-  publish.mutable_version()->set_run_id("R");
-  publish.mutable_version()->set_sha256(Sha256Hex("bytes"));
-  publish.set_chunk("bytes");
-  ASSERT_EQ(Send(channel, "PublishAdapter", publish), absl::OkStatus());
-  const std::set<std::string> before = Tree();
-  EXPECT_TRUE(before.contains((folder_ / "runs/R/adapters").string() + "/" + Sha256Hex("bytes") + ".safetensors"));
-  v1::HeartbeatRequest heartbeat;
-  heartbeat.set_worker_id(name);
-  heartbeat.set_host(name);
-  EXPECT_EQ(Send(channel, "Heartbeat", heartbeat), absl::OkStatus());
-  v1::OpenBatchRequest batch;
-  *batch.mutable_fence() = publish.fence();
-  *batch.mutable_adapter() = publish.version();
-  batch.set_batch_key(name);
-  batch.mutable_sampling()->set_temperature(1);
-  batch.mutable_sampling()->set_top_p(1);
-  batch.mutable_sampling()->set_max_tokens(8);
-  batch.add_groups()->add_prompt_ids(7);
-  batch.mutable_groups(0)->set_num_samples(1);
-  EXPECT_EQ(Send(channel, "OpenBatch", batch), absl::OkStatus());
-  v1::RecordEventRequest event;
-  *event.mutable_fence() = publish.fence();
-  event.set_key(name);
-  event.set_kind(name);
-  event.set_payload_json("{}");
-  EXPECT_EQ(Send(channel, "RecordEvent", event), absl::OkStatus());
-  EXPECT_EQ(Tree(), before) << "no file was made";
-}
-
-TEST_F(RpcGuardTest, FilesOfARunAreReadAndNoOthers) {
-  ServeCoordinator({});
-  const auto channel = Channel({});
-  ASSERT_EQ(Send(channel, "SubmitRun", Submission("R")), absl::OkStatus());
-  ASSERT_EQ(Send(channel, "SubmitRun", Submission("S")), absl::OkStatus());
-  fs::create_symlink(File("admin.token"), folder_ / "runs/R/logs/link");
-  fs::create_symlink("../../S", folder_ / "runs/R/logs/other");
-  const auto read = [&](const std::string& path) {
-    v1::ReadRunFileRequest request;
-    request.set_run_id("R");
-    request.set_path(path);
-    return Send(channel, "ReadRunFile", request).code();
-  };
-  const auto list = [&](const std::string& path) {
-    v1::ListRunFilesRequest request;
-    request.set_run_id("R");
-    request.set_folder(path);
-    return Send(channel, "ListRunFiles", request).code();
-  };
-  EXPECT_EQ(read("config.yaml"), Code::kOk);
-  EXPECT_EQ(list("logs"), Code::kOk);
-  for (const std::string& path :
-       {std::string("../S/config.yaml"), std::string("logs/../../S/config.yaml"), std::string("/etc/passwd"),
-        File("admin.token").string(), std::string("logs/link"), std::string("logs/other/config.yaml"),
-        std::string("config.yaml\0x", 13), std::string(300, 'a'), std::string(5000, 'a'), std::string("logs"),
-        std::string("/proc/self/environ")}) {
-    EXPECT_EQ(read(path), Code::kInvalidArgument) << path;
-  }
-  for (const std::string& path : {std::string(".."), std::string("../S"), std::string("/"), std::string("logs/other"),
-                                  std::string("logs\0x", 6), std::string(300, 'a')}) {
-    EXPECT_EQ(list(path), Code::kInvalidArgument) << path;
-  }
-  EXPECT_EQ(read("．．/S/config.yaml"), Code::kNotFound) << "a name like another";
 }
 
 }  // namespace

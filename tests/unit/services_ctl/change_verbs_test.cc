@@ -142,6 +142,15 @@ TEST_F(ChangeVerbs, AblateIsQueuedAndFollowed) {
   EXPECT_THAT(coordinator_.calls, ElementsAre("SubmitAblation {\"samples\":3,\"problems\":\"/there/p.jsonl\"} A1"));
 }
 
+TEST_F(ChangeVerbs, SubmitNamesTheRunFileOfTheFolderThatWasMeant) {
+  std::string nano = kNano;
+  nano.resize(nano.size() - std::string("/run.yaml").size());
+  const Result result = Ctl({"submit", nano + ".yaml"});
+  EXPECT_EQ(result.exit_code, 4);
+  EXPECT_THAT(result.errors, HasSubstr(absl::StrCat("; there is ", kNano)));
+  EXPECT_THAT(Ctl({"submit", (folder_ / "none.yaml").string()}).errors, Not(HasSubstr("there is")));
+}
+
 TEST_F(ChangeVerbs, ReportIsMadeOfWhatIsFetched) {
   AddRun("A1", "one", "running");
   auto& files = coordinator_.run_files["A1"];

@@ -169,6 +169,7 @@ TEST_F(ShowVerbs, WhatACoordinatorSaysReachesNoTerminalRaw) {
     *text += "x" + clear;
   }
   run.adapter_step = 1;
+  coordinator_.AddEvent(run.run_id, "warning", {{"message", clear}});
   coordinator_.run_files[run.run_id]["config.yaml"] = "steps: 1\n";
   const std::string page = (folder_ / "page.html").string();
   for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{

@@ -1,10 +1,22 @@
-"""TensorBoard's own reader on the event files of a run that was resumed. Skips where tensorboard is not installed."""
+"""TensorBoard, its reader and the program, on the event files of a run that was resumed. Skips where tensorboard is not
+installed (scripts/watch_tools/install)."""
 import importlib.util
 import json
 import os
+import pathlib
+import re
 import subprocess
+import sys
 import tempfile
+import time
 import unittest
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "scripts/watch_tools"))
+import environment  # noqa: E402
+
+environment.enter()
+DEADLINE_S = 90
 
 
 @unittest.skipUnless(importlib.util.find_spec("tensorboard"), "the Python package tensorboard is not installed")
@@ -26,13 +38,13 @@ class TensorBoardTest(unittest.TestCase):
     def test_scalars_are_there_once_with_or_without_its_purge(self):
         for purge in (True, False):
             reader = self.reader(purge_orphaned_data=purge)
-            self.assertEqual(sorted(reader.Tags()["scalars"]), ["loss/loss", "outcome/reward_mean"])
-            for tag, name in (("loss/loss", "loss"), ("outcome/reward_mean", "reward_mean")):
+            self.assertEqual(sorted(reader.Tags()["scalars"]), ["loss", "reward"])
+            for tag, name in (("loss", "loss"), ("reward", "reward_mean")):
                 self.assertEqual([(scalar.step, scalar.value) for scalar in reader.Scalars(tag)],
                                  [(step["step"], step[name]) for step in self.steps])
 
     def test_wall_times_are_the_clocks(self):
-        self.assertEqual([scalar.wall_time for scalar in self.reader().Scalars("loss/loss")], [10, 20, 50, 60, 70])
+        self.assertEqual([scalar.wall_time for scalar in self.reader().Scalars("loss")], [10, 20, 50, 60, 70])
 
     def test_histograms_have_the_counts(self):
         reader = self.reader()
@@ -43,6 +55,27 @@ class TensorBoardTest(unittest.TestCase):
             self.assertEqual(histogram.histogram_value.bucket, step["w_histogram_hack"])
             self.assertEqual(histogram.histogram_value.num, 3 + step["step"])
             self.assertAlmostEqual(histogram.histogram_value.min, step["step"] / 20)
+
+    def test_the_program_serves_them(self):
+        with tempfile.TemporaryFile("w+") as said:
+            program = subprocess.Popen([sys.executable, "-m", "tensorboard.main", "--logdir", self.folder.name, "--host",
+                                        "127.0.0.1", "--port", "0", "--load_fast", "false"], stdout=said, stderr=said)
+            self.addCleanup(program.wait)
+            self.addCleanup(program.kill)
+            deadline = time.monotonic() + DEADLINE_S
+            tags, text, url = {}, "", None
+            while time.monotonic() < deadline and program.poll() is None and not tags.get("."):
+                said.seek(0)
+                text = said.read()
+                url = re.search(r"at (http://127\.0\.0\.1:\d+/)", text)
+                if url:
+                    with urllib.request.urlopen(url[1] + "data/plugin/scalars/tags", timeout=30) as answer:
+                        tags = json.load(answer)
+                time.sleep(0.1)  # between two looks
+            self.assertEqual(sorted(tags.get(".", {})), ["loss", "reward"], text)
+            with urllib.request.urlopen(url[1] + "data/plugin/scalars/scalars?run=.&tag=reward", timeout=30) as answer:
+                self.assertEqual([(step, value) for _, step, value in json.load(answer)],
+                                 [(step["step"], step["reward_mean"]) for step in self.steps])
 
     def test_a_purging_reader_takes_a_later_file_for_a_restart(self):
         """What `tensorboard` does that had read the first file before the run was resumed."""

@@ -49,7 +49,7 @@ class StateRollouts final : public Rollouts {
 
   absl::Status Publish(int64_t step, const std::string& bytes) override {
     newest_ = {.run_id = "R", .step = step, .sha256 = Sha256Hex(bytes), .size_bytes = 1};
-    EVILMOE_RETURN_IF_ERROR(state_.PublishAdapter(fence_, newest_, clock_.Now()).status());
+    EVILMOE_RETURN_IF_ERROR(state_.PublishAdapter(fence_, newest_, clock_.Now()));
     Work(stream_.Int(0, 12));
     return absl::OkStatus();
   }

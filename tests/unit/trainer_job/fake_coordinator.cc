@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
@@ -108,7 +109,9 @@ void FakeCoordinator::Starve(bool starve) {
 void FakeCoordinator::ResumeRuns() {
   MutexLock lock(mu_);
   for (Job& job : jobs_) {
-    if (job.state == Job::State::kPaused) job.state = Job::State::kQueued;
+    if (job.state != Job::State::kPaused) continue;
+    job.state = Job::State::kQueued;
+    job.after_pause = true;
   }
 }
 
@@ -143,7 +146,7 @@ grpc::Status FakeCoordinator::AcquireJob(Context*, const v1::AcquireJobRequest* 
   *response->mutable_run() = job->run;
   response->set_incarnation(++job->incarnation);
   response->set_trainer_timeout_ms(trainer_timeout_ms);
-  response->set_predecessor_lost(predecessor_lost);
+  response->set_after_pause(std::exchange(job->after_pause, false));
   return Status::OK;
 }
 

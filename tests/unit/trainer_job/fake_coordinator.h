@@ -42,7 +42,6 @@ class FakeCoordinator final : public v1::CoordinatorService::Service {
   // Changes a result before it is handed out.
   std::function<void(const v1::OpenBatchRequest& batch, v1::GroupResult& result)> spoil;
   int trainer_timeout_ms = 0;
-  bool predecessor_lost = false;  // said of each job that is handed out
 
   void AskForPause();        // of the job that is held, until it is released
   void Cancel();             // the job that is held: all calls of it get Aborted
@@ -54,6 +53,7 @@ class FakeCoordinator final : public v1::CoordinatorService::Service {
     v1::Run run;
     enum class State { kQueued, kHeld, kPaused, kOver } state = State::kQueued;
     int64_t incarnation = 0;
+    bool after_pause = false;
   };
   struct Batch {
     v1::OpenBatchRequest request;

@@ -143,7 +143,6 @@ TEST_F(JobTest, ASignalLeavesACheckpointAndQueuesTheJobAgain) {
   EXPECT_EQ(Checkpoint("A"), 2);
   stop_ = {};
   coordinator_->on_call = nullptr;
-  coordinator_->predecessor_lost = true;
   EXPECT_TRUE(TakeJob().ok());  // queued, and so had at once
   EXPECT_EQ(coordinator_->Count("RecordEvent recovery/2"), 1);
   EXPECT_EQ(coordinator_->LastAdapter(), straight);

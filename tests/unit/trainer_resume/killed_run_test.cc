@@ -136,7 +136,7 @@ class KillableRun {
       if (name.starts_with("tensorboard/"))
         event_files[name] = bytes;
       else
-        files[name] = name == "metrics.jsonl" ? LinesWithoutTimes(bytes) : bytes;
+        files[name] = name == "metrics.jsonl" ? LinesWithoutTimes(bytes) : name == "trace.json" ? Spans(bytes) : bytes;
     }
     for (const auto& [name, bytes] : event_files) absl::StrAppend(&files["tensorboard"], EventsWithoutTimes(bytes));
     return files;
@@ -154,6 +154,19 @@ class KillableRun {
     }
     return out;
   }
+  // The ids of a trace's spans, in order.
+  static std::string Spans(const std::string& text) {
+    std::istringstream in(text);
+    std::string out;
+    for (std::string line; std::getline(in, line);) {
+      if (line.empty() || line.back() != ',') continue;
+      line.pop_back();
+      const json event = json::parse(line, nullptr, false);
+      EXPECT_TRUE(event.is_object()) << line;
+      if (event.is_object() && event["ph"] == "X") absl::StrAppend(&out, event["args"]["span"].dump(), "\n");
+    }
+    return out;
+  }
   static std::string EventsWithoutTimes(const std::string& bytes) {
     const EventRecords records = ReadEventRecords(bytes);
     EXPECT_EQ(records.whole_bytes, bytes.size());
@@ -163,7 +176,8 @@ class KillableRun {
       EXPECT_TRUE(event.ParseFromString(std::string(data)));
       if (!event.has_summary()) continue;
       for (const tensorboard::Summary::Value& value : event.summary().value()) {
-        if (value.tag().starts_with("time/")) continue;
+        const std::string& tag = value.tag();
+        if (tag == "step_time" || tag.starts_with("time/") || tag.starts_with("timing_s/")) continue;
         absl::StrAppend(&out, event.step(), " ", value.ShortDebugString(), "\n");
       }
     }
@@ -203,7 +217,7 @@ class KilledRunTest : public ::testing::Test {
     // What the comparison is worth: the run left all it should.
     for (const char* name : {"metrics.jsonl", "checkpoints/latest", "checkpoints/step-4/adapter.safetensors",
                              "checkpoints/step-5/trainer.safetensors", "rollouts/step-1.jsonl.zst",
-                             "eval/ablation-step-2.json", "eval/ablation.json", "tensorboard"}) {
+                             "eval/ablation-step-2.json", "eval/ablation.json", "tensorboard", "trace.json"}) {
       EXPECT_TRUE(files_.contains(name)) << name;
     }
     for (const char* key : {"step/1", "step/5", "ablation/step-2", "ablation/end", "adapter/5"}) {
