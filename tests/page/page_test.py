@@ -240,7 +240,7 @@ class UseTest(PageTest):
 
     # ---- acting, and what goes wrong ----
     def test_a_run_is_paused_resumed_and_cancelled(self):
-        coordinator = Coordinator(BINARIES)
+        coordinator = Coordinator(self.binaries)
         self.addCleanup(lambda: coordinator.close())
         run, _ = coordinator.submit("to-act-on")
         page = self.enterContext(browser.window(self.chromium, coordinator.url + f"#/runs/{run}"))
