@@ -101,7 +101,7 @@ TEST_F(StackSupervisorTest, RestartsATrainerAndEndsEverything) {
   EXPECT_EQ(coordinator_.configs["R"], "steps: 1\n");
   EXPECT_EQ(coordinator_.Find("R")->state, "succeeded");
   EXPECT_THAT(*ReadFile(options_.directory.Targets()), HasSubstr("127.0.0.1:7"));
-  EXPECT_EQ(*ReadFile(options_.directory.StackFile()), absl::StrCat("{\"pid\":", getpid(), ",\"endpoint\":\"\"}\n"))
+  EXPECT_EQ(*ReadFile(options_.directory.StackFile()), absl::StrCat("{\"pid\":", getpid(), ",\"endpoint\":\"\",\"page\":\"\"}\n"))
       << "it serves no more";
   bool any_alive = false;
   EXPECT_EQ(NumLives("trainer", &any_alive), 2);
