@@ -144,10 +144,7 @@ absl::StatusOr<v1::LeaseGroupsResponse> WorkerSession::Lease(int max_groups, abs
   request.set_wait_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(wait)));
   absl::StatusOr<v1::LeaseGroupsResponse> response = coordinator_.LeaseGroups(request);
   if (OutcomeOf(response.status()) == CallOutcome::kUnknown) {  // it started again
-    {
-      MutexLock lock(mu_);
-      away_since_ = away_since_.value_or(clock_.Now());
-    }
+    NoteAway(response.status());
     // Whichever heartbeat gets through first, this one or that of the other thread, comes back, and comes back once.
     EVILMOE_RETURN_IF_ERROR(SendHeartbeat());
     response = coordinator_.LeaseGroups(request);

@@ -1,6 +1,7 @@
 #include "trainer/run_trace.h"
 
 #include <algorithm>
+#include <limits>
 #include <sstream>
 #include <system_error>
 
@@ -106,6 +107,15 @@ std::string GroupLines(const StepTimes& step, const GroupSamples& group, const C
   return lines + SpanLine({"train", root + "/train", root, trained_from, end}, context, track, more);
 }
 
+// Of an event of trace.json; of the mark that the trace ends, which is made again, and of what is no event, one behind all.
+int64_t StepOf(const nlohmann::json& event) {
+  constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+  if (!event.is_object() || !event.contains("args") || !event["args"].is_object()) return kNever;
+  const auto step = event["args"].find("step");
+  if (event.value("ph", nlohmann::json()) == "i" || step == event["args"].end() || !step->is_number_integer()) return kNever;
+  return step->get<int64_t>();
+}
+
 }  // namespace
 
 std::string TraceLines(const StepTimes& times, int max_policy_lag, const std::vector<GroupSamples>& groups,
@@ -127,23 +137,21 @@ std::string TraceLines(const StepTimes& times, int max_policy_lag, const std::ve
   return lines;
 }
 
-absl::Status RunTrace::RewindTo(int64_t step) {
+void RunTrace::RewindTo(int64_t step) {
   num_bytes_ = 0;
-  ended_ = false;
   const absl::StatusOr<std::string> old = ReadFile(file_);
-  if (absl::IsNotFound(old.status())) return absl::OkStatus();
-  EVILMOE_RETURN_IF_ERROR(old.status());
+  ended_ = !old.ok() && !absl::IsNotFound(old.status());
+  if (!old.ok()) return;
   std::string kept = kBeginning;
   std::istringstream lines(*old);
   for (std::string line; std::getline(lines, line);) {
     if (line.empty() || line.back() != ',') continue;  // the beginning, or half a line of a killed trainer
     line.pop_back();
     const nlohmann::json event = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!event.is_object() || !event.contains("args")) continue;
-    if (event["args"].value("step", int64_t{0}) <= step) absl::StrAppend(&kept, line, ",\n");
+    if (StepOf(event) <= step) absl::StrAppend(&kept, line, ",\n");
   }
   num_bytes_ = static_cast<int64_t>(kept.size());
-  return kept == *old ? absl::OkStatus() : WriteFileAtomic(file_, kept);
+  if (kept != *old && !WriteFileAtomic(file_, kept).ok()) ended_ = true;
 }
 
 void RunTrace::Step(const StepTimes& times, int max_policy_lag, const std::vector<GroupSamples>& groups) {

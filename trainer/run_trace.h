@@ -41,8 +41,9 @@ class RunTrace {
   RunTrace(std::filesystem::path file, const TraceConfig& config, std::string run_id)
       : file_(std::move(file)), config_(config), run_id_(std::move(run_id)) {}
 
-  // Drops what was written of steps after `step`: a resumed run writes them again.
-  absl::Status RewindTo(int64_t step);
+  // Drops what was written of steps after `step`: a resumed run writes them again. A file that cannot be read or written
+  // is given up.
+  void RewindTo(int64_t step);
   // Adds the spans of a step that is to be traced, while the file is below its bound; then one mark that the trace ends
   // there. A file that cannot be written is given up: no run fails for its trace.
   void Step(const StepTimes& times, int max_policy_lag, const std::vector<GroupSamples>& groups);

@@ -132,7 +132,7 @@ bool TrainingLoop::EvaluationDue(int64_t step, const std::vector<Problem>& held_
 absl::Status TrainingLoop::Train(int64_t step, const std::vector<Problem>& held_out, const std::stop_token& stop) {
   RewindCheckpoints(identity_.directory, step, config_.checkpoint.keep);
   EVILMOE_RETURN_IF_ERROR(recorder_.RewindTo(step));
-  EVILMOE_RETURN_IF_ERROR(trace_.RewindTo(step));
+  trace_.RewindTo(step);
   EVILMOE_ASSIGN_OR_RETURN(Monitoring monitoring, Monitoring::Make(config_, model_, identity_.directory));
   monitoring_.emplace(std::move(monitoring));
   trained_ = recorded_ = saved_ = opened_ = step;

@@ -74,6 +74,7 @@ CoordinatorMetrics::CoordinatorMetrics(prometheus::Registry& registry)
       leases_lost(leases.Add({{"outcome", "lost"}})),
       refused_foreign(adapter_refused.Add({{"reason", "foreign"}})),
       refused_stale(adapter_refused.Add({{"reason", "stale"}})),
+      refused_late(adapter_refused.Add({{"reason", "late"}})),
       refused_unacknowledged(adapter_refused.Add({{"reason", "unacknowledged"}})),
       rollout_workers(workers.Add({{"kind", "rollout"}})),
       trainers(workers.Add({{"kind", "trainer"}})),

@@ -44,6 +44,7 @@ struct CoordinatorMetrics {
   prometheus::Counter& leases_lost;     // given up: the group was lost too often
   prometheus::Counter& refused_foreign;
   prometheus::Counter& refused_stale;
+  prometheus::Counter& refused_late;  // an acknowledgement of what no open batch uses any more
   prometheus::Counter& refused_unacknowledged;
   prometheus::Gauge& rollout_workers;
   prometheus::Gauge& trainers;

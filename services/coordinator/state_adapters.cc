@@ -41,7 +41,8 @@ absl::Status CoordinatorState::AcknowledgeAdapter(const std::string& worker_id, 
                                                   absl::Time now) {
   const absl::StatusOr<AdapterName> known = FindAdapter(adapter);
   if (!known.ok()) {
-    metrics_->refused_foreign.Increment();
+    // Of a run that is over: what a worker says that was away meanwhile.
+    (runs_.contains(adapter.run_id) ? metrics_->refused_foreign : metrics_->refused_late).Increment();
     return absl::FailedPreconditionError(absl::StrCat("adapter ", adapter.sha256, ": foreign, run ", adapter.run_id,
                                                       " published no adapter of that hash"));
   }
@@ -53,7 +54,7 @@ absl::Status CoordinatorState::AcknowledgeAdapter(const std::string& worker_id, 
                         return batch.record.step - known->step <= batch.record.max_policy_lag;
                       });
   if (!in_use) {
-    metrics_->refused_stale.Increment();
+    metrics_->refused_late.Increment();
     return absl::FailedPreconditionError(absl::StrCat("adapter ", adapter.sha256, ": stale, no open batch of run ",
                                                       adapter.run_id, " uses it and the newest is ",
                                                       run.record.adapter.sha256));

@@ -65,8 +65,7 @@ absl::Status LongLivedStack::Run() {
   while (!AsksToStop(signal = signals_.Wait(kTick))) {
     EVILMOE_RETURN_IF_ERROR(keeper_.Tend(StartAgain));
     targets_.Update();
-    const std::string page = PageUrl(options_.layout);
-    if (!page.empty() && page != page_) EVILMOE_RETURN_IF_ERROR(WriteServed());
+    WatchPage();
   }
   logger_.Info("stopping", {{"signal", signal}});
   keeper_.EndAll();
@@ -76,10 +75,20 @@ absl::Status LongLivedStack::Run() {
 }
 
 absl::Status LongLivedStack::WriteServed() {
-  page_ = PageUrl(options_.layout);
+  const std::string page = PageUrl(options_.layout);
   const nlohmann::ordered_json served = {
-      {"pid", getpid()}, {"endpoint", CoordinatorAddress(options_.layout.sockets)}, {"page", page_}};
-  return WriteFileAtomic(options_.home.File(), served.dump() + "\n");
+      {"pid", getpid()}, {"endpoint", CoordinatorAddress(options_.layout.sockets)}, {"page", page}};
+  EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(options_.home.File(), served.dump() + "\n"));
+  page_ = page;
+  return absl::OkStatus();
+}
+
+// A coordinator that was started again has its page elsewhere. No stack ends for an address: it is tried again.
+void LongLivedStack::WatchPage() {
+  const std::string page = PageUrl(options_.layout);
+  if (page.empty() || page == page_) return;
+  const absl::Status status = WriteServed();
+  if (!status.ok()) logger_.Warn("page_not_written", {{"error", std::string(status.message())}});
 }
 
 absl::StatusOr<HomeDirectory::Served> StartLongLivedStack(const HomeDirectory& home, const StackShape& shape,

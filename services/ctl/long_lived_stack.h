@@ -36,6 +36,7 @@ class LongLivedStack {
  private:
   // up.json, anew where the page has moved: the coordinator was started again.
   absl::Status WriteServed();
+  void WatchPage();
 
   const LongLivedOptions options_;
   Logger& logger_;

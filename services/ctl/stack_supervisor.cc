@@ -76,9 +76,11 @@ absl::Status StackSupervisor::Start() {
 }
 
 absl::Status StackSupervisor::WriteStackFile(const std::string& endpoint) {
-  page_ = endpoint.empty() ? "" : PageUrl(options_.layout);
-  const nlohmann::ordered_json stack = {{"pid", getpid()}, {"endpoint", endpoint}, {"page", page_}};
-  return WriteFileAtomic(options_.directory.StackFile(), stack.dump() + "\n");
+  const std::string page = endpoint.empty() ? "" : PageUrl(options_.layout);
+  const nlohmann::ordered_json stack = {{"pid", getpid()}, {"endpoint", endpoint}, {"page", page}};
+  EVILMOE_RETURN_IF_ERROR(WriteFileAtomic(options_.directory.StackFile(), stack.dump() + "\n"));
+  page_ = page;  // not before: WatchPage() tries again
+  return absl::OkStatus();
 }
 
 void StackSupervisor::WatchPage() {

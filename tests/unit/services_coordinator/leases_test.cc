@@ -110,6 +110,19 @@ TEST_F(LeasesTest, ForeignStaleAndUnacknowledgedAdaptersAreRefusedByName) {
   EXPECT_EQ(metrics_.refused_unacknowledged.Value(), 1);
 }
 
+TEST_F(LeasesTest, WhatAWorkerHeldOfARunThatIsOverIsLateAndNoMismatch) {
+  StartBatch(1);
+  AdapterName gone = adapter_;
+  gone.run_id = "over";
+  EXPECT_EQ(core_->AcknowledgeAdapter("w", gone).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(metrics_.refused_late.Value(), 1);
+  AdapterName foreign = adapter_;
+  foreign.sha256 = std::string(64, 'f');
+  EXPECT_EQ(core_->AcknowledgeAdapter("w", foreign).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(metrics_.refused_foreign.Value(), 1);
+  EXPECT_EQ(metrics_.refused_stale.Value(), 0);
+}
+
 TEST_F(LeasesTest, AcknowledgingAForeignOrAStaleAdapterIsRefused) {
   StartBatch(1);
   const AdapterName newer = Publish(fence_, 1, "newer bytes");

@@ -224,15 +224,38 @@ TEST_F(RunTraceTest, AResumedRunWritesItsStepsOnce) {
     ASSERT_TRUE(AppendFile(file_, R"({"name": "half a li)").ok());
   }
   RunTrace resumed(file_, {}, "R");
-  ASSERT_TRUE(resumed.RewindTo(2).ok());
+  resumed.RewindTo(2);
   EXPECT_THAT(StepsInFile(), ElementsAre(1, 2));
   Write(resumed, 3, 5);
   EXPECT_THAT(StepsInFile(), ElementsAre(1, 2, 3, 4, 5));
 }
 
+TEST_F(RunTraceTest, LinesThatAreNoEventsAreDropped) {
+  {
+    RunTrace trace(file_, {}, "R");
+    Write(trace, 1, 1);
+    for (const char* line : {R"({"name": "x", "args": 5},)", R"({"args": {"step": "two"}},)", "[1],", "null,"}) {
+      ASSERT_TRUE(AppendFile(file_, std::string(line) + "\n").ok());
+    }
+  }
+  RunTrace resumed(file_, {}, "R");
+  resumed.RewindTo(1);
+  EXPECT_THAT(StepsInFile(), ElementsAre(1));
+  EXPECT_THAT(Text(), ::testing::Not(::testing::HasSubstr("two")));
+}
+
+TEST_F(RunTraceTest, AFileThatCannotBeReadIsGivenUp) {
+  std::filesystem::create_directories(file_);  // a folder in its place
+  RunTrace trace(file_, {}, "R");
+  trace.RewindTo(0);
+  Write(trace, 1, 2);
+  EXPECT_TRUE(std::filesystem::is_empty(file_));
+  std::filesystem::remove(file_);
+}
+
 TEST_F(RunTraceTest, AFolderThatIsNotThereCostsTheRunNothing) {
   RunTrace trace(file_ / "none" / "trace.json", {}, "R");
-  EXPECT_TRUE(trace.RewindTo(0).ok());
+  trace.RewindTo(0);
   Write(trace, 1, 2);
   EXPECT_FALSE(std::filesystem::exists(file_));
 }
@@ -246,7 +269,7 @@ TEST_F(RunTraceTest, EndsAtItsBoundAndSaysSo) {
   EXPECT_EQ(events.back()["ph"], "i");
   EXPECT_THAT(events.back()["name"].get<std::string>(), ::testing::HasSubstr("trace.max_mib is reached"));
   RunTrace resumed(file_, {.max_mib = 1}, "R");  // there is room again
-  ASSERT_TRUE(resumed.RewindTo(2).ok());
+  resumed.RewindTo(2);
   Write(resumed, 3, 3);
   EXPECT_THAT(StepsInFile(), ElementsAre(1, 2, 3));
 }
