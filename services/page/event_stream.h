@@ -16,7 +16,7 @@ struct StreamOptions {
   std::string run_id;      // whose events are sent; empty: of none
   int64_t after_seq = 0;   // the last event that the reader has
   absl::Duration turn = absl::Seconds(1);        // how long one wait takes, so how soon an end is noticed
-  absl::Duration heartbeat = absl::Seconds(5);   // silence at most
+  absl::Duration heartbeat = absl::Seconds(2);   // silence at most: a reader that is gone is found by it
   absl::Duration lifetime = absl::Minutes(10);   // then the reader comes again, with its token as it is then
 };
 

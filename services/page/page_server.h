@@ -20,7 +20,7 @@ struct PageServerOptions {
   // Beyond loopback with a certificate: HTTPS; client_ca: only for who shows a certificate of it. On loopback plain.
   ServerSecurity security;
   std::vector<std::string> hosts;   // page_guard.h
-  int max_streams = 16;             // [1, 1000], a thread each
+  int max_streams = 48;             // [1, 1000], a thread each
   absl::Duration patience = absl::Seconds(10);  // a reader that takes nothing for so long is dropped
 };
 

@@ -1,7 +1,7 @@
 // All that happened in a run, as it happens.
 import {get, runPath} from './api.js';
 import {plain} from './code.js';
-import {debounce, makeHash, when} from './format.js';
+import {debounce, restate, when} from './format.js';
 import {VirtualList} from './virtual_list.js';
 
 const kPage = 1000;
@@ -69,7 +69,7 @@ export class Events {
 
   refilter(first = false) {
     if (!first) this.filter = {kind: this.kind.value, q: this.search.value};
-    history.replaceState(null, '', makeHash(['runs', this.id, 'events'], this.filter));
+    restate(['runs', this.id, 'events'], this.filter);
     const kinds = [...new Set([...this.events.map((event) => event.kind), ...(this.filter.kind ? [this.filter.kind] : [])])].sort();
     this.kind.replaceChildren(...[['', 'all'], ...kinds.map((kind) => [kind, kind])].map(([value, textContent]) => tag('option', {value, textContent, selected: value === this.filter.kind})));
     this.shown = this.events.filter((event) => this.matches(event));

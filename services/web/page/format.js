@@ -82,6 +82,11 @@ export const makeHash = (path, query = {}) => {
   return `#/${path.map(encodeURIComponent).join('/')}${text}`;
 };
 
+// Keeps the address of a view up to date, unless somebody has gone elsewhere already and the view is not told yet.
+export const restate = (path, query) => {
+  if (parseHash(location.hash).path.join('/') === path.join('/')) history.replaceState(null, '', makeHash(path, query));
+};
+
 export const debounce = (f, ms) => {
   let timer;
   return (...args) => {

@@ -1,6 +1,6 @@
 // What the processes of a run say, as they say it.
 import {get, runPath} from './api.js';
-import {bytes, debounce, makeHash} from './format.js';
+import {bytes, debounce, restate} from './format.js';
 
 const kFollowMs = 1500;
 const kMostLines = 3000;
@@ -53,7 +53,7 @@ export class Logs {
     clearTimeout(this.timer);
   }
 
-  address() { history.replaceState(null, '', makeHash(['runs', this.id, 'logs'], {log: this.name, q: this.q})); }
+  address() { restate(['runs', this.id, 'logs'], {log: this.name, q: this.q}); }
 
   begin() {
     this.address();

@@ -1,7 +1,7 @@
 // What the policy wrote in a step: filtered and paged by the server, so that ten thousand samples are as light as ten.
 import {get, runPath} from './api.js';
 import {completion, plain} from './code.js';
-import {debounce, makeHash, wBar} from './format.js';
+import {debounce, restate, wBar} from './format.js';
 import {VirtualList} from './virtual_list.js';
 
 const kPage = 200;
@@ -95,7 +95,7 @@ export class Rollouts {
   }
 
   address() {
-    history.replaceState(null, '', makeHash(['runs', this.id, 'rollouts'], {step: this.follows ? '' : this.step, ...this.filter, row: this.row}));
+    restate(['runs', this.id, 'rollouts'], {step: this.follows ? '' : this.step, ...this.filter, row: this.row});
   }
 
   fetchPage(number) {

@@ -1,6 +1,6 @@
 // All runs: what each shows at a glance, live.
 import {get, runPath} from './api.js';
-import {debounce, duration, isActive, makeHash, progress, sparkline, stateBadge, when} from './format.js';
+import {debounce, duration, isActive, makeHash, progress, restate, sparkline, stateBadge, when} from './format.js';
 
 const kRowsAtATime = 100;
 const kGlancesAtATime = 3;
@@ -57,7 +57,7 @@ export class RunsView {
     this.filter.state = this.states.querySelector(':checked')?.value ?? 'all';
     this.most = kRowsAtATime;
     const {q, state, sweep} = this.filter;
-    history.replaceState(null, '', makeHash(['runs'], {q, state: state === 'all' ? '' : state, sweep}));
+    restate(['runs'], {q, state: state === 'all' ? '' : state, sweep});
     this.draw();
   }
 
