@@ -61,14 +61,7 @@ const showCurves = () => {
       }),
     });
   }
-  const slider = byId('step');
-  slider.max = steps.length - 1;
-  slider.addEventListener('input', () => cursor.move(steps[Number(slider.value)]));
-  cursor.listeners.add((step) => {
-    slider.value = steps.lastIndexOf(step);
-    slider.setAttribute('aria-valuetext', byId('step-name').textContent = `${step}`);
-  });
-  cursor.move(steps[steps.length - 1]);
+  stepSlider(byId('step'), byId('step-name'), steps);
 };
 
 showAblation('hack', 'Hack rate', 'hack');

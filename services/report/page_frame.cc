@@ -31,7 +31,7 @@ std::string ScriptHash(std::string_view script) {
 
 std::string RenderPage(std::string_view html, std::string_view script,
                        std::map<std::string, std::string, std::less<>> values) {
-  std::string whole = Joined({"vendor/uplot/uPlot.iife.min.js", "dom.js", "charts.js"}, script);
+  std::string whole = Joined({"vendor/uplot/uPlot.iife.min.js", "dom.js", "charts.js", "panels.js"}, script);
   values["script_hash"] = ScriptHash(whole);
   values["script"] = std::move(whole);
   values["style"] = Joined({"vendor/uplot/uPlot.min.css", "base.css"}, ReportStyle());

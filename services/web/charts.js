@@ -28,6 +28,17 @@ const cursor = {
   },
 };
 
+// Lets `slider` choose among `steps`, says the chosen one in `output`, and begins with the last.
+const stepSlider = (slider, output, steps) => {
+  slider.max = steps.length - 1;
+  slider.addEventListener('input', () => cursor.move(steps[Number(slider.value)]));
+  cursor.listeners.add((step) => {
+    slider.value = steps.lastIndexOf(step);
+    slider.setAttribute('aria-valuetext', output.textContent = `${step}`);
+  });
+  cursor.move(steps[steps.length - 1]);
+};
+
 // A chart of one uPlot that is as wide as its host. make(width): uPlot's options; data(): its columns.
 const attach = (canvas, {height, make, data, label}) => {
   canvas.setAttribute('role', 'img');

@@ -1,7 +1,7 @@
 // A run at a glance: whether hacking emerges, where the router sends it, whether the ablation works; then all curves.
 import {get, runPath} from './api.js';
 import {makeHash, sparkline, svg} from './format.js';
-import {Columns, rateSeries, routerPanels, trainingPanels} from './panels.js';
+import {Columns} from './columns.js';
 
 const figure = (title, note) => {
   const node = tag('figure', {}, tag('figcaption', {}, tag('h3', {textContent: title}), ...(note ? [tag('p', {textContent: note})] : [])));
