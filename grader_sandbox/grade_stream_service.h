@@ -21,14 +21,17 @@ class GradeStreamCall final : public grpc::ServerBidiReactor<v1::GradeStreamRequ
                               public std::enable_shared_from_this<GradeStreamCall> {
  public:
   // References must outlive it. Samples that come when `serving` is false are answered with UNAVAILABLE. `permit` is
-  // kept until the end. The pointer goes to gRPC at once.
+  // kept until gRPC is done: runs that end later may outlive the server that counts it. The pointer goes to gRPC at once.
   static GradeStreamCall* Begin(LocalGrader& grader, const std::atomic<bool>& serving, CallPermit permit,
                                 std::string caller);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override { self_.reset(); }
+  void OnDone() override {
+    permit_ = CallPermit();
+    self_.reset();
+  }
 
  private:
   // Who has request_. Only its owner may touch it, so there is one Take() at a time.
@@ -46,7 +49,7 @@ class GradeStreamCall final : public grpc::ServerBidiReactor<v1::GradeStreamRequ
 
   LocalGrader& grader_;
   const std::atomic<bool>& serving_;
-  const CallPermit permit_;
+  CallPermit permit_;
   const std::string caller_;
   std::shared_ptr<GradeStreamCall> self_;
   v1::GradeStreamRequest request_;  // of owner_
