@@ -2,7 +2,7 @@
 
 const kTokenKey = 'evilmoe.token';
 const kPatienceMs = 20000;      // for an answer
-const kSilenceMs = 15000;       // of a stream: the server says something every five seconds
+const kSilenceMs = 15000;       // of a stream: the server says something every two seconds
 const kRetryMs = [500, 1000, 2000, 4000, 8000, 15000];
 const reader = Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, '0')).join('');
 

@@ -20,10 +20,11 @@ export class RunView {
     this.tab = null;
   }
 
-  takes(path) { return path[0] === 'runs' && path[1] === this.id; }
+  takes(path) { return this.body && path[0] === 'runs' && path[1] === this.id; }
 
   async mount() {
     const whole = await get(runPath(this.id));
+    if (this.gone) return tag('div');  // another view is there by now, with a stream of its own
     Object.assign(this, {run: whole.run, config: whole.config, glance: whole});
     this.page.runs.set(this.id, this.run);
     this.title = this.run.name || this.id;

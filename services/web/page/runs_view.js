@@ -49,7 +49,7 @@ export class RunsView {
 
   unmount() {
     clearInterval(this.clock);
-    this.seen.disconnect();
+    this.seen?.disconnect();
   }
 
   refilter() {
