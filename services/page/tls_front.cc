@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <list>
 #include <thread>
 #include <utility>
@@ -130,31 +131,46 @@ class TlsFront::Impl {
 
  private:
   struct Served {
+    Fd socket{-1};
+    std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
+    std::atomic<bool> greeted = false;  // TLS has begun
     std::atomic<bool> done = false;
-    std::jthread thread;
+    std::jthread thread;  // last: it uses all of the above
   };
+  // Its thread, wherever it waits, ends soon.
+  static void Cut(const Served& one) { shutdown(one.socket.get(), SHUT_RDWR); }
 
   void Accept(const std::stop_token& ended) {
-    std::list<Served> served;  // their threads are asked to end, and awaited, when this goes
+    std::list<Served> served;
+    const auto patience = absl::ToChronoNanoseconds(options_.patience);
     while (!ended.stop_requested()) {
       served.remove_if([](const Served& one) { return one.done.load(); });
+      // Each byte of a slow greeting would begin the socket's own time limit anew.
+      for (const Served& one : served) {
+        if (!one.greeted && std::chrono::steady_clock::now() - one.since > patience) Cut(one);
+      }
       if (!IsReadable(listening_.get(), kTurnMs)) continue;
       Fd outer(accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (outer.get() < 0 || served.size() >= static_cast<size_t>(options_.max_connections)) continue;
       Served& one = served.emplace_back();
-      one.thread = std::jthread([this, &one, socket = std::move(outer)](const std::stop_token& over) {
-        Serve(socket.get(), over);
+      one.socket = std::move(outer);
+      one.thread = std::jthread([this, &one](const std::stop_token& over) {
+        Serve(one, over);
+        Cut(one);
         one.done = true;
       });
     }
+    for (const Served& one : served) Cut(one);  // all of them before the first is awaited
   }
 
-  void Serve(int outer, const std::stop_token& over) {
+  void Serve(Served& one, const std::stop_token& over) {
+    const int outer = one.socket.get();
     const auto seconds = static_cast<time_t>(absl::ToInt64Seconds(options_.patience));
     const timeval timeout{seconds, 0};
     for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) setsockopt(outer, SOL_SOCKET, option, &timeout, sizeof timeout);
     const Connection tls(SSL_new(context_.get()), SSL_free);
     if (tls == nullptr || SSL_set_fd(tls.get(), outer) != 1 || SSL_accept(tls.get()) != 1) return;
+    one.greeted = true;
     const Fd inner(ConnectTo(inner_port_));
     if (inner.get() < 0) return;
     setsockopt(inner.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
