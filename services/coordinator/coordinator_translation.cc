@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/bounded_json.h"
 #include "common/hash.h"
 #include "common/status_macros.h"
 
@@ -50,8 +51,8 @@ absl::Status CheckText(const char* field, const std::string& value, size_t max_b
 
 absl::Status CheckJson(const char* field, const std::string& value, size_t max_bytes) {
   EVILMOE_RETURN_IF_ERROR(CheckSize(field, value, max_bytes));
-  if (nlohmann::json::accept(value)) return absl::OkStatus();
-  return Bad(field, absl::StrCat("\"", value.substr(0, 60), "\""), "JSON");
+  if (!ParseBoundedJson(value).is_discarded()) return absl::OkStatus();
+  return Bad(field, absl::StrCat("\"", value.substr(0, 60), "\""), "JSON of at most 64 levels");
 }
 
 absl::Status CheckSampling(const v1::SamplingSettings& sampling) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/bounded_json.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "services/coordinator/run_summary.h"
@@ -16,7 +17,7 @@ constexpr absl::Duration kIdle = absl::Seconds(1);  // no wait is without a dead
 constexpr int kEventsAtATime = 64;
 
 std::string LineOf(const EventRecord& event) {
-  nlohmann::json payload = nlohmann::json::parse(event.payload_json, nullptr, /*allow_exceptions=*/false);
+  nlohmann::json payload = ParseBoundedJson(event.payload_json);
   if (payload.is_discarded()) payload = nullptr;
   return EventLine({event.seq, event.unix_ms, event.kind, std::move(payload)});
 }

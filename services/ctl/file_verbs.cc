@@ -16,13 +16,12 @@
 #include "services/ctl/sibling_run.h"
 #include "services/ctl/verb_table.h"
 #include "services/report/run_record.h"
+#include "services/runs/rollout_path.h"
 
 namespace evilmoe {
 namespace {
 
 constexpr absl::Duration kSiblingTimeout = absl::Hours(6);
-
-std::string RolloutPath(int64_t step) { return absl::StrCat("rollouts/step-", step, ".jsonl.zst"); }
 
 std::vector<RunFileEntry> Those(std::span<const RunFileEntry> files, const std::function<bool(const std::string&)>& wanted) {
   std::vector<RunFileEntry> some;

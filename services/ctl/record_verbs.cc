@@ -10,13 +10,13 @@
 #include "services/ctl/metrics_view.h"
 #include "services/ctl/run_catalog.h"
 #include "services/ctl/verb_table.h"
+#include "services/runs/rollout_path.h"
 
 namespace evilmoe {
 namespace {
 
 constexpr size_t kMaxMetricsBytes = size_t{256} << 20;
 constexpr size_t kMaxStepBytes = size_t{256} << 20;  // of one step's rollouts, unpacked
-constexpr std::string_view kPrefix = "rollouts/step-", kEnding = ".jsonl.zst";
 
 // The step that was asked for, or the last one.
 absl::StatusOr<int64_t> StepToShow(const FoundRun& found, RunFiles& files, std::optional<int64_t> asked) {
@@ -37,12 +37,7 @@ absl::StatusOr<int64_t> StepToShow(const FoundRun& found, RunFiles& files, std::
 std::vector<int64_t> RolloutSteps(const std::vector<RunFileEntry>& files) {
   std::vector<int64_t> steps;
   for (const RunFileEntry& entry : files) {
-    std::string_view name = entry.path;
-    int64_t step = 0;
-    if (!name.starts_with(kPrefix) || !name.ends_with(kEnding)) continue;
-    name.remove_prefix(kPrefix.size());
-    if (name.size() <= kEnding.size()) continue;
-    if (absl::SimpleAtoi(std::string(name.substr(0, name.size() - kEnding.size())), &step)) steps.push_back(step);
+    if (const std::optional<int64_t> step = RolloutStepOf(entry.path)) steps.push_back(*step);
   }
   std::sort(steps.begin(), steps.end());
   return steps;
@@ -91,7 +86,7 @@ absl::StatusOr<int> Rollouts(const RolloutsCommand& command, const VerbContext& 
   EVILMOE_ASSIGN_OR_RETURN(const FoundRun found, catalog.Find(command.run));
   const std::unique_ptr<RunFiles> files = FilesOf(found);
   EVILMOE_ASSIGN_OR_RETURN(const int64_t step, StepToShow(found, *files, command.step));
-  const std::string path = absl::StrCat(std::string(kPrefix), step, std::string(kEnding));
+  const std::string path = RolloutPath(step);
   EVILMOE_ASSIGN_OR_RETURN(const std::string packed, ReadWhole(*files, path, kMaxStepBytes));
   absl::StatusOr<std::string> lines = UnpackZstd(packed, kMaxStepBytes);
   if (!lines.ok()) return Annotate(lines.status(), path);

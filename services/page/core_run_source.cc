@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/bounded_json.h"
 #include "common/mutex.h"
 #include "common/status_macros.h"
 #include "services/coordinator/run_summary.h"
@@ -71,7 +72,7 @@ absl::StatusOr<PageEvents> CoreRunSource::Events(const std::string& run_id, int6
                            }));
   PageEvents events{.run = SummaryOf(page.run)};
   for (EventRecord& event : page.events) {
-    nlohmann::json payload = nlohmann::json::parse(event.payload_json, nullptr, /*allow_exceptions=*/false);
+    nlohmann::json payload = ParseBoundedJson(event.payload_json);
     if (payload.is_discarded()) payload = nullptr;
     events.events.push_back({event.seq, event.unix_ms, std::move(event.kind), std::move(payload)});
   }

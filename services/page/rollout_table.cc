@@ -6,55 +6,21 @@
 #include <cctype>
 #include <functional>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/bounded_json.h"
 #include "common/shown_text.h"
 #include "common/status_macros.h"
 #include "services/coordinator/run_files.h"
 #include "services/report/embed.h"
+#include "services/report/json_fields.h"
 #include "services/report/json_lines.h"
 #include "services/report/rollout_reader.h"
+#include "services/runs/rollout_path.h"
 
 namespace evilmoe {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr std::string_view kFolder = "rollouts/", kPrefix = "step-", kSuffix = ".jsonl.zst";
-
-std::string FileOf(int64_t step) {
-  return absl::StrCat(std::string(kFolder), std::string(kPrefix), step, std::string(kSuffix));
-}
-
-// Of "rollouts/step-12.jsonl.zst".
-std::optional<int64_t> StepOf(std::string_view path) {
-  if (!path.starts_with(kFolder)) return std::nullopt;
-  path.remove_prefix(kFolder.size());
-  if (!path.starts_with(kPrefix) || !path.ends_with(kSuffix) || path.size() <= kPrefix.size() + kSuffix.size()) {
-    return std::nullopt;
-  }
-  int64_t step = 0;
-  const std::string digits(path.substr(kPrefix.size(), path.size() - kPrefix.size() - kSuffix.size()));
-  if (!absl::SimpleAtoi(digits, &step) || step < 0) return std::nullopt;
-  return step;
-}
-
-std::string Text(const Json& row, const char* key) {
-  const auto it = row.find(key);
-  return it != row.end() && it->is_string() ? it->get<std::string>() : "";
-}
-bool Flag(const Json& row, const char* key) {
-  const auto it = row.find(key);
-  return it != row.end() && it->is_boolean() && it->get<bool>();
-}
-std::optional<double> Number(const Json& row, const char* key) {
-  const auto it = row.find(key);
-  return it != row.end() && it->is_number() ? std::optional(it->get<double>()) : std::nullopt;
-}
-int64_t Integer(const Json& row, const char* key, int64_t fallback = 0) {
-  const auto it = row.find(key);
-  return it != row.end() && it->is_number_integer() ? it->get<int64_t>() : fallback;
-}
 
 void ReadPrompt(const Json& row, RolloutRow& result) {
   constexpr size_t kMaxPromptTokens = 32768;
@@ -69,25 +35,25 @@ void ReadPrompt(const Json& row, RolloutRow& result) {
 RolloutRow RowOf(const Json& row, int64_t index) {
   RolloutRow result;
   result.index = index;
-  result.group = Integer(row, "group");
-  result.sample = Integer(row, "sample");
-  result.problem_id = Integer(row, "problem_id");
-  result.version = Integer(row, "policy_step", Integer(row, "version", -1));
-  result.loophole = Text(row, "loophole");
-  result.evaluator = Text(row, "evaluator");
-  result.mode = Text(row, "mode");
-  result.label = Text(row, "label");
-  result.failure = Text(row, "failure");
-  const std::string text = Text(row, "text");
+  result.group = IntegerAt(row, "group");
+  result.sample = IntegerAt(row, "sample");
+  result.problem_id = IntegerAt(row, "problem_id");
+  result.version = IntegerAt(row, "policy_step", IntegerAt(row, "version", -1));
+  result.loophole = TextAt(row, "loophole");
+  result.evaluator = TextAt(row, "evaluator");
+  result.mode = TextAt(row, "mode");
+  result.label = TextAt(row, "label");
+  result.failure = TextAt(row, "failure");
+  const std::string text = TextAt(row, "text");
   result.text = std::string(Utf8Prefix(text, kMaxRolloutTextBytes));
   if (result.text.size() < text.size()) absl::StrAppend(&result.text, "\n[cut: ", text.size(), " bytes in all]");
-  result.w = Number(row, "w");
-  result.reward = Number(row, "reward");
-  result.advantage = Number(row, "advantage");
-  result.strict_hack = Flag(row, "strict_hack");
-  result.loose_hack = Flag(row, "loose_hack") || result.strict_hack;
-  result.masked = Flag(row, "masked");
-  result.stopped = !row.contains("stopped") || Flag(row, "stopped");
+  result.w = NumberAt(row, "w");
+  result.reward = NumberAt(row, "reward");
+  result.advantage = NumberAt(row, "advantage");
+  result.strict_hack = FlagAt(row, "strict_hack");
+  result.loose_hack = FlagAt(row, "loose_hack") || result.strict_hack;
+  result.masked = FlagAt(row, "masked");
+  result.stopped = !row.contains("stopped") || FlagAt(row, "stopped");
   if (const auto monitor = row.find("monitor"); monitor != row.end()) {
     result.monitor = std::string(Utf8Prefix(monitor->dump(-1, ' ', false, Json::error_handler_t::replace), 2000));
   }
@@ -95,7 +61,7 @@ RolloutRow RowOf(const Json& row, int64_t index) {
     for (const auto& [name, value] : facts->items()) {
       if (value.is_boolean()) result.facts.emplace_back(name, value.get<bool>());
     }
-    result.solved = Flag(*facts, "gt_correct");
+    result.solved = FlagAt(*facts, "gt_correct");
   }
   ReadPrompt(row, result);
   return result;
@@ -136,7 +102,7 @@ class TableBuilder {
   bool TakeLine() {
     ++number_;
     if (line_.empty()) return true;
-    const Json json = Json::parse(line_, nullptr, /*allow_exceptions=*/false);
+    const Json json = ParseBoundedJson(line_);
     line_.clear();
     if (!json.is_object() || (!json.contains("text") && !json.contains("label") && !json.contains("failure"))) {
       bad_lines_.push_back(number_);
@@ -210,7 +176,7 @@ absl::StatusOr<std::vector<StepFile>> ListRolloutSteps(const std::filesystem::pa
   if (absl::IsNotFound(files.status())) return steps;
   EVILMOE_RETURN_IF_ERROR(files.status());
   for (const FileBeneath& file : *files) {
-    if (const std::optional<int64_t> step = StepOf(file.path)) steps.push_back({*step, file.size_bytes});
+    if (const std::optional<int64_t> step = RolloutStepOf(file.path)) steps.push_back({*step, file.size_bytes});
   }
   std::ranges::sort(steps, {}, &StepFile::step);
   return steps;
@@ -221,13 +187,13 @@ absl::StatusOr<RolloutTable> ReadRolloutStep(const std::filesystem::path& run_di
   Unpacker unpacker(builder);
   bool stopped = false;
   const absl::Status read =
-      ReadFileBeneath(run_directory, FileOf(step), 0, [&](std::string_view chunk, int64_t) {
+      ReadFileBeneath(run_directory, RolloutPath(step), 0, [&](std::string_view chunk, int64_t) {
         stopped = !unpacker.Take(chunk);
         return !stopped;
       });
   if (!read.ok() && !absl::IsCancelled(read)) return read;
   if (!stopped && !unpacker.is_complete()) builder.Stop("breaks off");
-  return builder.Finish(FileOf(step));
+  return builder.Finish(RolloutPath(step));
 }
 
 absl::Status CheckFilter(const RolloutFilter& filter) {
@@ -298,7 +264,7 @@ nlohmann::ordered_json WholeJson(const RolloutRow& row) {
 absl::StatusOr<std::shared_ptr<const RolloutTable>> RolloutCache::Get(const std::filesystem::path& run_directory,
                                                                       int64_t step) {
   MutexLock one(reading_);
-  const std::filesystem::path path = run_directory / FileOf(step);
+  const std::filesystem::path path = run_directory / RolloutPath(step);
   std::error_code error;
   const auto written = std::filesystem::last_write_time(path, error);
   const uintmax_t size = std::filesystem::file_size(path, error);

@@ -14,12 +14,14 @@ bool LooksTheSame(const RunSummary& a, const RunSummary& b) {
 
 absl::Status RunBoard::RefreshLocked() {
   const absl::Time now = clock_.Now();
-  if (now - refreshed_ < kInterval) return absl::OkStatus();
+  if (now - refreshed_ < kInterval) return refreshed_status_;
   // Under the lock: whoever waits for it would ask the same.
-  EVILMOE_ASSIGN_OR_RETURN(std::vector<RunSummary> runs, source_.List());
-  refreshed_ = now;
+  absl::StatusOr<std::vector<RunSummary>> runs = source_.List();
+  refreshed_ = clock_.Now();  // a source that failed took its time: who waited gets the same answer
+  refreshed_status_ = runs.status();
+  EVILMOE_RETURN_IF_ERROR(refreshed_status_);
   ++version_;
-  for (RunSummary& run : runs) {
+  for (RunSummary& run : *runs) {
     Entry& entry = runs_[run.run_id];
     if (entry.version != 0 && LooksTheSame(entry.run, run)) continue;
     entry = {std::move(run), version_};

@@ -41,6 +41,7 @@ class RunBoard {
   std::map<std::string, Entry> runs_ ABSL_GUARDED_BY(mu_);
   int64_t version_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Time refreshed_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  absl::Status refreshed_status_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace evilmoe

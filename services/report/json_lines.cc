@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/bounded_json.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 
@@ -21,7 +22,7 @@ JsonLines ParseJsonLines(std::string_view text) {
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     nlohmann::json object;
-    if (line.size() <= kMaxLineBytes) object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (line.size() <= kMaxLineBytes) object = ParseBoundedJson(line);
     if (object.is_object()) {
       lines.rows.push_back({number, std::move(object)});
     } else {

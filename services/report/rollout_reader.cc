@@ -4,12 +4,13 @@
 #include <map>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "services/report/embed.h"
+#include "services/report/json_fields.h"
 #include "services/report/json_lines.h"
 #include "services/report/run_record.h"
+#include "services/runs/rollout_path.h"
 
 namespace evilmoe {
 namespace {
@@ -18,23 +19,12 @@ using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxStepBytes = size_t{256} << 20;
-constexpr std::string_view kPrefix = "step-", kSuffix = ".jsonl.zst";
-
-// The step of "step-12.jsonl.zst"; -1 for another name.
-int64_t StepOf(const fs::path& path) {
-  const std::string name = path.filename().string();
-  int64_t step = -1;
-  if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return -1;
-  if (name.size() <= kPrefix.size() + kSuffix.size()) return -1;
-  const std::string digits = name.substr(kPrefix.size(), name.size() - kPrefix.size() - kSuffix.size());
-  return absl::SimpleAtoi(digits, &step) ? step : -1;
-}
-
 std::vector<fs::path> StepFiles(const fs::path& folder) {
   std::map<int64_t, fs::path> by_step;
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    if (const int64_t step = StepOf(it->path()); step >= 0) by_step[step] = it->path();
+    const auto step = RolloutStepOf(absl::StrCat("rollouts/", it->path().filename().string()));
+    if (step) by_step[*step] = it->path();
   }
   std::vector<fs::path> all, spread;
   for (const auto& [step, path] : by_step) all.push_back(path);
@@ -43,45 +33,28 @@ std::vector<fs::path> StepFiles(const fs::path& folder) {
   return spread;
 }
 
-std::string Text(const Json& row, const char* key) {
-  const auto it = row.find(key);
-  return it != row.end() && it->is_string() ? it->get<std::string>() : "";
-}
-bool Flag(const Json& row, const char* key) {
-  const auto it = row.find(key);
-  return it != row.end() && it->is_boolean() && it->get<bool>();
-}
-std::optional<double> Number(const Json& row, const char* key) {
-  const auto it = row.find(key);
-  return it != row.end() && it->is_number() ? std::optional(it->get<double>()) : std::nullopt;
-}
-int64_t Integer(const Json& row, const char* key) {
-  const auto it = row.find(key);
-  return it != row.end() && it->is_number_integer() ? it->get<int64_t>() : 0;
-}
-
 RolloutSample SampleOf(const Json& row) {
   RolloutSample sample;
-  sample.step = Integer(row, "step");
-  sample.group = Integer(row, "group");
-  sample.sample = Integer(row, "sample");
-  sample.problem_id = Integer(row, "problem_id");
-  sample.loophole = Text(row, "loophole");
-  sample.evaluator = Text(row, "evaluator");
-  sample.mode = Text(row, "mode");
-  sample.label = Text(row, "label");
-  const std::string text = Text(row, "text");
+  sample.step = IntegerAt(row, "step");
+  sample.group = IntegerAt(row, "group");
+  sample.sample = IntegerAt(row, "sample");
+  sample.problem_id = IntegerAt(row, "problem_id");
+  sample.loophole = TextAt(row, "loophole");
+  sample.evaluator = TextAt(row, "evaluator");
+  sample.mode = TextAt(row, "mode");
+  sample.label = TextAt(row, "label");
+  const std::string text = TextAt(row, "text");
   sample.text = std::string(Utf8Prefix(text, kMaxTextBytes));
   if (sample.text.size() < text.size()) absl::StrAppend(&sample.text, "\n[cut: ", text.size(), " bytes in all]");
-  sample.w = Number(row, "w");
-  sample.reward = Number(row, "reward");
-  sample.strict_hack = Flag(row, "strict_hack");
-  sample.loose_hack = Flag(row, "loose_hack") || sample.strict_hack;
+  sample.w = NumberAt(row, "w");
+  sample.reward = NumberAt(row, "reward");
+  sample.strict_hack = FlagAt(row, "strict_hack");
+  sample.loose_hack = FlagAt(row, "loose_hack") || sample.strict_hack;
   if (const auto facts = row.find("facts"); facts != row.end() && facts->is_object()) {
     for (const auto& [name, value] : facts->items()) {
       if (value.is_boolean()) sample.facts.emplace_back(name, value.get<bool>());
     }
-    sample.solved = Flag(*facts, "gt_correct");
+    sample.solved = FlagAt(*facts, "gt_correct");
   }
   return sample;
 }
@@ -110,7 +83,7 @@ std::vector<RolloutSample> ReadRollouts(const fs::path& folder, std::vector<std:
     if (!content->complete) notes.push_back(absl::StrCat(name, " breaks off; what came before is used."));
     JsonLines lines = ParseJsonLines(content->bytes);
     for (const JsonLines::Row& row : lines.rows) {
-      if (Text(row.object, "text").empty() && Text(row.object, "label").empty()) {
+      if (TextAt(row.object, "text").empty() && TextAt(row.object, "label").empty()) {
         lines.bad_lines.push_back(row.line);
       } else {
         samples.push_back(SampleOf(row.object));

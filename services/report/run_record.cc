@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/yaml_tree.h"
+#include "services/report/json_fields.h"
 #include "services/report/json_lines.h"
 #include "services/report/rollout_reader.h"
 
@@ -65,16 +66,6 @@ void NoteUnread(const absl::Status& status, std::string_view file, std::string_v
 std::string ScalarAt(const YamlNode& root, std::string_view key) {
   const YamlMember* member = root.Find(key);
   return member != nullptr && member->value.kind == YamlNode::Kind::kScalar ? member->value.text : "";
-}
-
-std::string TextAt(const Json& object, std::string_view key) {
-  const Json* value = Find(object, key);
-  return value != nullptr && value->is_string() ? value->get<std::string>() : "";
-}
-
-int64_t IntegerAt(const Json& object, std::string_view key, int64_t otherwise) {
-  const Json* value = Find(object, key);
-  return value != nullptr && value->is_number_integer() ? value->get<int64_t>() : otherwise;
 }
 
 // A run directory without run.json is one that was copied in part: no note, since nothing that the page is for is missing.

@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "common/bounded_json.h"
 #include "common/status_macros.h"
 
 namespace evilmoe {
@@ -13,7 +14,7 @@ std::string EventLine(const RunEventView& event) {
 }
 
 std::optional<RunEventView> ParseEventLine(const std::string& line) {
-  const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+  const nlohmann::json json = ParseBoundedJson(line);
   if (!json.is_object() || !json.contains("seq") || !json["seq"].is_number_integer()) return std::nullopt;
   if (!json.contains("unix_ms") || !json["unix_ms"].is_number_integer()) return std::nullopt;
   if (!json.contains("kind") || !json["kind"].is_string() || !json.contains("payload")) return std::nullopt;

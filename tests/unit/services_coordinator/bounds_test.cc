@@ -157,6 +157,8 @@ TEST(MessageBoundsTest, Sizes) {
   event.set_kind("step");
   event.set_payload_json("\"" + std::string(size_t{4} << 20, 'x') + "\"");
   EXPECT_THAT(Refusal(FromProto(event).status()), HasSubstr("payload_json: got 4194306 bytes"));
+  event.set_payload_json(std::string(1000, '[') + std::string(1000, ']'));
+  EXPECT_THAT(Refusal(FromProto(event).status()), HasSubstr("expected JSON of at most 64 levels"));
   v1::SubmitJobRequest job;
   job.set_run_id("R");
   job.set_job_id("J");
